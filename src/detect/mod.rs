@@ -1,1 +1,3 @@
-//! TODO
+//! The detectors: pure state machines over the journal.
+
+pub mod finding;

@@ -1,1 +1,452 @@
-//! TODO
+//! The plan: all that a run will do, with no default left hidden.
+//!
+//! A manifest (the TOML as typed) and a profile are resolved into a [`Plan`] once; after that nobody reads the
+//! manifest, flags or environment again. The plan is the journal's first entry, so a run can be judged and repeated
+//! from the journal alone.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    detect::finding::Severity,
+    ids::{NodeName, ShardId},
+    journal::event::LogClass,
+    time::{Clocks, micros},
+};
+
+/// Version of the plan's format.
+pub const FORMAT: u32 = 1;
+
+/// Everything a run does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The soak plan's name (its file stem): names the run directory.
+    pub name: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Seed of the network's keys and of everything drawn.
+    pub seed: String,
+    /// Asked-for acceleration.
+    pub speedup: f64,
+    /// The clocks as in force.
+    pub clocks: Clocks,
+    /// Every clock of the protocol with its mainnet value, canary value and lever: the acceleration audit.
+    pub levers: Vec<Lever>,
+    /// The network.
+    pub network: NetworkPlan,
+    /// Blocks that every shard makes before the soak begins.
+    pub warm_up_blocks: u64,
+    /// Longest wait for the first block and the warm-up.
+    #[serde(with = "micros")]
+    pub start_deadline: Duration,
+    /// Length of the soak; `None` if only `until_height` ends it.
+    pub soak: Option<SoakTime>,
+    /// The soak ends when every shard reached this height.
+    pub until_height: Option<u64>,
+    /// Verdict and teardown begin at this age of the run at the latest.
+    pub deadline: Option<SoakTime>,
+    /// Time after the load has ended.
+    #[serde(with = "micros")]
+    pub settle: Duration,
+    /// Load on the network, for the profile's load lever.
+    pub load: LoadPlan,
+    /// What is kept in the engine after the end.
+    pub keep: Keep,
+    /// End the run at the first finding over the gate.
+    pub stop_on_failure: bool,
+    /// Privileged helper containers are allowed.
+    pub allow_helper: bool,
+    /// Restart policy for nodes that ended by themselves.
+    pub restart: RestartPlan,
+    /// Windows and thresholds of all detectors, resolved.
+    pub thresholds: Thresholds,
+    /// The gate.
+    pub gate: Gate,
+    /// Budgets of the canary itself.
+    pub budget: Budget,
+    /// Where each value came from that was not the built-in default: key to origin (`profile reference`,
+    /// `soak/default.toml`, `--set`, `environment`).
+    pub origins: BTreeMap<String, String>,
+}
+
+/// A length of wall time; a type of its own so that `Option` of it serialises as microseconds or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SoakTime(#[serde(with = "micros")] pub Duration);
+
+/// One clock of the protocol under acceleration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lever {
+    /// The clock: `block_interval`, `view_change`, ...
+    pub clock: String,
+    /// Its value on mainnet.
+    #[serde(with = "micros")]
+    pub mainnet: Duration,
+    /// Its value in the canary.
+    #[serde(with = "micros")]
+    pub canary: Duration,
+    /// What sets it (`flag --block-interval`), or `none`.
+    pub lever: String,
+    /// Whether a floor kept it from scaling fully.
+    pub at_floor: bool,
+    /// The classes of bug that its not scaling hides or fakes.
+    pub hides: Option<String>,
+}
+
+/// The network as it will be launched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// Number of shards.
+    pub shards: u64,
+    /// All nodes, ordered by shard and index.
+    pub nodes: Vec<NodePlan>,
+    /// The program the nodes run.
+    pub program: Program,
+    /// Command with its arguments, still templates: rendered per node when addresses are known
+    /// (see [`crate::profile::render`]).
+    pub command: Vec<String>,
+    /// Environment, values are templates.
+    pub environment: BTreeMap<String, String>,
+    /// `uid:gid` of the node's process; never 0 unless the profile says so.
+    pub user: String,
+    /// Root file system read-only.
+    pub read_only_root: bool,
+    /// Capabilities added to the empty set, e.g. none.
+    pub capabilities: Vec<String>,
+    /// Small tmpfs paths: path to bytes.
+    pub scratch: BTreeMap<String, u64>,
+    /// Limits of each node's container.
+    pub limits: Limits,
+    /// The data disk of each node.
+    pub disk: DiskPlan,
+    /// Where and how the watcher asks.
+    pub probe: ProbePlan,
+    /// Log files inside the node that are read beside stdout.
+    pub log_files: Vec<String>,
+    /// Rules that classify log lines, tried in order before the built-in ones.
+    pub log_rules: Vec<LogRule>,
+    /// Mainnet facts.
+    pub mainnet: MainnetPlan,
+    /// Longest time a node is given to stop before it is killed.
+    #[serde(with = "micros")]
+    pub stop_timeout: Duration,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// Its name.
+    pub name: NodeName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// Its index within the shard, validators first.
+    pub index: u32,
+    /// Its index over the whole network: decides its fixed addresses.
+    pub position: u32,
+    /// Its role.
+    pub role: Role,
+    /// Its voting power; zero for all but validators.
+    pub voting_power: u64,
+}
+
+/// What a node is there for.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Votes.
+    Validator,
+    /// Follows and never signs.
+    Explorer,
+}
+
+/// What is put into the node's container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Program {
+    /// This program itself (the reference node).
+    Itself,
+    /// A local executable, packed with the libraries it needs.
+    Binary(PathBuf),
+    /// An image that the engine has.
+    Image(String),
+}
+
+/// Limits of a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes, without the size of a tmpfs disk (which is added).
+    pub memory: u64,
+    /// Processors, 0.25 is a quarter of one.
+    pub cpus: f64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Open files.
+    pub open_files: u64,
+}
+
+/// A node's data disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskPlan {
+    /// Where it is mounted.
+    pub path: String,
+    /// Its kind.
+    pub kind: DiskKind,
+    /// Usable bytes.
+    pub size: u64,
+    /// Inodes, or what the file system chooses.
+    pub inodes: Option<u64>,
+    /// Write operations per second, ext4 only.
+    pub write_iops: Option<u64>,
+    /// Bytes written per second, ext4 only.
+    pub write_bytes_per_second: Option<u64>,
+    /// Bytes that one block adds to the disk before pruning, as the profile knows or measured it.
+    pub bytes_per_block: Option<u64>,
+    /// Bytes that an empty node uses.
+    pub bytes_at_rest: Option<u64>,
+    /// Blocks that are kept, after which the data size is flat; `None` keeps all.
+    pub retention: Option<u64>,
+}
+
+/// Kinds of constrained disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskKind {
+    /// The best that is allowed: `ext4` with the helper, else `tmpfs`.
+    Auto,
+    /// A size-limited tmpfs volume, held by the keeper.
+    Tmpfs,
+    /// ext4 on a loop device: real block device, real fsync.
+    Ext4,
+}
+
+/// How the watcher asks the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbePlan {
+    /// The RPC family, one of [`crate::profile::dialect`].
+    pub dialect: String,
+    /// RPC port.
+    pub rpc_port: u16,
+    /// Metrics port, if there is one.
+    pub metrics_port: Option<u16>,
+    /// How often heads are asked for.
+    #[serde(with = "micros")]
+    pub interval: Duration,
+    /// Deadline of one request.
+    #[serde(with = "micros")]
+    pub deadline: Duration,
+}
+
+/// A rule that classifies log lines of the profile's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogRule {
+    /// The rule's name, shown in findings.
+    pub name: String,
+    /// Text that the message contains, case-sensitive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Text that the error field (or the raw line, where there are no fields) contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Lowest level: debug, info, warn, error, fatal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// What a matching line means.
+    pub class: LogClass,
+}
+
+/// Facts about mainnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MainnetPlan {
+    /// Disk of a mainnet node in bytes.
+    pub disk: Option<u64>,
+}
+
+/// Load for the profile's lever.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LoadPlan {
+    /// Transfers per second and shard.
+    pub rate: f64,
+    /// Share of them that cross shards, 0 to 1.
+    pub cross_shard: f64,
+}
+
+/// What stays in the engine after a run.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Nothing.
+    Never,
+    /// All of it if the verdict is not pass.
+    OnFail,
+    /// All of it.
+    Always,
+}
+
+/// Restart policy of the canary (never of the engine).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPlan {
+    /// Wait before the first restart, doubling; `None` never restarts.
+    pub after: Option<SoakTime>,
+    /// At most this many within `window`.
+    pub most: u32,
+    /// Counted over this much wall time (100 mainnet minutes by default).
+    #[serde(with = "micros")]
+    pub window: Duration,
+}
+
+/// Windows and thresholds of the detectors, all in wall time of the canary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// `stall` opens as suspected (minor): max(5 B, 1.5 V + S).
+    #[serde(with = "micros")]
+    pub stall_suspected: Duration,
+    /// `stall` becomes critical: max(20 B, 2 V + S).
+    #[serde(with = "micros")]
+    pub stall: Duration,
+    /// The page goes out: max(1m mainnet, 1.5 V + S).
+    #[serde(with = "micros")]
+    pub page: Duration,
+    /// Recovery budget to the first block after a heal: max(10 B, 2 V_max + S).
+    #[serde(with = "micros")]
+    pub recovery: Duration,
+    /// `never-started`: no first block this long after the last container started.
+    #[serde(with = "micros")]
+    pub never_started: Duration,
+    /// `view-change-loop` at this many view changes at one height.
+    pub view_change_loop: u64,
+    /// `view-change-storm` above this share of blocks with a view change, over `rate_window`.
+    pub view_change_storm_share: f64,
+    /// ... and at least this many view changes within it.
+    pub view_change_storm_least: u64,
+    /// Window of rates (storm, slow-blocks, low-signers).
+    #[serde(with = "micros")]
+    pub rate_window: Duration,
+    /// `slow-blocks` when the mean interval over `rate_window` exceeds this many block intervals.
+    pub slow_blocks_factor: f64,
+    /// `no-leader`: no node of the shard takes itself for the leader for this long while no block comes.
+    #[serde(with = "micros")]
+    pub no_leader: Duration,
+    /// `low-signers` when the mean share of signers over `rate_window` falls below this.
+    pub low_signers_share: f64,
+    /// `node-lagging` beyond max(this many blocks, ...
+    pub lag_blocks: u64,
+    /// ... the blocks of this time) behind its shard ...
+    #[serde(with = "micros")]
+    pub lag_time: Duration,
+    /// ... and major when it lasts longer than this without catching up.
+    #[serde(with = "micros")]
+    pub lag_budget: Duration,
+    /// `stuck-syncing` after this long in Syncing.
+    #[serde(with = "micros")]
+    pub syncing: Duration,
+    /// `disk-full` is a finding at the first failed write; this share of the disk used is only its warning sign.
+    pub disk_used_share: f64,
+    /// `crash-loop` at this many exits of one node ...
+    pub crash_loop_exits: u32,
+    /// ... within this time.
+    #[serde(with = "micros")]
+    pub crash_loop_window: Duration,
+    /// `hung`: runs, and answers nothing for this long.
+    #[serde(with = "micros")]
+    pub hung: Duration,
+    /// `blind`: the canary sees nothing of a node or shard for this long while nothing says it is down.
+    #[serde(with = "micros")]
+    pub blind: Duration,
+}
+
+/// What decides the verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Fails from this severity.
+    pub fail_on: Severity,
+    /// Severities raised by the plan: finding id to severity.
+    pub severity: BTreeMap<String, Severity>,
+    /// Limits on measured values: metric to condition as typed (`< 15 blocks`), parsed at resolve.
+    pub limits: BTreeMap<String, Limit>,
+    /// Coverage minima.
+    pub coverage: Coverage,
+    /// Findings that do not count.
+    pub waive: Vec<Waiver>,
+}
+
+/// A limit on one measured value, in the metric's own unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// As typed.
+    pub text: String,
+    /// `true`: the value must be below `value`; `false`: above.
+    pub below: bool,
+    /// The bound in the metric's base unit (milliseconds for times, blocks for heights, a share for percentages).
+    pub value: f64,
+}
+
+/// Coverage minima; what they do not reach makes the run inconclusive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Blocks over all shards.
+    pub blocks: u64,
+    /// Epochs completed over all shards.
+    pub epochs: u64,
+    /// Largest share of the watched time that any node's probe may be blind.
+    pub blind_share: f64,
+    /// Largest share of log lines that may be lost.
+    pub lines_lost_share: f64,
+}
+
+/// A finding that does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// The finding's id.
+    pub finding: String,
+    /// Only on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Only on this shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u64>,
+    /// Last day it holds, `2026-12-31`.
+    pub until: String,
+    /// Why.
+    pub because: String,
+}
+
+/// What the canary itself may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Share of one core, canary and its containers together.
+    pub cpu_share: f64,
+    /// Memory in bytes, canary and its containers together.
+    pub memory: u64,
+    /// Bytes of the journal.
+    pub journal: u64,
+    /// Bytes of kept raw logs, over all nodes.
+    pub logs: u64,
+}
+
+/// Fixed addresses of a node in the run's two networks; known once subnets are chosen at launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAddress {
+    /// In the data network.
+    pub data: Ipv4Addr,
+    /// In the management network.
+    pub management: Ipv4Addr,
+}

@@ -1,1 +1,1 @@
-//! TODO
+//! What a network is made of, as data.
