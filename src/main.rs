@@ -1,2 +1,7 @@
 //! The program: parse, call, print the error chain once, exit with a documented code.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    canarynet::cli::main()
+}

@@ -1,0 +1,13 @@
+//! `canarynet completions SHELL`.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use super::{Arguments, Failure, arguments::CompletionsArguments};
+
+pub(super) fn completions(verb: &CompletionsArguments) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(verb.shell, &mut Arguments::command(), "canarynet", &mut script);
+    super::print(&script)
+}

@@ -1,0 +1,186 @@
+//! `runs`, `status`, `wait`, `stop` and `down`: runs as their directories tell of them.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::{
+    Failure,
+    arguments::{Common, RunArgument, RunsArguments, RunsVerb, WaitArguments},
+    print, print_json, print_line, runtime, soak, state_folder,
+};
+use crate::{
+    exit::Exit,
+    report,
+    run::{
+        directory::{RunDirectory, RunRecord, RunState},
+        live::{LiveStatus, STOP_REQUEST},
+    },
+};
+
+/// How often a directory is looked at while waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Longest wait of `stop` for the verdict, the drain and the teardown.
+const STOP_DEADLINE: Duration = Duration::from_secs(180);
+
+#[derive(Debug, Serialize)]
+struct RunLine {
+    #[serde(flatten)]
+    record: RunRecord,
+    owner: Option<u32>,
+    directory: String,
+}
+
+impl RunLine {
+    fn of(directory: &RunDirectory, record: RunRecord) -> Self {
+        Self { owner: directory.owner(), directory: directory.path().display().to_string(), record }
+    }
+
+    /// The state in a word: what the record says, unless the owner is gone before the end.
+    fn state(&self) -> &'static str {
+        match (self.record.state, self.owner) {
+            (RunState::Finished, _) if self.record.kept => "kept",
+            (RunState::Finished, _) => "finished",
+            (_, None) => "ownerless",
+            (RunState::Starting, _) => "starting",
+            (RunState::Running, _) => "running",
+            (RunState::TearingDown, _) => "ending",
+        }
+    }
+}
+
+fn find(common: &Common, text: &str) -> Result<(RunDirectory, RunRecord), Failure> {
+    state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))
+}
+
+pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Failure> {
+    match verb.verb.unwrap_or(RunsVerb::List) {
+        RunsVerb::List => list(common),
+        RunsVerb::Show(run) => show(common, &run),
+        RunsVerb::Attach(run) => soak::attach(common, &run.run),
+    }
+}
+
+fn list(common: &Common) -> Result<ExitCode, Failure> {
+    let lines: Vec<_> = state_folder(common)?.all().into_iter().map(|(directory, record)| RunLine::of(&directory, record)).collect();
+    if common.json {
+        for line in &lines {
+            print_json(line)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if lines.is_empty() {
+        print_line("no runs yet; `canarynet soak` makes one")?;
+    }
+    let mut rows = Vec::new();
+    for line in &lines {
+        rows.push([
+            line.record.name.clone(),
+            line.state().to_owned(),
+            line.record.verdict.clone().unwrap_or_else(|| "-".to_owned()),
+            line.record.created.to_string(),
+            line.record.profile.clone(),
+            line.record.run.to_string(),
+        ]);
+    }
+    print(report::runs_table(&rows).as_bytes())
+}
+
+fn show(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
+    let (directory, record) = find(common, &verb.run)?;
+    let line = RunLine::of(&directory, record);
+    if common.json {
+        return print_json(&line);
+    }
+    let record = &line.record;
+    let mut text = format!(
+        "run        {} ({})\nplan       {} on profile {}\ncreated    {}\nstate      {}{}\nverdict    {}\ndirectory  {}\n",
+        record.name,
+        record.run,
+        record.plan,
+        record.profile,
+        record.created,
+        line.state(),
+        line.owner.map(|pid| format!(", owned by process {pid}")).unwrap_or_default(),
+        record.verdict.as_deref().unwrap_or("-"),
+        line.directory,
+    );
+    for name in ["report.md", "verdict.json", "findings.json", "junit.xml", "plan.json"] {
+        if directory.path().join(name).is_file() {
+            text.push_str(&format!("           {name}\n"));
+        }
+    }
+    print(text.as_bytes())
+}
+
+pub(super) fn status(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
+    let (directory, record) = find(common, &verb.run)?;
+    let line = RunLine::of(&directory, record);
+    let live = LiveStatus::read(&directory);
+    if common.json {
+        return print_json(&serde_json::json!({ "run": line, "status": live }));
+    }
+    print_line(&format!("{}  {}  {}", line.record.name, line.state(), line.record.verdict.as_deref().unwrap_or("no verdict yet")))?;
+    match live {
+        Some(live) => print(report::status(&live.view).as_bytes()),
+        None => print(b"nothing was observed yet\n"),
+    }
+}
+
+pub(super) fn wait(common: &Common, verb: &WaitArguments) -> Result<ExitCode, Failure> {
+    let (directory, _) = find(common, &verb.run)?;
+    let deadline = verb.timeout.map(|timeout| Instant::now() + timeout);
+    while directory.owner().is_some() {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Failure::infra(format!("{} has not ended in time", verb.run)));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    ended(common, &directory)
+}
+
+/// What a run whose owner is gone came to.
+fn ended(common: &Common, directory: &RunDirectory) -> Result<ExitCode, Failure> {
+    let record = directory.record().map_err(|error| Failure::infra("cannot read the run").because(&error))?;
+    let Some(exit) = record.exit else {
+        return Err(Failure::infra(format!(
+            "the owner of {} ended without a verdict; `canarynet runs attach {}` goes on, `canarynet clean {}` removes it",
+            record.name, record.name, record.name
+        )));
+    };
+    if common.json {
+        print_json(&record)?;
+    } else {
+        print_line(&format!("{}  {}", record.name, record.verdict.as_deref().unwrap_or("-")))?;
+    }
+    Ok(ExitCode::from(exit))
+}
+
+pub(super) fn stop(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
+    let (directory, record) = find(common, &verb.run)?;
+    if directory.owner().is_none() {
+        if record.state == RunState::Finished && !record.kept {
+            print_line(&format!("{} is over already", record.name))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        // Nobody is there to be asked: what is left is removed at once.
+        let runtime = runtime()?;
+        let code = runtime.block_on(super::clean::clean_one(common, &directory, &record))?;
+        return Ok(code);
+    }
+    directory.write(STOP_REQUEST, b"stop\n").map_err(|error| Failure::infra("cannot ask the run to stop").because(&error))?;
+    let deadline = Instant::now() + STOP_DEADLINE;
+    while directory.owner().is_some() {
+        if Instant::now() >= deadline {
+            return Err(Failure::infra(format!("{} has not ended within {} s", record.name, STOP_DEADLINE.as_secs())));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    ended(common, &directory)?;
+    // The verb did what it was asked, whatever the run came to.
+    Ok(Exit::Pass.into())
+}
