@@ -1,1 +1,18 @@
-//! TODO
+//! A run from its first container to its last: stages, the loop, the end, and taking a run over.
+
+mod conclude;
+mod conductor;
+mod cost;
+pub mod directory;
+mod error;
+mod evidence;
+pub mod live;
+mod observe;
+pub mod ownership;
+mod prepare;
+pub mod restart;
+mod signal;
+
+pub use conclude::Conclusion;
+pub use error::RunError;
+pub use prepare::{AttachRequest, SoakRequest, attach, soak};

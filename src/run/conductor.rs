@@ -1,0 +1,355 @@
+//! The only loop of a run: every input there can be, in one closed enum, in one order, into one journal.
+//!
+//! ```text
+//!  prepare -> start -> warm up -> soak -> settle -> (collect, tear down: conclude.rs)
+//!                 \________\_______\________\--- signal, stop request, deadline, engine gone ---> end
+//! ```
+//! Invariant: whatever happens is journalled first and judged by the entry that was written, never by the input.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    cost::CostMeter,
+    directory::{RunDirectory, RunRecord},
+    error::RunError,
+    evidence,
+    live::{LiveStatus, STOP_REQUEST},
+    observe::Observers,
+    restart::{Decision, Restarts},
+    signal::{Interrupt, Signals},
+};
+use crate::{
+    detect::{FindingChange, Judge},
+    engine::{Docker, EngineError, Launched},
+    ids::{NodeName, ShardId},
+    journal::{
+        self, Event, Writer,
+        event::{ContainerChange, FinishReason, Stage},
+    },
+    plan::Plan,
+    probe::Requested,
+    report::{LiveView, Progress},
+    time::{Elapsed, RunClock},
+};
+
+/// How often the slow things are done: live view, cost, stop requests.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+
+/// How often costs are journalled.
+const COST_EVERY: Duration = Duration::from_secs(10);
+
+/// Every input of the loop.
+enum Input {
+    /// A probe saw something.
+    Observed(Event),
+    /// All containers run, or could not be started.
+    Launched(Result<Launched, EngineError>),
+    /// A node's wait before its restart is over.
+    RestartDue(NodeName),
+    /// A signal came.
+    Signal(Interrupt),
+    /// Time passed.
+    Tick,
+    /// A little more time passed.
+    Housekeeping,
+}
+
+/// All that the loop holds.
+pub(super) struct Conductor {
+    pub(super) plan: Plan,
+    pub(super) clock: RunClock,
+    pub(super) journal: Writer,
+    pub(super) judge: Judge,
+    pub(super) screen: Progress,
+    pub(super) directory: RunDirectory,
+    pub(super) record: RunRecord,
+    pub(super) docker: Docker,
+    pub(super) observers: Observers,
+    pub(super) observations: mpsc::Receiver<crate::probe::ProbeEvent>,
+    pub(super) requested: Requested,
+    pub(super) signals: Signals,
+    pub(super) restarts: Restarts,
+    pub(super) cost: CostMeter,
+    pub(super) stage: Stage,
+    pub(super) launched: Option<Launched>,
+    pub(super) launching: Option<JoinHandle<Result<Launched, EngineError>>>,
+    pub(super) failure: Option<RunError>,
+    pub(super) endless: bool,
+    pub(super) started_at: Elapsed,
+    pub(super) soak_started: Option<Elapsed>,
+    pub(super) settle_started: Option<Elapsed>,
+    pub(super) cost_at: Elapsed,
+    pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
+}
+
+impl Conductor {
+    /// Runs until the network is to be ended, whatever the reason.
+    ///
+    /// # Errors
+    /// Only when the journal cannot be written: without evidence nothing can be judged.
+    pub(super) async fn conduct(&mut self) -> Result<FinishReason, RunError> {
+        let mut tick = interval(tick_interval(self.plan.clocks.block_interval));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut housekeeping = interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let input = tokio::select! {
+                biased;
+                signal = self.signals.next() => Input::Signal(signal),
+                launched = join(&mut self.launching) => Input::Launched(launched),
+                Some(node) = self.restarts_due.1.recv() => Input::RestartDue(node),
+                _ = housekeeping.tick() => Input::Housekeeping,
+                Some(observed) = self.observations.recv() => {
+                    self.cost.waited(observed.received.elapsed());
+                    Input::Observed(observed.event)
+                }
+                _ = tick.tick() => Input::Tick,
+            };
+            if let Some(reason) = self.handle(input).await? {
+                return Ok(reason);
+            }
+        }
+    }
+
+    async fn handle(&mut self, input: Input) -> Result<Option<FinishReason>, RunError> {
+        match input {
+            Input::Observed(event) => self.observed(event).await?,
+            Input::Launched(Ok(launched)) => self.network_runs(launched)?,
+            Input::Launched(Err(error)) => {
+                let detail = journal::text::clean(&chain(&error), 2_000);
+                self.record(Event::Infra { what: "engine".to_owned(), detail, fatal: true })?;
+                self.failure = Some(RunError::Engine(error));
+                return Ok(Some(FinishReason::Infra));
+            }
+            Input::RestartDue(node) => self.restart(&node).await?,
+            Input::Signal(interrupt) => {
+                self.record(Event::Signal { name: interrupt.name().to_owned() })?;
+                return Ok(Some(FinishReason::Interrupted));
+            }
+            Input::Tick => self.tick()?,
+            Input::Housekeeping => {
+                if self.housekeeping()? {
+                    return Ok(Some(FinishReason::Interrupted));
+                }
+            }
+        }
+        self.advance().await
+    }
+
+    /// Journals a fact and judges the entry that was written.
+    pub(super) fn record(&mut self, event: Event) -> Result<(), RunError> {
+        let entry = self.journal.append(self.clock.elapsed(), event)?;
+        for change in self.judge.step(&entry) {
+            if let FindingChange::Opened(finding) = &change {
+                evidence::keep(&self.directory, &mut self.journal, finding);
+            }
+            self.screen.finding(&change);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), RunError> {
+        let quiet = self.clock.elapsed().since(self.journal.last());
+        if quiet >= tick_interval(self.plan.clocks.block_interval) {
+            self.record(Event::Tick { wall: RunClock::wall() })?;
+        }
+        Ok(())
+    }
+
+    async fn observed(&mut self, event: Event) -> Result<(), RunError> {
+        let container = match &event {
+            Event::Container { node, change, requested } => Some((node.clone(), *change, *requested)),
+            Event::Sample(sample) => {
+                self.cost.sampled(sample);
+                None
+            }
+            _ => None,
+        };
+        self.record(event)?;
+        if let Some((node, change, requested)) = container {
+            self.container_changed(&node, change, requested)?;
+        }
+        Ok(())
+    }
+
+    fn container_changed(&mut self, node: &NodeName, change: ContainerChange, requested: bool) -> Result<(), RunError> {
+        match change {
+            ContainerChange::Started => {
+                self.restarts.started(node);
+                self.observers.node_started(node);
+            }
+            ContainerChange::Killed { .. } if !requested => self.restarts.killed_by_outside_hand(node),
+            ContainerChange::Died { .. } if !requested => {
+                let now = self.clock.elapsed();
+                if let Decision::After { attempt, delay } = self.restarts.died(node, now) {
+                    self.record(Event::Restart { node: node.clone(), attempt, delay })?;
+                    let due = self.restarts_due.0.clone();
+                    let node = node.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(delay).await;
+                        // The receiver is gone when the run has ended, and then nothing is to be restarted.
+                        let _ = due.send(node).await;
+                    });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, node: &NodeName) -> Result<(), RunError> {
+        let Some(handle) = self.launched.as_ref().and_then(|launched| launched.nodes.get(node)) else { return Ok(()) };
+        let container = handle.container_id.clone();
+        if let Err(error) = self.docker.start(&container).await {
+            let detail = journal::text::clean(&format!("restart of {node}: {}", chain(&error)), 400);
+            self.record(Event::Infra { what: "engine".to_owned(), detail, fatal: false })?;
+        }
+        Ok(())
+    }
+
+    fn network_runs(&mut self, launched: Launched) -> Result<(), RunError> {
+        self.observers.network_runs(&launched);
+        self.screen.launched(&launched.timings);
+        self.launched = Some(launched);
+        self.started_at = self.clock.elapsed();
+        self.enter(Stage::WarmUp)
+    }
+
+    pub(super) fn enter(&mut self, stage: Stage) -> Result<(), RunError> {
+        self.stage = stage;
+        self.screen.stage(stage);
+        self.record(Event::Stage { stage })
+    }
+
+    /// Moves on to the next stage when the present one is done.
+    async fn advance(&mut self) -> Result<Option<FinishReason>, RunError> {
+        let now = self.clock.elapsed();
+        if self.plan.deadline.is_some_and(|deadline| now.as_duration() >= deadline.0) {
+            return Ok(Some(FinishReason::Deadline));
+        }
+        match self.stage {
+            Stage::WarmUp if self.warmed_up() => {
+                self.soak_started = Some(now);
+                self.cost_entry()?;
+                self.enter(Stage::Soak)?;
+            }
+            Stage::WarmUp if now.since(self.started_at) >= self.plan.start_deadline => {
+                // `never-started` has long been found by then; more waiting finds nothing else.
+                return Ok(Some(FinishReason::StoppedOnFailure));
+            }
+            Stage::Soak if self.soaked(now) => {
+                self.settle_started = Some(now);
+                self.cost_entry()?;
+                self.enter(Stage::Settle)?;
+                self.record(Event::WatchPaused)?;
+                self.observers.pause().await;
+            }
+            Stage::Soak if self.plan.stop_on_failure && self.judge.over_the_gate() => {
+                return Ok(Some(FinishReason::StoppedOnFailure));
+            }
+            Stage::Settle if self.settle_started.is_some_and(|at| now.since(at) >= self.plan.settle) => {
+                self.cost_entry()?;
+                return Ok(Some(FinishReason::Completed));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn warmed_up(&self) -> bool {
+        let wanted = self.plan.warm_up_blocks.max(1);
+        let shards = self.judge.shards();
+        let enough = |shard: &crate::detect::judgement::ShardView| match (shard.first_height, shard.height) {
+            (Some(first), Some(height)) => height.0.saturating_sub(first.0) + 1 >= wanted,
+            _ => false,
+        };
+        (0..self.plan.network.shards).all(|number| shards.iter().any(|view| view.shard == ShardId(number) && enough(view)))
+    }
+
+    fn soaked(&self, now: Elapsed) -> bool {
+        if self.endless {
+            return false;
+        }
+        let long_enough = match (self.plan.soak, self.soak_started) {
+            (Some(soak), Some(started)) => now.since(started) >= soak.0,
+            _ => false,
+        };
+        let high_enough = self.plan.until_height.is_some_and(|until| {
+            let shards = self.judge.shards();
+            !shards.is_empty() && shards.iter().all(|shard| shard.height.is_some_and(|height| height.0 >= until))
+        });
+        long_enough || high_enough
+    }
+
+    /// `true` when somebody asked the run to end.
+    fn housekeeping(&mut self) -> Result<bool, RunError> {
+        let now = self.clock.elapsed();
+        if now.since(self.cost_at) >= COST_EVERY {
+            self.cost_entry()?;
+        }
+        self.journal.flush_if_due()?;
+        let view = self.view(now);
+        self.screen.show(&view);
+        if self.cost.live_view_due(Instant::now()) {
+            LiveStatus { view }.write(&self.directory);
+        }
+        Ok(self.directory.path().join(STOP_REQUEST).is_file())
+    }
+
+    fn cost_entry(&mut self) -> Result<(), RunError> {
+        self.cost_at = self.clock.elapsed();
+        let cost = self.cost.read(&self.directory);
+        self.record(Event::Cost(cost))?;
+        let (engine_free, run_free) = self.cost.room(&self.directory);
+        self.record(Event::HostDisk { engine_free, run_free })
+    }
+
+    pub(super) fn view(&self, now: Elapsed) -> LiveView {
+        LiveView {
+            run: self.record.name.clone(),
+            stage: self.stage,
+            elapsed: now,
+            soak_elapsed: self.soak_started.map(|started| now.since(started)),
+            soak_total: if self.endless { None } else { self.plan.soak.map(|soak| soak.0) },
+            clocks: self.plan.clocks,
+            shards: self.judge.shards().to_vec(),
+            open: self.judge.findings().iter().filter(|finding| finding.end.is_none()).cloned().collect(),
+            found: self.judge.findings().len(),
+        }
+    }
+}
+
+/// Half a block, but no oftener than every 50 ms and no slower than every 250 ms: a stall is noticed within one
+/// interval after its window, and ticks stay a small part of the journal.
+fn tick_interval(block_interval: Duration) -> Duration {
+    (block_interval / 2).clamp(Duration::from_millis(50), Duration::from_millis(250))
+}
+
+/// Waits for the launch, for ever when there is none.
+async fn join(launching: &mut Option<JoinHandle<Result<Launched, EngineError>>>) -> Result<Launched, EngineError> {
+    let Some(handle) = launching else { return std::future::pending().await };
+    let outcome = handle.await;
+    *launching = None;
+    outcome.unwrap_or_else(|error| Err(EngineError::Task { message: error.to_string() }))
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

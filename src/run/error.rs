@@ -1,0 +1,39 @@
+//! Why a run could not be done: each is infra (exit 3), since bad input was refused before a run began.
+
+use crate::{engine::EngineError, journal::JournalError};
+
+use super::directory::DirectoryError;
+
+/// A run that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The engine.
+    #[error("the container engine could not do the work")]
+    Engine(#[from] EngineError),
+    /// The evidence.
+    #[error("the journal cannot be written, and without evidence there is nothing to judge")]
+    Journal(#[from] JournalError),
+    /// The run directory.
+    #[error("the run directory cannot be used")]
+    Directory(#[from] DirectoryError),
+    /// Signals.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// The plan in a journal.
+    #[error("the journal of {run} holds no plan that this version understands")]
+    Plan {
+        /// Which run.
+        run: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Nothing to attach to.
+    #[error("{run} cannot be taken over: {why}")]
+    Attach {
+        /// Which run.
+        run: String,
+        /// Why not.
+        why: String,
+    },
+}

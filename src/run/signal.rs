@@ -1,0 +1,79 @@
+//! SIGINT and SIGTERM: the first drains, reports and cleans up; a second within two seconds forces.
+
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::Exit;
+
+/// A second signal within this time of the first forces; later ones only shorten the drain.
+const FORCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Which signal came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// SIGINT, Ctrl-C.
+    Int,
+    /// SIGTERM.
+    Term,
+}
+
+impl Interrupt {
+    /// The signal's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int => "SIGINT",
+            Self::Term => "SIGTERM",
+        }
+    }
+
+    /// The exit code of a run that it ended.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Int => Exit::Interrupted,
+            Self::Term => Exit::Terminated,
+        }
+    }
+}
+
+/// Both signals, from now on.
+#[derive(Debug)]
+pub struct Signals {
+    int: Signal,
+    term: Signal,
+    first: Option<(Interrupt, Instant)>,
+}
+
+impl Signals {
+    /// Takes the signals over.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())?, first: None })
+    }
+
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> Interrupt {
+        let interrupt = tokio::select! {
+            _ = self.int.recv() => Interrupt::Int,
+            _ = self.term.recv() => Interrupt::Term,
+        };
+        self.first.get_or_insert((interrupt, Instant::now()));
+        interrupt
+    }
+
+    /// The first signal that came, if any did.
+    #[must_use]
+    pub fn first(&self) -> Option<Interrupt> {
+        self.first.map(|(interrupt, _)| interrupt)
+    }
+
+    /// Whether a signal that comes now forces.
+    #[must_use]
+    pub fn would_force(&self) -> bool {
+        self.first.is_some_and(|(_, at)| at.elapsed() <= FORCE_WITHIN)
+    }
+}
