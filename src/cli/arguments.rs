@@ -103,7 +103,7 @@ pub enum Verb {
     /// Shell completions
     Completions(CompletionsArguments),
     /// Parts of a running network; not for people
-    #[command(subcommand, hide = true, name = "internal")]
+    #[command(flatten)]
     Internal(super::internal::Internal),
 }
 

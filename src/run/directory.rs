@@ -14,7 +14,11 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::RunId, time::WallTime};
+use crate::{
+    ids::RunId,
+    plan::Plan,
+    time::{RunClock, WallTime},
+};
 
 /// What goes wrong with run directories.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +96,25 @@ pub struct RunRecord {
     /// Objects were left in the engine on purpose (`--keep`).
     #[serde(default)]
     pub kept: bool,
+}
+
+impl RunRecord {
+    /// Of a run that begins now.
+    #[must_use]
+    pub fn starting(run: RunId, name: String, plan: &Plan, engine: Option<String>) -> Self {
+        Self {
+            run,
+            name,
+            plan: plan.name.clone(),
+            profile: plan.profile.clone(),
+            created: RunClock::wall(),
+            engine,
+            state: RunState::Starting,
+            exit: None,
+            verdict: None,
+            kept: false,
+        }
+    }
 }
 
 /// Where a run stands.

@@ -1,0 +1,106 @@
+//! `judge` and `report`: the same conclusions again, from the journal alone.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use super::{
+    Failure,
+    arguments::{Common, JudgeArguments, ReportArguments, ReportFormat},
+    print, print_json, state_folder,
+};
+use crate::{
+    detect::Judge,
+    ids::RunId,
+    journal::{Event, Reader},
+    plan::Plan,
+    report::{self, ReportInput},
+    run::directory::RunDirectory,
+    verdict,
+};
+
+pub(super) fn judge(common: &Common, verb: &JudgeArguments) -> Result<ExitCode, Failure> {
+    let input = judge_run(common, &verb.run)?;
+    if verb.write {
+        let directory = RunDirectory::at(input.directory.clone());
+        for (name, bytes) in report::files(&input) {
+            directory.write(name, &bytes).map_err(|error| Failure::infra("cannot write the report").because(&error))?;
+        }
+    }
+    if common.json {
+        print_json(&input.verdict)?;
+    } else {
+        print(report::terminal(&input).as_bytes())?;
+    }
+    Ok(input.verdict.exit().into())
+}
+
+pub(super) fn report(common: &Common, verb: &ReportArguments) -> Result<ExitCode, Failure> {
+    let file = match verb.format {
+        ReportFormat::Terminal if common.json => "verdict.json",
+        ReportFormat::Terminal => {
+            let input = judge_run(common, &verb.run)?;
+            return print(report::terminal(&input).as_bytes());
+        }
+        ReportFormat::Markdown => "report.md",
+        ReportFormat::Verdict => "verdict.json",
+        ReportFormat::Findings => "findings.json",
+        ReportFormat::Junit => "junit.xml",
+    };
+    let (directory, _) = locate(common, &verb.run)?;
+    let path = directory.join(file);
+    let bytes = std::fs::read(&path).map_err(|error| {
+        Failure::usage(format!("{} has no {file}; `canarynet judge {} --write` makes it", directory.display(), verb.run)).because(&error)
+    })?;
+    print(&bytes)
+}
+
+/// The run's directory: by what people type, or as a path (of the directory, or of the journal in it).
+fn locate(common: &Common, text: &str) -> Result<(PathBuf, Option<String>), Failure> {
+    let path = Path::new(text);
+    if path.join("journal").is_dir() {
+        return Ok((path.to_owned(), None));
+    }
+    if path.is_dir() && path.file_name().is_some_and(|name| name == "journal") {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return Ok((parent.to_owned(), None));
+    }
+    let (directory, record) = state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
+    Ok((directory.path().to_owned(), Some(record.name)))
+}
+
+fn judge_run(common: &Common, text: &str) -> Result<ReportInput, Failure> {
+    let (directory, name) = locate(common, text)?;
+    let unreadable = |error: &dyn std::error::Error| Failure::infra(format!("cannot read the journal in {}", directory.display())).because(error);
+    let mut reader = Reader::open(&directory.join("journal")).map_err(|error| unreadable(&error))?;
+    let first = match reader.next() {
+        Some(entry) => entry.map_err(|error| unreadable(&error))?,
+        None => return Err(Failure::infra(format!("the journal in {} is empty", directory.display()))),
+    };
+    let (run, plan) = opening(&first.event).ok_or_else(|| Failure::infra("the journal does not begin with its plan"))?;
+    let plan: Plan = plan.map_err(|error| Failure::infra("the journal's plan is not one that this version understands").because(&error))?;
+    let mut judge = Judge::new(&plan);
+    judge.step(&first);
+    for entry in reader {
+        judge.step(&entry.map_err(|error| unreadable(&error))?);
+    }
+    let judgement = judge.finish();
+    let verdict = verdict::decide(&plan, &judgement);
+    Ok(ReportInput {
+        name: name.unwrap_or_else(|| run.to_string()),
+        facts: vec![("judged by".to_owned(), format!("canarynet {}", env!("CARGO_PKG_VERSION")))],
+        run,
+        plan,
+        judgement,
+        verdict,
+        directory,
+    })
+}
+
+fn opening(event: &Event) -> Option<(RunId, Result<Plan, serde_json::Error>)> {
+    match event {
+        Event::RunStarted { run, plan, .. } => Some((run.clone(), serde_json::from_value(plan.clone()))),
+        _ => None,
+    }
+}
