@@ -1,9 +1,16 @@
 //! What a run tells while it runs, in files of its directory: `live.json` for `status`, and the wish to stop.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::directory::RunDirectory;
-use crate::report::LiveView;
+use crate::{
+    detect::judgement::{AccelerationView, ShardView, StageStart},
+    ids::RunId,
+    report::status::Live,
+    time::Elapsed,
+};
 
 /// A file of this name in the run directory asks the owner to end the run. A file and no signal, because the owner may
 /// live in another container, and a process id may have been used again.
@@ -11,14 +18,43 @@ pub const STOP_REQUEST: &str = "stop";
 
 const FILE: &str = "live.json";
 
-/// The newest view of a run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The newest view of a run, as the screen shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveStatus {
-    /// What the screen shows.
-    pub view: LiveView,
+    /// The run.
+    pub run: RunId,
+    /// Its age.
+    pub elapsed: Elapsed,
+    /// The stage it is in.
+    pub stage: Option<StageStart>,
+    /// Length of the soak, if time ends it.
+    pub soak: Option<Duration>,
+    /// Height that ends it, if one does.
+    pub until_height: Option<u64>,
+    /// Acceleration so far.
+    pub acceleration: AccelerationView,
+    /// The shards.
+    pub shards: Vec<ShardView>,
+    /// Findings from info to critical.
+    pub findings: [u32; 4],
 }
 
 impl LiveStatus {
+    /// As the renderers want it.
+    #[must_use]
+    pub fn live(&self) -> Live<'_> {
+        Live {
+            run: &self.run,
+            elapsed: self.elapsed,
+            stage: self.stage,
+            soak: self.soak,
+            until_height: self.until_height,
+            acceleration: self.acceleration,
+            shards: &self.shards,
+            findings: self.findings,
+        }
+    }
+
     /// Reads the newest one, if there is any.
     #[must_use]
     pub fn read(directory: &RunDirectory) -> Option<Self> {

@@ -1,0 +1,222 @@
+//! A run in the background, its files, and the engine's own command line as the outside hand.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_canarynet");
+
+/// Whether an engine answers; says so loudly where none does.
+pub fn engine_answers() -> bool {
+    let answers = Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
+    if !answers {
+        eprintln!("SKIPPED: no container engine answers, so nothing was tested here");
+    }
+    answers
+}
+
+/// The machine, for one test at a time, and a folder for its runs.
+pub struct Machine {
+    _lock: File,
+    folder: tempfile::TempDir,
+    before: Vec<String>,
+}
+
+impl Machine {
+    /// Waits for its turn; `None` where there is no engine.
+    pub fn take() -> Option<Self> {
+        if !engine_answers() {
+            return None;
+        }
+        let path = std::env::temp_dir().join("canarynet-tests.lock");
+        let lock = File::options().create(true).append(true).open(path).expect("lock file");
+        flock(&lock, FlockOperation::LockExclusive).expect("lock");
+        let folder = tempfile::tempdir().expect("folder");
+        Some(Self { _lock: lock, folder, before: everything() })
+    }
+
+    pub fn state(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn canarynet(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--state").arg(self.state()).args(arguments).env_remove("CI").env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs a verb to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.canarynet(arguments).output().expect("canarynet");
+        eprintln!("$ canarynet {}\n{}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+        output
+    }
+
+    /// Starts a soak and waits until it soaks.
+    pub fn soak(&self, arguments: &[&str]) -> Soak<'_> {
+        let output = File::create(self.state().join("soak.txt")).expect("output file");
+        let child = self
+            .canarynet(&[&["soak"], arguments].concat())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("output file"))
+            .stderr(output)
+            .spawn()
+            .expect("canarynet soak");
+        let mut soak = Soak { machine: self, child };
+        soak.wait_for("the soak to begin", Duration::from_secs(120), |soak| soak.stage().as_deref() == Some("soak"));
+        soak
+    }
+
+    /// Every container, network, volume, loop device and mount is as before.
+    pub fn assert_nothing_left(&self) {
+        let after = everything();
+        let left: Vec<_> = after.iter().filter(|object| !self.before.contains(object)).collect();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+}
+
+/// All objects that a run could leave on this machine.
+fn everything() -> Vec<String> {
+    let mut all = Vec::new();
+    for arguments in [
+        &["ps", "-aq", "--no-trunc"][..],
+        &["network", "ls", "-q", "--no-trunc"],
+        &["volume", "ls", "-q"],
+    ] {
+        all.extend(docker(arguments).lines().map(|line| format!("{} {line}", arguments[0])));
+    }
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    all.extend(mounts.lines().filter(|line| line.contains("/volumes/") || line.starts_with("/dev/loop")).map(|line| format!("mount {line}")));
+    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        if let Ok(backing) = fs::read_to_string(entry.path().join("loop/backing_file")) {
+            all.push(format!("loop {} {}", entry.file_name().to_string_lossy(), backing.trim()));
+        }
+    }
+    all
+}
+
+/// The engine's own command line: the outside hand.
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("docker");
+    assert!(output.status.success(), "docker {arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A soak that runs.
+pub struct Soak<'a> {
+    machine: &'a Machine,
+    child: Child,
+}
+
+impl Soak<'_> {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The newest run's directory.
+    pub fn directory(&self) -> Option<PathBuf> {
+        newest(self.machine.state())
+    }
+
+    pub fn live(&self) -> Option<Value> {
+        json(&self.directory()?.join("live.json"))
+    }
+
+    fn stage(&self) -> Option<String> {
+        Some(self.live()?["stage"]["stage"].as_str()?.to_owned())
+    }
+
+    /// The run's id: the prefix of its objects' names.
+    pub fn run(&self) -> String {
+        let record = self.directory().and_then(|directory| json(&directory.join("run.json"))).expect("run.json");
+        record["run"].as_str().expect("run id").to_owned()
+    }
+
+    pub fn container(&self, node: &str) -> String {
+        format!("{}-{node}", self.run())
+    }
+
+    pub fn wait_for(&mut self, what: &str, within: Duration, mut condition: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + within;
+        while !condition(self) {
+            let ended = self.child.try_wait().expect("child");
+            let said = || fs::read_to_string(self.machine.state().join("soak.txt")).unwrap_or_default();
+            assert!(ended.is_none(), "the soak ended ({ended:?}) while waiting for {what}:\n{}", said());
+            assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for its end: exit code, what it printed, and its findings.
+    pub fn end(mut self) -> Ended {
+        let status = self.child.wait().expect("child");
+        let output = fs::read_to_string(self.machine.state().join("soak.txt")).unwrap_or_default();
+        eprintln!("{output}");
+        let directory = self.directory().expect("run directory");
+        Ended { code: status.code(), output, directory }
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status().expect("kill");
+        assert!(status.success());
+    }
+}
+
+impl Drop for Soak<'_> {
+    fn drop(&mut self) {
+        // A failed test must not leave a network behind.
+        if let Ok(None) = self.child.try_wait() {
+            self.signal("TERM");
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A soak that ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub output: String,
+    pub directory: PathBuf,
+}
+
+impl Ended {
+    pub fn findings(&self) -> Vec<Value> {
+        let file = json(&self.directory.join("findings.json")).expect("findings.json");
+        file["findings"].as_array().expect("findings").clone()
+    }
+
+    /// Kinds and severities, sorted: `crash minor`.
+    pub fn kinds(&self) -> Vec<String> {
+        let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or("?").to_owned();
+        let mut kinds: Vec<_> = self.findings().iter().map(|f| format!("{} {}", word(f, "kind"), word(f, "severity"))).collect();
+        kinds.sort();
+        kinds
+    }
+
+    pub fn verdict(&self) -> Value {
+        json(&self.directory.join("verdict.json")).expect("verdict.json")
+    }
+}
+
+pub fn newest(state: &Path) -> Option<PathBuf> {
+    let plans = fs::read_dir(state).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    let runs = plans.flat_map(|plan| fs::read_dir(plan).into_iter().flatten().flatten()).map(|entry| entry.path());
+    let records = runs.filter_map(|path| Some((fs::metadata(path.join("run.json")).ok()?.created().ok()?, path)));
+    // run.json is replaced as the run goes on; with one run at a time the newest is still the one that runs.
+    records.max_by_key(|(time, _)| *time).map(|(_, path)| path)
+}
+
+pub fn json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
