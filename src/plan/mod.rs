@@ -15,6 +15,28 @@ use crate::{
     time::{Clocks, micros},
 };
 
+pub mod acceleration;
+pub mod detectors;
+pub mod error;
+pub mod findings;
+mod judging;
+pub mod later;
+mod layers;
+pub mod limits;
+pub mod load;
+pub mod manifest;
+mod network;
+pub mod resolve;
+pub mod schema;
+pub mod source;
+pub mod thresholds;
+pub mod until;
+pub mod values;
+pub mod variables;
+
+pub use error::PlanError;
+pub use load::{PlanRequest, load};
+
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
 

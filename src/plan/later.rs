@@ -1,0 +1,114 @@
+//! Keys of the published format that this version does not act on. They are refused, never ignored: a gate that
+//! silently did less than its plan says would be worse than none.
+
+use toml::de::DeValue;
+
+/// A key that is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Later {
+    /// The dotted key; elements of arrays share their array's key.
+    pub key: &'static str,
+    /// Only refused when its value is a table.
+    pub only_tables: bool,
+    /// What it will be, or what to use instead.
+    pub note: &'static str,
+}
+
+impl Later {
+    /// Whether this key with this value is refused.
+    #[must_use]
+    pub fn matches(&self, key: &str, value: &DeValue<'_>) -> bool {
+        self.key == key && (!self.only_tables || value.is_table())
+    }
+}
+
+const fn later(key: &'static str, note: &'static str) -> Later {
+    Later {
+        key,
+        only_tables: false,
+        note,
+    }
+}
+
+/// Keys of soak plans.
+pub const PLAN: &[Later] = &[
+    later(
+        "fault",
+        "fault injection comes later; remove the faults or use a version that has them",
+    ),
+    later("chaos", "drawn fault schedules come later"),
+    later(
+        "start",
+        "starting from a snapshot comes later; every run starts at genesis",
+    ),
+    later("snapshot", "snapshots come later"),
+    later(
+        "on_failure.confirm",
+        "confirming a failure by repeating it comes later",
+    ),
+    later(
+        "on_failure.confirm_within",
+        "confirming a failure by repeating it comes later",
+    ),
+    later("on_failure.freeze", "copies of paused volumes come later"),
+    later("gate.new_detectors", "all detectors of this version count"),
+    later(
+        "gate.inconclusive",
+        "an inconclusive run ends with exit code 4",
+    ),
+    later(
+        "gate.against",
+        "comparing with a baseline comes later; use `gate.limits`",
+    ),
+    later(
+        "gate.coverage.leader_kills",
+        "fault injection comes later, so nothing would count here",
+    ),
+    later(
+        "gate.coverage.full_disks_recovered",
+        "fault injection comes later, so nothing would count here",
+    ),
+];
+
+/// Keys of profiles.
+pub const PROFILE: &[Later] = &[
+    later("join", "nodes that join later come later"),
+    later("secrets", "secrets for nodes come later"),
+    later("init", "one-shot containers before the nodes come later"),
+    later(
+        "files",
+        "files from templates come later; use `command` and `environment`",
+    ),
+    later("defects", "switchable defects come later"),
+    Later {
+        key: "image",
+        only_tables: true,
+        note: "pulling and credentials come later; write `image = \"name:tag\"` of an image that the engine has",
+    },
+    later(
+        "nodes.full",
+        "call nodes that follow and never sign `explorer`",
+    ),
+    later(
+        "probe.rpc.base",
+        "free RPC mappings come later; name a shipped `dialect` and a `port`",
+    ),
+    later(
+        "probe.rpc.height",
+        "free RPC mappings come later; name a shipped `dialect` and a `port`",
+    ),
+    later(
+        "probe.rpc.syncing",
+        "free RPC mappings come later; name a shipped `dialect` and a `port`",
+    ),
+    later(
+        "probe.rpc.view",
+        "free RPC mappings come later; name a shipped `dialect` and a `port`",
+    ),
+    later(
+        "log.match",
+        "write `message`, `error` and `level` directly in `[[log]]`",
+    ),
+    later("log.finding", "write what the line means as `class`"),
+    later("log.observe", "write what the line means as `class`"),
+];

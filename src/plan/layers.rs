@@ -1,0 +1,308 @@
+//! Layers of values, later ones over earlier ones: default < file < environment < `--set` < flags.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::{
+    error::{Place, PlanError, clean},
+    source::{self, Layer, join},
+};
+
+/// Environment variables with this prefix set a key: `CANARYNET_SET_LOAD__RATE` is `load.rate`, in lower case, `__`
+/// for the dot. `CANARYNET_SET_PROFILE__...` reaches into the profile.
+pub const ENVIRONMENT_PREFIX: &str = "CANARYNET_SET_";
+
+/// Keys of which a later layer replaces the others of an earlier one: they say the same thing in different ways.
+/// A `*` is any one key.
+const ALTERNATIVES: &[(&str, &[&str])] = &[
+    ("", &["binary", "image", "itself"]),
+    ("", &["speedup", "block_interval"]),
+    ("accelerate.*", &["set", "lever"]),
+];
+
+/// Arrays that a later layer puts its elements in front of, instead of replacing.
+const IN_FRONT: &[&str] = &["log"];
+
+impl Layer {
+    /// Puts another layer over this one.
+    pub fn put(&mut self, over: Self) {
+        let mut gone = Vec::new();
+        merge(&mut self.table, over.table, "", &mut gone);
+        for key in gone {
+            self.places.retain(|place, _| !is_within(place, &key));
+        }
+        self.places.extend(over.places);
+    }
+
+    /// The place of the value with this key, or of the first value within it.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&Place> {
+        self.places
+            .iter()
+            .find(|(place, _)| is_within(place, key))
+            .map(|(_, place)| place)
+    }
+}
+
+fn is_within(key: &str, outer: &str) -> bool {
+    let rest = key.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
+}
+
+fn pattern_fits(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix(".*") {
+        Some(parent) => path
+            .strip_prefix(parent)
+            .is_some_and(|rest| rest.starts_with('.') && !rest[1..].contains('.')),
+        None => pattern == path,
+    }
+}
+
+/// Recursion is bounded by the parser's own limit on nesting.
+fn merge(base: &mut Table, over: Table, path: &str, gone: &mut Vec<String>) {
+    for (_, keys) in ALTERNATIVES
+        .iter()
+        .filter(|(pattern, _)| pattern_fits(pattern, path))
+    {
+        if keys.iter().any(|key| over.contains_key(*key)) {
+            for key in *keys {
+                base.remove(*key);
+                gone.push(join(path, key));
+            }
+        }
+    }
+    for (key, value) in over {
+        let whole = join(path, &key);
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over, &whole, gone),
+            (Some(Value::Array(base)), Value::Array(mut over))
+                if IN_FRONT.contains(&whole.as_str()) =>
+            {
+                over.append(base);
+                *base = over;
+            }
+            (_, value) => {
+                gone.push(whole);
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// `--set` and the environment, sorted into what reaches the plan and what reaches the profile.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Keys of the plan.
+    pub plan: Vec<Setting>,
+    /// Keys of the profile, without their `profile.` in front.
+    pub profile: Vec<Setting>,
+}
+
+/// One value set from outside a file.
+#[derive(Debug)]
+pub struct Setting {
+    place: Place,
+    path: Vec<String>,
+    value: String,
+}
+
+/// A path deeper than any key; also keeps the recursion of merging shallow.
+const DEEPEST: usize = 16;
+
+impl Settings {
+    /// Reads the environment first and the flags over it.
+    ///
+    /// # Errors
+    /// A setting without key or value.
+    pub fn collect(
+        environment: &BTreeMap<String, String>,
+        flags: &[String],
+    ) -> Result<Self, PlanError> {
+        let mut settings = Self::default();
+        for (name, value) in environment {
+            if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+                settings.add(Setting {
+                    place: Place::whole(&format!("environment {name}")),
+                    path: environment_path(key),
+                    value: value.clone(),
+                });
+            }
+        }
+        for flag in flags {
+            let place = Place::whole(&format!("--set {flag}"));
+            let refuse = |message: &str| PlanError::Set {
+                place: place.clone(),
+                message: message.to_owned(),
+            };
+            let (key, value) =
+                split(flag).ok_or_else(|| refuse("write key=value, like load.rate=\"50 tx/s\""))?;
+            let path = parse_path(key).ok_or_else(|| refuse("the key is no dotted key"))?;
+            settings.add(Setting {
+                place,
+                path,
+                value: value.to_owned(),
+            });
+        }
+        Ok(settings)
+    }
+
+    fn add(&mut self, mut setting: Setting) {
+        if setting.path.len() > 1 && setting.path[0] == "profile" {
+            setting.path.remove(0);
+            self.profile.push(setting);
+        } else {
+            self.plan.push(setting);
+        }
+    }
+}
+
+impl Setting {
+    /// The setting as a layer that fits `T`: the value as TOML, or, where that does not fit, as plain text.
+    ///
+    /// # Errors
+    /// When neither fits; says why the better of the two does not.
+    pub fn layer<T: DeserializeOwned>(&self) -> Result<Layer, PlanError> {
+        let key = self
+            .path
+            .iter()
+            .fold(String::new(), |parent, part| join(&parent, part));
+        let text = Value::String(self.value.clone());
+        let parsed = parse_value(&self.value);
+        let is_text = parsed.as_ref().is_none_or(Value::is_str);
+        let value = parsed.unwrap_or_else(|| text.clone());
+        let table = nest(&self.path, value);
+        let layer = |table| Layer {
+            table,
+            places: BTreeMap::from([(key.clone(), self.place.clone())]),
+        };
+        match source::check::<T>(&self.place, &key, &table) {
+            Ok(()) => Ok(layer(table)),
+            Err(error) => {
+                let table = nest(&self.path, text);
+                if !is_text && source::check::<T>(&self.place, &key, &table).is_ok() {
+                    return Ok(layer(table));
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn nest(path: &[String], value: Value) -> Table {
+    let mut value = value;
+    for part in path.iter().skip(1).rev() {
+        value = Value::Table(Table::from_iter([(part.clone(), value)]));
+    }
+    path.first()
+        .map(|first| Table::from_iter([(first.clone(), value)]))
+        .unwrap_or_default()
+}
+
+/// Splits at the first `=` outside quotes.
+fn split(flag: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let at = flag.char_indices().find_map(|(at, letter)| {
+        quoted ^= letter == '"';
+        (letter == '=' && !quoted).then_some(at)
+    })?;
+    Some((flag[..at].trim(), flag[at + 1..].trim()))
+}
+
+/// The parts of a dotted key, by TOML's own rules for quoting.
+fn parse_path(key: &str) -> Option<Vec<String>> {
+    let one_line = !key.is_empty() && !key.contains(['\n', '\r', '=', '#', '[']);
+    let mut table = one_line
+        .then(|| format!("{key} = 0").parse::<Table>().ok())
+        .flatten()?;
+    let mut path = Vec::new();
+    while path.len() < DEEPEST {
+        let (part, value) = std::mem::take(&mut table).into_iter().next()?;
+        path.push(part);
+        match value {
+            Value::Table(inner) => table = inner,
+            _ => return Some(path),
+        }
+    }
+    None
+}
+
+/// The text as one TOML value; dates become text, as in files.
+fn parse_value(text: &str) -> Option<Value> {
+    if text.contains(['\n', '\r']) {
+        return None;
+    }
+    let mut table = format!("value = {text}").parse::<Table>().ok()?;
+    match table.remove("value")? {
+        Value::Datetime(day) => Some(Value::String(day.to_string())),
+        value if table.is_empty() => Some(value),
+        _ => None,
+    }
+}
+
+/// `DETECTORS__SLOW_BLOCKS__FACTOR` is `detectors.slow-blocks.factor`: finding ids have a hyphen where a variable's
+/// name cannot.
+fn environment_path(key: &str) -> Vec<String> {
+    let mut path: Vec<String> = key
+        .to_lowercase()
+        .split("__")
+        .take(DEEPEST)
+        .map(clean)
+        .collect();
+    let finding = match path.first().map(String::as_str) {
+        Some("detectors") => Some(1),
+        Some("gate") if path.get(1).is_some_and(|part| part == "severity") => Some(2),
+        _ => None,
+    };
+    if let Some(part) = finding.and_then(|index| path.get_mut(index)) {
+        *part = part.replace('_', "-");
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(text: &str) -> Layer {
+        let table: Table = text.parse().unwrap();
+        Layer {
+            table,
+            places: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn later_layers_win_and_alternatives_replace_each_other() {
+        let mut base = layer(
+            "itself = true\nspeedup = 40\n[accelerate.a]\nset = \"x\"\nmainnet = \"1s\"\n[[log]]\nname = \"old\"",
+        );
+        base.put(layer("binary = \"x\"\nblock_interval = \"1s\"\n[accelerate.a]\nlever = \"none\"\n[[log]]\nname = \"new\""));
+        let expected: Table = "binary = \"x\"\nblock_interval = \"1s\"\n[accelerate.a]\nmainnet = \"1s\"\nlever = \"none\"\n[[log]]\nname = \"new\"\n[[log]]\nname = \"old\"".parse().unwrap();
+        assert_eq!(base.table, expected);
+    }
+
+    #[test]
+    fn settings_are_split_by_the_rules_of_toml() {
+        let flags = [
+            "gate.limits.\"b.c\" = < 3 blocks".to_owned(),
+            "profile.shards=2".to_owned(),
+            "profile=x".to_owned(),
+        ];
+        let settings = Settings::collect(&BTreeMap::new(), &flags).unwrap();
+        assert_eq!(settings.plan[0].path, ["gate", "limits", "b.c"]);
+        assert_eq!(settings.plan[1].path, ["profile"]);
+        assert_eq!(settings.profile[0].path, ["shards"]);
+        for bad in ["x", "=1", "a b=1", "[a]=1"] {
+            assert!(
+                Settings::collect(&BTreeMap::new(), &[bad.to_owned()]).is_err(),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            environment_path("DETECTORS__SLOW_BLOCKS__FACTOR"),
+            ["detectors", "slow-blocks", "factor"]
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! `[gate] limits`: conditions on measured values, like `"block-interval.p99" = "< 400ms"`.
+
+use super::{
+    Limit,
+    values::{Share, Size, parse_blocks},
+};
+use crate::time::{Clocks, Window};
+
+/// Base unit of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricUnit {
+    /// Milliseconds; a limit is a duration, blocks or mainnet time.
+    Time,
+    /// A share from 0 to 1; a limit is a percentage.
+    Share,
+    /// Bytes; a limit is a size.
+    Bytes,
+    /// A plain number.
+    Count,
+}
+
+/// The metrics that a limit may be set on, as the judge measures them over the soak.
+pub const METRICS: &[(&str, MetricUnit)] = &[
+    ("block-interval.mean", MetricUnit::Time),
+    ("block-interval.p50", MetricUnit::Time),
+    ("block-interval.p99", MetricUnit::Time),
+    ("block-interval.max", MetricUnit::Time),
+    ("recovery.p50", MetricUnit::Time),
+    ("recovery.p99", MetricUnit::Time),
+    ("recovery.max", MetricUnit::Time),
+    ("first-block.max", MetricUnit::Time),
+    ("view-changes.per-1000-blocks", MetricUnit::Count),
+    ("signers.mean", MetricUnit::Share),
+    ("disk-used.max", MetricUnit::Share),
+    ("memory.max", MetricUnit::Bytes),
+    ("acceleration", MetricUnit::Count),
+    ("canary.cpu", MetricUnit::Share),
+    ("canary.memory", MetricUnit::Bytes),
+];
+
+/// Parses a condition on a metric.
+///
+/// # Errors
+/// What is wrong and what is allowed.
+pub fn parse(metric: &str, text: &str, clocks: &Clocks) -> Result<Limit, String> {
+    let Some((_, unit)) = METRICS.iter().find(|(known, _)| *known == metric) else {
+        let names: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+        let hint = super::error::did_you_mean(metric, names.iter().copied());
+        return Err(format!(
+            "is no metric{hint}; there are {}",
+            names.join(", ")
+        ));
+    };
+    let trimmed = text.trim();
+    let (below, bound) = match (trimmed.strip_prefix('<'), trimmed.strip_prefix('>')) {
+        (Some(bound), _) => (true, bound.trim()),
+        (_, Some(bound)) => (false, bound.trim()),
+        _ => {
+            return Err(format!(
+                "{text:?} is no condition: write `< BOUND` or `> BOUND`"
+            ));
+        }
+    };
+    let value = match unit {
+        MetricUnit::Time => time(bound, clocks),
+        MetricUnit::Share => bound.parse::<Share>().ok().map(|share| share.0),
+        MetricUnit::Bytes => bound.parse::<Size>().ok().map(|size| size.0 as f64),
+        MetricUnit::Count => bound
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite() && *number >= 0.0),
+    };
+    let value = value.ok_or_else(|| {
+        let allowed = match unit {
+            MetricUnit::Time => "a duration, blocks or mainnet time (`< 15 blocks`)",
+            MetricUnit::Share => "a percentage (`< 80 %`)",
+            MetricUnit::Bytes => "a size (`< 40 MiB`)",
+            MetricUnit::Count => "a number (`< 5`)",
+        };
+        format!("{bound:?} is no bound for `{metric}`: write {allowed}")
+    })?;
+    Ok(Limit {
+        text: trimmed.to_owned(),
+        below,
+        value,
+    })
+}
+
+fn time(bound: &str, clocks: &Clocks) -> Option<f64> {
+    // Checked here as well: a window's own count of blocks may be any number.
+    if bound.contains("block") {
+        parse_blocks(bound)?;
+    }
+    Some(bound.parse::<Window>().ok()?.resolve(clocks).as_secs_f64() * 1e3)
+}

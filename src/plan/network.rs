@@ -1,0 +1,399 @@
+//! The network part of a plan, from the profile.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use super::{
+    DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan, ProbePlan, Program, Role,
+    error::PlanError, resolve::Sources, values::human_size,
+};
+use crate::{
+    ids::{NodeName, ShardId},
+    profile::manifest::{Disk, Probe, Profile},
+    time::Clocks,
+};
+
+/// Most shards: more do not fit one machine, and the reference node takes no more.
+const SHARDS: u64 = 64;
+
+/// Most nodes: their fixed addresses are .16 to .254 of one /24.
+const NODES: u64 = 239;
+
+/// Least memory that the engine accepts for a container.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// Least size of a disk: below it neither a file system nor a store fits.
+const LEAST_DISK: u64 = 1 << 20;
+
+/// Longest text of a list or map in a profile; keeps plans small whatever a profile says.
+const MOST_ENTRIES: usize = 256;
+
+/// Resolves what the network is made of.
+///
+/// # Errors
+/// The first value that is missing or out of its range.
+pub fn resolve(
+    sources: &Sources,
+    profile: &Profile,
+    clocks: &Clocks,
+) -> Result<NetworkPlan, PlanError> {
+    let bad = |key: &str, message: &str| sources.bad(&format!("profile.{key}"), message);
+    let (shards, nodes) = nodes(sources, profile)?;
+    let program = program(sources, profile)?;
+    let command = match (&profile.command, &program) {
+        (Some(command), _) => command.clone(),
+        (None, Program::Image(_)) => Vec::new(),
+        (None, _) => {
+            return Err(sources.missing(
+                "profile.command",
+                "the arguments of the program, a list of texts",
+            ));
+        }
+    };
+    let environment = profile.environment.clone().unwrap_or_default();
+    if let Some(name) = environment.keys().find(|name| !is_variable(name)) {
+        return Err(bad(
+            "environment",
+            &format!("{name:?} is no variable's name: letters, digits and `_`"),
+        ));
+    }
+    let user = profile
+        .user
+        .clone()
+        .unwrap_or_else(|| "10001:10001".to_owned());
+    if !is_user(&user) {
+        return Err(bad(
+            "user",
+            &format!("{user:?} is no `uid:gid`, two numbers like `10001:10001`"),
+        ));
+    }
+    let capabilities = profile.capabilities.clone().unwrap_or_default();
+    if let Some(name) = capabilities.iter().find(|name| !is_capability(name)) {
+        return Err(bad(
+            "capabilities",
+            &format!("{name:?} is no capability like `NET_BIND_SERVICE`"),
+        ));
+    }
+    let log_files = profile.log_files.clone().unwrap_or_default();
+    if let Some(path) = log_files.iter().find(|path| !is_path(path)) {
+        return Err(bad("log_files", &format!("{path:?}: {PATH}")));
+    }
+    let log_rules = profile.log.clone().unwrap_or_default();
+    for rule in &log_rules {
+        check_rule(rule).map_err(|message| bad("log", &message))?;
+    }
+    for (key, length) in [
+        ("command", command.len()),
+        ("environment", environment.len()),
+        ("log", log_rules.len()),
+    ] {
+        if length > MOST_ENTRIES {
+            return Err(bad(
+                key,
+                &format!("has {length} entries, more than {MOST_ENTRIES}"),
+            ));
+        }
+    }
+    let stop_timeout = profile
+        .stop_timeout
+        .map_or(Duration::from_secs(10), |span| span.0);
+    if stop_timeout > Duration::from_secs(600) {
+        return Err(bad("stop_timeout", "at most 10m"));
+    }
+    Ok(NetworkPlan {
+        shards,
+        nodes,
+        program,
+        command,
+        environment,
+        user,
+        read_only_root: profile.read_only_root.unwrap_or(true),
+        capabilities,
+        scratch: scratch(sources, profile)?,
+        limits: limits(sources, profile)?,
+        disk: disk(sources, profile.disk.clone().unwrap_or_default())?,
+        probe: probe(sources, profile.probe.clone().unwrap_or_default(), clocks)?,
+        log_files,
+        log_rules,
+        mainnet: MainnetPlan {
+            disk: profile
+                .mainnet
+                .as_ref()
+                .and_then(|mainnet| mainnet.disk)
+                .map(|size| size.0),
+        },
+        stop_timeout,
+    })
+}
+
+fn nodes(sources: &Sources, profile: &Profile) -> Result<(u64, Vec<NodePlan>), PlanError> {
+    let Some(shards) = profile.shards else {
+        return Err(sources.missing("profile.shards", "the number of shards"));
+    };
+    if !(1..=SHARDS).contains(&shards) {
+        return Err(sources.bad(
+            "profile.shards",
+            &format!("{shards} is not between 1 and {SHARDS}"),
+        ));
+    }
+    let typed = profile.nodes.clone().unwrap_or_default();
+    let Some(validators) = typed.validator else {
+        return Err(sources.missing(
+            "profile.nodes.validator",
+            "the number of validators of each shard",
+        ));
+    };
+    let explorers = typed.explorer.unwrap_or(0);
+    let all = (u64::from(validators) + u64::from(explorers)) * shards;
+    if validators == 0 || all > NODES {
+        let message =
+            format!("{all} nodes in all; at least one validator a shard and at most {NODES} nodes");
+        return Err(sources.bad("profile.nodes", &message));
+    }
+    let mut nodes = Vec::new();
+    for shard in (0..shards).map(ShardId) {
+        for index in 0..validators + explorers {
+            let votes = index < validators;
+            nodes.push(NodePlan {
+                name: NodeName::of(shard, index),
+                shard,
+                index,
+                position: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
+                role: if votes {
+                    Role::Validator
+                } else {
+                    Role::Explorer
+                },
+                voting_power: u64::from(votes),
+            });
+        }
+    }
+    Ok((shards, nodes))
+}
+
+fn program(sources: &Sources, profile: &Profile) -> Result<Program, PlanError> {
+    let itself = profile.itself.unwrap_or(false);
+    match (&profile.binary, &profile.image, itself) {
+        (Some(path), None, false) if !path.is_empty() => Ok(Program::Binary(PathBuf::from(path))),
+        (None, Some(image), false) if is_image(image) => Ok(Program::Image(image.clone())),
+        (None, Some(image), false) => Err(sources.bad(
+            "profile.image",
+            &format!("{image:?} is no image reference like `name:tag`"),
+        )),
+        (None, None, true) => Ok(Program::Itself),
+        (None, None, false) => Err(sources.missing(
+            "profile.binary",
+            "`binary`, `image` or `itself = true`: what the nodes run",
+        )),
+        _ => Err(sources.bad(
+            "profile.binary",
+            "`binary`, `image` and `itself` exclude each other",
+        )),
+    }
+}
+
+fn limits(sources: &Sources, profile: &Profile) -> Result<Limits, PlanError> {
+    let typed = profile.limits.clone().unwrap_or_default();
+    let limits = Limits {
+        memory: typed.memory.map_or(512 << 20, |size| size.0),
+        cpus: typed.cpus.unwrap_or(1.0),
+        pids: typed.pids.unwrap_or(256),
+        open_files: typed.open_files.unwrap_or(1_024),
+    };
+    let bad =
+        |key: &str, message: String| Err(sources.bad(&format!("profile.limits.{key}"), &message));
+    if limits.memory < LEAST_MEMORY {
+        return bad(
+            "memory",
+            format!(
+                "at least {}, the engine's own minimum",
+                human_size(LEAST_MEMORY)
+            ),
+        );
+    }
+    if !(limits.cpus >= 0.01 && limits.cpus <= 1_024.0) {
+        return bad(
+            "cpus",
+            format!("{} is not between 0.01 and 1024", limits.cpus),
+        );
+    }
+    if !(4..=1_000_000).contains(&limits.pids) {
+        return bad(
+            "pids",
+            format!("{} is not between 4 and 1000000", limits.pids),
+        );
+    }
+    if !(16..=1_000_000).contains(&limits.open_files) {
+        return bad(
+            "open_files",
+            format!("{} is not between 16 and 1000000", limits.open_files),
+        );
+    }
+    Ok(limits)
+}
+
+fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
+    let bad = |key: &str, message: &str| Err(sources.bad(&format!("profile.disk.{key}"), message));
+    let Some(size) = typed.size.map(|size| size.0) else {
+        return Err(sources.missing(
+            "profile.disk.size",
+            "the usable bytes of a node's data disk, like `64 MiB`",
+        ));
+    };
+    if size < LEAST_DISK {
+        return bad("size", &format!("at least {}", human_size(LEAST_DISK)));
+    }
+    let path = typed.path.unwrap_or_else(|| "/data".to_owned());
+    if !is_path(&path) {
+        return bad("path", &format!("{path:?}: {PATH}"));
+    }
+    let kind = typed.kind.unwrap_or(DiskKind::Auto);
+    let throttled = typed.write_iops.is_some() || typed.write_bytes_per_second.is_some();
+    if throttled && kind != DiskKind::Ext4 {
+        return bad(
+            "kind",
+            "`write_iops` and `write_bytes_per_second` need `kind = \"ext4\"`: memory cannot be throttled",
+        );
+    }
+    for (key, value) in [
+        ("inodes", typed.inodes),
+        ("write_iops", typed.write_iops),
+        (
+            "write_bytes_per_second",
+            typed.write_bytes_per_second.map(|size| size.0),
+        ),
+        ("retention", typed.retention.map(|blocks| blocks.0)),
+    ] {
+        if value == Some(0) {
+            return bad(key, "at least 1; leave it out for no limit");
+        }
+    }
+    Ok(DiskPlan {
+        path,
+        kind,
+        size,
+        inodes: typed.inodes,
+        write_iops: typed.write_iops,
+        write_bytes_per_second: typed.write_bytes_per_second.map(|size| size.0),
+        bytes_per_block: typed.bytes_per_block.map(|size| size.0),
+        bytes_at_rest: typed.bytes_at_rest.map(|size| size.0),
+        retention: typed.retention.map(|blocks| blocks.0),
+    })
+}
+
+fn probe(sources: &Sources, typed: Probe, clocks: &Clocks) -> Result<ProbePlan, PlanError> {
+    let rpc = typed.rpc.unwrap_or_default();
+    let Some(dialect) = rpc.dialect else {
+        return Err(sources.missing(
+            "profile.probe.rpc.dialect",
+            "the family of calls, a shipped dialect",
+        ));
+    };
+    let Some(rpc_port) = rpc.port.filter(|port| *port != 0) else {
+        return Err(sources.missing("profile.probe.rpc.port", "the port of the RPC"));
+    };
+    // A quarter of the interval sees every block; more often than ten times a second costs more than it tells.
+    let quarter =
+        (clocks.block_interval / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
+    let interval = rpc.interval.map_or(quarter, |span| span.0);
+    let deadline = rpc.deadline.map_or(Duration::from_secs(1), |span| span.0);
+    for (key, value) in [("interval", interval), ("deadline", deadline)] {
+        if value < Duration::from_millis(10) || value > Duration::from_secs(60) {
+            return Err(sources.bad(&format!("profile.probe.rpc.{key}"), "between 10ms and 1m"));
+        }
+    }
+    Ok(ProbePlan {
+        dialect,
+        rpc_port,
+        metrics_port: rpc.metrics_port,
+        interval,
+        deadline,
+    })
+}
+
+fn scratch(sources: &Sources, profile: &Profile) -> Result<BTreeMap<String, u64>, PlanError> {
+    let typed = profile.scratch.clone().unwrap_or_default();
+    for (path, size) in &typed {
+        if !is_path(path) || size.0 == 0 {
+            return Err(sources.bad(
+                "profile.scratch",
+                &format!("{path:?} = {size}: {PATH}, with a size above zero"),
+            ));
+        }
+    }
+    Ok(typed
+        .into_iter()
+        .map(|(path, size)| (path, size.0))
+        .collect())
+}
+
+fn check_rule(rule: &super::LogRule) -> Result<(), String> {
+    if rule.message.is_none() && rule.error.is_none() && rule.level.is_none() {
+        return Err(format!(
+            "rule {:?} matches every line: it needs `message`, `error` or `level`",
+            rule.name
+        ));
+    }
+    let known = ["debug", "info", "warn", "error", "fatal"];
+    match &rule.level {
+        Some(level) if !known.contains(&level.as_str()) => Err(format!(
+            "rule {:?}: {level:?} is no level: {}",
+            rule.name,
+            known.join(", ")
+        )),
+        _ => Ok(()),
+    }
+}
+
+const PATH: &str = "an absolute path below `/`, without `..`, `:`, `,` and control characters";
+
+fn is_path(path: &str) -> bool {
+    let parts = path.strip_prefix('/').map(|path| {
+        path.split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
+    });
+    parts == Some(true)
+        && path.len() <= 255
+        && !path
+            .chars()
+            .any(|letter| letter.is_control() || ":,\"\\".contains(letter))
+}
+
+fn is_user(user: &str) -> bool {
+    user.split_once(':').is_some_and(|(uid, gid)| {
+        // Without this `+1` and `1_0` would pass here and fail in the engine.
+        [uid, gid]
+            .iter()
+            .all(|id| id.bytes().all(|byte| byte.is_ascii_digit()) && id.parse::<u32>().is_ok())
+    })
+}
+
+fn is_capability(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 40
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    plain
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+fn is_image(image: &str) -> bool {
+    let plain = image
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"./:@_-".contains(&byte));
+    plain
+        && image.len() <= 255
+        && image
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric())
+}

@@ -1,0 +1,280 @@
+//! Manifest and profile, as typed and merged, become the [`Plan`]: every default, window and limit decided once.
+//!
+//! Pure: no clock, no file, no environment. What depends on those came in as data.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::de::DeserializeOwned;
+use toml::Table;
+
+use super::{
+    Budget, FORMAT, Keep, LoadPlan, Plan, RestartPlan, SoakTime,
+    acceleration::{Pace, accelerate},
+    error::{Place, PlanError, clean},
+    judging,
+    manifest::{self, Manifest, RestartPolicy},
+    network,
+    source::Layer,
+    thresholds::Basis,
+    until::Until,
+    values::{LONGEST, Seed},
+};
+use crate::{
+    profile::{manifest::Profile, render},
+    time::{Clocks, Window},
+};
+
+/// What is resolved: the merged layers of the plan and of its profile.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The plan's name.
+    pub name: String,
+    /// The profile's name, where it does not name itself.
+    pub profile_name: String,
+    /// The plan.
+    pub plan: Layer,
+    /// The profile.
+    pub profile: Layer,
+}
+
+impl Sources {
+    /// An error about a value; keys of the profile begin with `profile.`.
+    pub(super) fn bad(&self, key: &str, message: &str) -> PlanError {
+        let place = match key.strip_prefix("profile.") {
+            Some(key) => self.profile.place(key),
+            None => self.plan.place(key),
+        };
+        let place = place.cloned().unwrap_or_else(|| self.default_place(key));
+        PlanError::Value {
+            place,
+            key: key.to_owned(),
+            message: clean(message),
+        }
+    }
+
+    /// An error about a key without a value.
+    pub(super) fn missing(&self, key: &str, message: &'static str) -> PlanError {
+        PlanError::Missing {
+            what: self.default_place(key).source.to_string(),
+            key: key.to_owned(),
+            message,
+        }
+    }
+
+    fn default_place(&self, key: &str) -> Place {
+        if key.starts_with("profile.") {
+            Place::whole(&format!("profile {}", self.profile_name))
+        } else {
+            Place::whole(&format!("plan {}", self.name))
+        }
+    }
+
+    /// The typed form of a merged layer. Each layer was checked before, so this fails only where two of them together
+    /// make no sense.
+    fn typed<T: DeserializeOwned>(&self, what: &str, table: &Table) -> Result<T, PlanError> {
+        T::deserialize(table.clone()).map_err(|error| PlanError::Value {
+            place: Place::whole(what),
+            key: what.to_owned(),
+            message: clean(error.message()),
+        })
+    }
+
+    fn origins(&self) -> BTreeMap<String, String> {
+        let named = |prefix: &'static str, layer: &Layer| {
+            let entries = layer
+                .places
+                .iter()
+                .map(move |(key, place)| (format!("{prefix}{key}"), place.to_string()));
+            entries.collect::<Vec<_>>()
+        };
+        named("", &self.plan)
+            .into_iter()
+            .chain(named("profile.", &self.profile))
+            .collect()
+    }
+}
+
+/// Default length of a soak: the shortest that says something about rates.
+const SOAK: Duration = Duration::from_secs(300);
+
+/// Resolves a plan.
+///
+/// # Errors
+/// The first value that is missing, out of range, or contradicts another.
+pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
+    let manifest: Manifest = sources.typed("plan", &sources.plan.table)?;
+    let profile: Profile = sources.typed("profile", &sources.profile.table)?;
+    let mainnet = profile.mainnet.clone().unwrap_or_default();
+    let levers = profile.accelerate.clone().unwrap_or_default();
+    let accelerated = accelerate(sources, &mainnet, &levers, pace(sources, &manifest)?)?;
+    let clocks = accelerated.clocks;
+    let network = network::resolve(sources, &profile, &clocks)?;
+    let validators = profile
+        .nodes
+        .as_ref()
+        .and_then(|nodes| nodes.validator)
+        .unwrap_or_default();
+    let probe = network
+        .probe
+        .interval
+        .saturating_add(network.probe.deadline);
+    let basis = Basis {
+        clocks,
+        validators,
+        probe,
+    };
+    let thresholds = judging::thresholds(sources, &basis, manifest.detectors.as_ref())?;
+    let warm_up_blocks = manifest.warm_up.map_or(20, |blocks| blocks.0);
+    let start_deadline = manifest.start_deadline.map_or_else(
+        || {
+            let warm_up = clocks.blocks(warm_up_blocks).saturating_mul(3);
+            thresholds
+                .never_started
+                .saturating_add(warm_up)
+                .max(Duration::from_secs(60))
+        },
+        |span| span.0,
+    );
+    let until = manifest.until.unwrap_or(Until {
+        time: Some(SOAK),
+        height: None,
+    });
+    if until.height.is_some_and(|height| height <= warm_up_blocks) {
+        return Err(sources.bad("until", "the height is reached in the warm-up already"));
+    }
+    let settle = window(sources, "settle", manifest.settle, &clocks)?.unwrap_or(clocks.blocks(20));
+    let soak_at_most = until
+        .time
+        .unwrap_or(Duration::MAX)
+        .min(reach_time(&until, &clocks));
+    let deadline = manifest.deadline.map_or_else(
+        // A minute for collecting, and twice the time to a height: a net may be slower than asked for.
+        || start_deadline + soak_at_most.min(LONGEST) + settle + Duration::from_secs(60),
+        |span| span.0,
+    );
+    let plan = Plan {
+        format: FORMAT,
+        name: sources.name.clone(),
+        profile: profile
+            .name
+            .clone()
+            .unwrap_or_else(|| sources.profile_name.clone()),
+        seed: manifest
+            .seed
+            .clone()
+            .unwrap_or_else(|| Seed("canarynet".to_owned()))
+            .0,
+        speedup: accelerated.speedup,
+        clocks,
+        levers: accelerated.levers,
+        gate: judging::gate(sources, &manifest, &clocks, &network, &until)?,
+        network,
+        warm_up_blocks,
+        start_deadline,
+        soak: until.time.map(SoakTime),
+        until_height: until.height,
+        deadline: Some(SoakTime(deadline)),
+        settle,
+        load: load(&manifest),
+        keep: manifest.keep.unwrap_or(Keep::Never),
+        stop_on_failure: manifest
+            .on_failure
+            .as_ref()
+            .and_then(|failure| failure.stop)
+            .unwrap_or(false),
+        allow_helper: manifest.allow_helper.unwrap_or(false),
+        restart: restart(sources, &manifest, &profile, &clocks)?,
+        thresholds,
+        budget: budget(&manifest),
+        origins: sources.origins(),
+    };
+    render::verify(&plan).map_err(|error| sources.bad(&error.key.clone(), &error.to_string()))?;
+    Ok(plan)
+}
+
+/// Twice the time to the height at the asked-for interval; endless if no height ends the soak.
+fn reach_time(until: &Until, clocks: &Clocks) -> Duration {
+    until.height.map_or(Duration::MAX, |height| {
+        clocks.blocks(height).saturating_mul(2)
+    })
+}
+
+fn pace(sources: &Sources, manifest: &Manifest) -> Result<Pace, PlanError> {
+    match (manifest.speedup, manifest.block_interval) {
+        (Some(_), Some(_)) => Err(sources.bad(
+            "speedup",
+            "`speedup` and `block_interval` exclude each other",
+        )),
+        (speedup, None) => Ok(Pace::Speedup(speedup.unwrap_or(1.0))),
+        (None, Some(interval)) => Ok(Pace::BlockInterval(interval.0)),
+    }
+}
+
+fn load(manifest: &Manifest) -> LoadPlan {
+    let load = manifest.load.clone().unwrap_or_default();
+    LoadPlan {
+        rate: load.rate.map_or(50.0, |rate| rate.0),
+        cross_shard: load.cross_shard.map_or(0.1, |share| share.0),
+    }
+}
+
+fn budget(manifest: &Manifest) -> Budget {
+    let budget = manifest.budget.clone().unwrap_or_default();
+    Budget {
+        cpu_share: budget.cpu.map_or(0.1, |share| share.0),
+        memory: budget.memory.map_or(80 << 20, |size| size.0),
+        journal: budget.journal.map_or(1 << 30, |size| size.0),
+        logs: budget.logs.map_or(512 << 20, |size| size.0),
+    }
+}
+
+fn restart(
+    sources: &Sources,
+    manifest: &Manifest,
+    profile: &Profile,
+    clocks: &Clocks,
+) -> Result<RestartPlan, PlanError> {
+    let (prefix, restart) = match (&manifest.restart, &profile.restart) {
+        (Some(restart), _) => ("restart", restart.clone()),
+        (None, Some(restart)) => ("profile.restart", restart.clone()),
+        (None, None) => ("restart", manifest::Restart::default()),
+    };
+    let value = |key: &str, value| window(sources, &format!("{prefix}.{key}"), value, clocks);
+    let after = value("after", restart.after)?.unwrap_or(Duration::from_secs(1));
+    let hundred_minutes = Window::Mainnet(Duration::from_secs(6_000)).resolve(clocks);
+    let restarts = restart.policy == Some(RestartPolicy::After);
+    Ok(RestartPlan {
+        after: restarts.then_some(SoakTime(after)),
+        most: restart.most.unwrap_or(5),
+        window: value("window", restart.window)?.unwrap_or(hundred_minutes),
+    })
+}
+
+/// A window in wall time; zero and absurd lengths are refused.
+pub(super) fn window(
+    sources: &Sources,
+    key: &str,
+    window: Option<Window>,
+    clocks: &Clocks,
+) -> Result<Option<Duration>, PlanError> {
+    let Some(window) = window else {
+        return Ok(None);
+    };
+    // Before it is resolved: what a window counts may be any number.
+    let absurd = match window {
+        Window::Wall(span) | Window::Mainnet(span) => span > LONGEST,
+        Window::Blocks(count) => count > 1_000_000_000,
+    };
+    let wall = if absurd {
+        LONGEST
+    } else {
+        window.resolve(clocks)
+    };
+    if wall >= LONGEST {
+        return Err(sources.bad(key, "is longer than a hundred years"));
+    }
+    if wall < Duration::from_millis(1) {
+        return Err(sources.bad(key, "is shorter than a millisecond of wall time"));
+    }
+    Ok(Some(wall))
+}

@@ -1,0 +1,357 @@
+//! Templates of a node's command and environment, rendered when the nodes' addresses are known.
+//!
+//! Strict: a name that does not exist is an error, never an empty text. Bounded: neither a template nor what it makes
+//! can grow without end.
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+
+use crate::{
+    ids::NodeName,
+    plan::{NodeAddress, NodePlan, Plan, Role, values::one_unit},
+};
+
+/// Steps of one template: some thousand loop rounds, milliseconds of work.
+const FUEL: u64 = 200_000;
+
+/// Longest template.
+const LONGEST_TEMPLATE: usize = 16 * 1024;
+
+/// Longest text that one template may make: the kernel's own limit on one argument.
+const LONGEST_TEXT: usize = 128 * 1024;
+
+/// Why a template gives no text.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RenderError {
+    /// The key of the template: `profile.command[3]`.
+    pub key: String,
+    message: String,
+}
+
+impl RenderError {
+    fn new(key: &str, message: String) -> Self {
+        Self {
+            key: key.to_owned(),
+            message: crate::journal::text::clean(&message, 600),
+        }
+    }
+}
+
+/// The arguments of a node's program.
+///
+/// # Errors
+/// A template that is none, names something that does not exist, or makes too much.
+pub fn command(
+    plan: &Plan,
+    node: &NodePlan,
+    addresses: &BTreeMap<NodeName, NodeAddress>,
+) -> Result<Vec<String>, RenderError> {
+    let renderer = Renderer::new(plan, node, addresses)?;
+    let texts = plan.network.command.iter().enumerate();
+    texts
+        .map(|(index, text)| renderer.text(&format!("profile.command[{index}]"), text))
+        .collect()
+}
+
+/// The environment of a node's process, as `NAME=value`.
+///
+/// # Errors
+/// As [`command`].
+pub fn environment(
+    plan: &Plan,
+    node: &NodePlan,
+    addresses: &BTreeMap<NodeName, NodeAddress>,
+) -> Result<Vec<String>, RenderError> {
+    let renderer = Renderer::new(plan, node, addresses)?;
+    let entries = plan.network.environment.iter().map(|(name, text)| {
+        let value = renderer.text(&format!("profile.environment.{name}"), text)?;
+        Ok(format!("{name}={value}"))
+    });
+    entries.collect()
+}
+
+/// Renders everything once with addresses made up from a range for documentation, so that a mistake in a template is
+/// found before anything is started.
+///
+/// # Errors
+/// The first template that fails.
+pub fn verify(plan: &Plan) -> Result<(), RenderError> {
+    let addresses = plan.network.nodes.iter().map(|node| {
+        let last = u8::try_from(node.position.saturating_add(16)).unwrap_or(u8::MAX);
+        let address = NodeAddress {
+            data: [192, 0, 2, last].into(),
+            management: [198, 51, 100, last].into(),
+        };
+        (node.name.clone(), address)
+    });
+    let addresses = addresses.collect();
+    // Nodes of one role and shard differ in numbers only; one of each finds every mistake.
+    let mut seen = Vec::new();
+    for node in &plan.network.nodes {
+        if seen.contains(&(node.shard, node.role)) {
+            continue;
+        }
+        seen.push((node.shard, node.role));
+        command(plan, node, &addresses)?;
+        environment(plan, node, &addresses)?;
+    }
+    Ok(())
+}
+
+struct Renderer {
+    templates: Environment<'static>,
+    context: Value,
+}
+
+impl Renderer {
+    fn new(
+        plan: &Plan,
+        node: &NodePlan,
+        addresses: &BTreeMap<NodeName, NodeAddress>,
+    ) -> Result<Self, RenderError> {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_auto_escape_callback(|_| AutoEscape::None);
+        templates.set_fuel(Some(FUEL));
+        Ok(Self {
+            templates,
+            context: context(plan, node, addresses)?,
+        })
+    }
+
+    fn text(&self, key: &str, template: &str) -> Result<String, RenderError> {
+        if template.len() > LONGEST_TEMPLATE {
+            return Err(RenderError::new(
+                key,
+                format!("the template is longer than {LONGEST_TEMPLATE} bytes"),
+            ));
+        }
+        let mut text = Bounded(Vec::new());
+        let failed = |error: minijinja::Error| {
+            RenderError::new(key, format!("template {template:?}: {error}"))
+        };
+        let template = self.templates.template_from_str(template).map_err(failed)?;
+        template
+            .render_captured_to(self.context.clone(), &mut text)
+            .map_err(failed)?;
+        let text = String::from_utf8(text.0)
+            .map_err(|_| RenderError::new(key, "makes no UTF-8".to_owned()))?;
+        // An argument or variable with a zero byte cannot be passed to a process.
+        if text.contains('\0') {
+            return Err(RenderError::new(
+                key,
+                "makes a text with a zero byte".to_owned(),
+            ));
+        }
+        Ok(text)
+    }
+}
+
+/// Takes [`LONGEST_TEXT`] bytes and no more.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_TEXT {
+            return Err(io::Error::other(format!(
+                "makes more than {LONGEST_TEXT} bytes"
+            )));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    Value::from(entries.into_iter().collect::<BTreeMap<&str, Value>>())
+}
+
+fn number(number: u64) -> Value {
+    Value::from(number)
+}
+
+/// A number that is written without a fraction where it has none (and where only binary gave it one).
+fn decimal(number: f64) -> Value {
+    let rounded = (number * 1e6).round() / 1e6;
+    if rounded.fract() == 0.0 {
+        Value::from(rounded as i64)
+    } else {
+        Value::from(rounded)
+    }
+}
+
+/// The names that templates may use; documented in `profiles/reference.toml`.
+fn context(
+    plan: &Plan,
+    node: &NodePlan,
+    addresses: &BTreeMap<NodeName, NodeAddress>,
+) -> Result<Value, RenderError> {
+    let network = &plan.network;
+    let address = |node: &NodePlan| {
+        let unknown =
+            || RenderError::new("profile.command", format!("{} has no address", node.name));
+        addresses.get(&node.name).copied().ok_or_else(unknown)
+    };
+    let own = address(node)?;
+    let mut peers = Vec::new();
+    let mut shard_ips = Vec::new();
+    for other in &network.nodes {
+        let ip = address(other)?.data;
+        if other.shard == node.shard {
+            shard_ips.push(ip);
+        }
+        peers.push((other, ip));
+    }
+    let count = |role| {
+        network
+            .nodes
+            .iter()
+            .filter(|other| other.shard == node.shard && other.role == role)
+            .count()
+    };
+    let role = match node.role {
+        Role::Validator => "validator",
+        Role::Explorer => "explorer",
+    };
+    let first_ip = shard_ips
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    Ok(map([
+        (
+            "node",
+            map([
+                ("name", node.name.as_str().into()),
+                ("index", number(node.index.into())),
+                ("position", number(node.position.into())),
+                ("role", role.into()),
+                ("shard", number(node.shard.0)),
+                ("ip", own.data.to_string().into()),
+                ("management_ip", own.management.to_string().into()),
+            ]),
+        ),
+        (
+            "shard",
+            map([
+                ("index", number(node.shard.0)),
+                ("validators", number(count(Role::Validator) as u64)),
+                ("explorers", number(count(Role::Explorer) as u64)),
+                ("first_ip", first_ip.into()),
+                (
+                    "ips",
+                    shard_ips
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .into(),
+                ),
+            ]),
+        ),
+        (
+            "network",
+            map([
+                ("shards", number(network.shards)),
+                ("validators", number(count(Role::Validator) as u64)),
+                ("explorers", number(count(Role::Explorer) as u64)),
+                (
+                    "nodes",
+                    peers
+                        .iter()
+                        .map(|(other, ip)| peer(other, &ip.to_string()))
+                        .collect::<Vec<_>>()
+                        .into(),
+                ),
+            ]),
+        ),
+        ("clocks", clocks(plan)),
+        ("accelerate", accelerate(plan)),
+        ("seed", plan.seed.as_str().into()),
+        (
+            "load",
+            map([
+                ("rate", decimal(plan.load.rate)),
+                ("cross_shard", decimal(plan.load.cross_shard * 100.0)),
+            ]),
+        ),
+        (
+            "disk",
+            map([
+                ("path", network.disk.path.as_str().into()),
+                ("size", number(network.disk.size)),
+                (
+                    "retention",
+                    network.disk.retention.map_or(Value::from(()), number),
+                ),
+            ]),
+        ),
+        (
+            "ports",
+            map([
+                ("rpc", number(network.probe.rpc_port.into())),
+                (
+                    "metrics",
+                    network
+                        .probe
+                        .metrics_port
+                        .map_or(Value::from(()), |port| number(port.into())),
+                ),
+            ]),
+        ),
+    ]))
+}
+
+fn peer(node: &NodePlan, ip: &str) -> Value {
+    map([
+        ("name", node.name.as_str().into()),
+        ("shard", number(node.shard.0)),
+        ("index", number(node.index.into())),
+        ("ip", ip.into()),
+        (
+            "role",
+            if node.role == Role::Validator {
+                "validator"
+            } else {
+                "explorer"
+            }
+            .into(),
+        ),
+    ])
+}
+
+/// `clocks.block_interval` as text (`200ms`), `clocks.block_interval_ms` as a number.
+fn clocks(plan: &Plan) -> Value {
+    let clocks = &plan.clocks;
+    let known = [
+        ("block_interval", clocks.block_interval),
+        ("mainnet_block_interval", clocks.mainnet_block_interval),
+        ("view_change", clocks.view_change_timeout),
+        ("view_change_slot", clocks.view_change_slot),
+        ("view_change_max", clocks.view_change_timeout_max),
+    ];
+    spans(known.iter().map(|(name, span)| ((*name).to_owned(), *span)))
+}
+
+fn accelerate(plan: &Plan) -> Value {
+    spans(
+        plan.levers
+            .iter()
+            .map(|lever| (lever.clock.clone(), lever.canary)),
+    )
+}
+
+fn spans(spans: impl Iterator<Item = (String, Duration)>) -> Value {
+    let entries = spans.flat_map(|(name, span)| {
+        let millis = decimal(span.as_secs_f64() * 1e3);
+        [
+            (format!("{name}_ms"), millis),
+            (name, Value::from(one_unit(span))),
+        ]
+    });
+    Value::from(entries.collect::<BTreeMap<String, Value>>())
+}
