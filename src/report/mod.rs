@@ -1,1 +1,5 @@
-//! TODO
+//! Reports.
+
+pub mod look;
+pub mod table;
+pub mod text;
