@@ -83,7 +83,15 @@ pub fn runs(rows: &[RunRow], look: Look) -> String {
         return "no runs\n".to_owned();
     }
     let mut table = Table::new(&[
-        "run", "plan", "state", "verdict", "started (UTC)", ">wall", ">mainnet", "findings", ">objects",
+        "run",
+        "plan",
+        "state",
+        "verdict",
+        "started (UTC)",
+        ">wall",
+        ">mainnet",
+        "findings",
+        ">objects",
     ]);
     for row in rows {
         let verdict = row.outcome.as_deref().map_or_else(
@@ -92,7 +100,13 @@ pub fn runs(rows: &[RunRow], look: Look) -> String {
         );
         let started = row.started.map_or_else(
             || "-".to_owned(),
-            |wall| wall.to_string().chars().take(19).collect::<String>().replace('T', " "),
+            |wall| {
+                wall.to_string()
+                    .chars()
+                    .take(19)
+                    .collect::<String>()
+                    .replace('T', " ")
+            },
         );
         table.row(vec![
             row.run.to_string().into(),
@@ -108,7 +122,10 @@ pub fn runs(rows: &[RunRow], look: Look) -> String {
     }
     let mut text = table.lines(look).join("\n");
     text.push('\n');
-    let ownerless = rows.iter().filter(|row| row.state == RunState::Ownerless).count();
+    let ownerless = rows
+        .iter()
+        .filter(|row| row.state == RunState::Ownerless)
+        .count();
     if ownerless > 0 {
         text.push_str(&look.fit(
             "ownerless: `canarynet runs attach RUN` goes on with it, `canarynet clean RUN` removes it",
@@ -177,7 +194,9 @@ pub fn doctor(rows: &[DoctorRow], look: Look) -> String {
     let worst = rows.iter().map(|row| row.state).max();
     text.push_str(match worst {
         None | Some(DoctorState::Works) => "all works\n",
-        Some(DoctorState::Limited | DoctorState::Missing) => "runs work here, with the limits above\n",
+        Some(DoctorState::Limited | DoctorState::Missing) => {
+            "runs work here, with the limits above\n"
+        }
         Some(DoctorState::Broken) => "no run can work here until what is BROKEN is mended\n",
     });
     text

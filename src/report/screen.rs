@@ -85,13 +85,17 @@ impl Screen {
     pub fn finish(self, deadline: Duration) -> bool {
         drop(self.sender);
         // The thread may hang in a write to a pipe that nobody reads; it is left behind and ends with the process.
-        !matches!(self.ended.recv_timeout(deadline), Err(RecvTimeoutError::Timeout)) && self.unshown == 0
+        !matches!(
+            self.ended.recv_timeout(deadline),
+            Err(RecvTimeoutError::Timeout)
+        ) && self.unshown == 0
     }
 }
 
 fn draw(messages: &Receiver<Message>, target: ProgressDrawTarget) {
     let screen = MultiProgress::with_draw_target(target);
-    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let mut bars: Vec<ProgressBar> = Vec::new();
     for message in messages {
         match message {
@@ -123,7 +127,9 @@ fn write(messages: &Receiver<Message>, mut stream: Box<dyn Write + Send>) {
     for message in messages {
         if let (Message::Print(line), true) = (message, open) {
             // A closed pipe (`| head`) ends the telling, never the run: the queue is still emptied.
-            open = writeln!(stream, "{line}").and_then(|()| stream.flush()).is_ok();
+            open = writeln!(stream, "{line}")
+                .and_then(|()| stream.flush())
+                .is_ok();
         }
     }
 }

@@ -34,33 +34,45 @@ fn is_invisible(character: char) -> bool {
 }
 
 /// [`plain`] for a place where Markdown and HTML would be understood, a table cell included: it is shown as text,
-/// starts no markup, mentions nobody and becomes no link.
+/// starts no markup, mentions nobody and becomes no link. `limit` bounds the bytes written, escapes included.
 #[must_use]
 pub fn markdown(text: &str, limit: usize) -> String {
     let text = plain(text, limit);
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            // An empty comment parts what a forge would otherwise turn into a mention, an issue or a link.
-            '@' => escaped.push_str("@<!-- -->"),
-            '#' => escaped.push_str("\\#<!-- -->"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '{' | '}' | '|' | '~' | '$' | '!' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            character => escaped.push(character),
-        }
+    let pieces = || {
+        let escape = |(at, character)| escape(character, &text[..at], &text[at..]);
+        text.char_indices().map(escape)
+    };
+    let whole: String = pieces().collect();
+    if whole.len() <= limit {
+        return whole;
     }
-    for scheme in ["://", "www.", "WWW.", "mailto:", "xmpp:"] {
-        if escaped.contains(scheme) {
-            let (head, tail) = scheme.split_at(1);
-            escaped = escaped.replace(scheme, &format!("{head}<!-- -->{tail}"));
+    let mut cut = String::with_capacity(limit);
+    for piece in pieces() {
+        // An escape is written whole or not at all.
+        if cut.len() + piece.len() + 3 > limit {
+            break;
         }
+        cut.push_str(&piece);
     }
-    escaped
+    cut + "..."
+}
+
+/// One character as Markdown shows it, knowing what stands before it and what follows from it on.
+fn escape(character: char, before: &str, from: &str) -> String {
+    match character {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        // An empty comment parts what a forge would otherwise turn into a mention, an issue or a link.
+        '@' => "@<!-- -->".to_owned(),
+        '#' => "\\#<!-- -->".to_owned(),
+        ':' if from.starts_with("://") => ":<!-- -->".to_owned(),
+        '.' if before.to_ascii_lowercase().ends_with("www") => "<!-- -->.".to_owned(),
+        '\\' | '`' | '*' | '_' | '[' | ']' | '{' | '}' | '|' | '~' | '$' | '!' => {
+            format!("\\{character}")
+        }
+        character => character.to_string(),
+    }
 }
 
 /// A count with thousands separated: `193,210`.
@@ -221,8 +233,10 @@ mod tests {
         }
 
         #[test]
-        fn markdown_starts_no_markup(text in "[<>@#|`*_\\[\\]a-z:/.&]{0,60}") {
-            let shown = markdown(&text, 1_000).replace("<!-- -->", "\u{1}");
+        fn markdown_starts_no_markup(text in "[<>@#|`*_\\[\\]a-z:/.&]{0,60}", limit in 8usize..700) {
+            let shown = markdown(&text, limit);
+            prop_assert!(shown.len() <= limit);
+            let shown = shown.replace("<!-- -->", "\u{1}");
             prop_assert!(!shown.contains(['<', '>']));
             prop_assert!(!shown.contains("://"));
             let mut previous = ' ';
