@@ -74,6 +74,22 @@ pub enum Event {
     WatchPaused,
     /// Watching goes on.
     WatchResumed,
+    /// From here on the journal leaves facts out, to keep its budget or because its disk is full. State changes,
+    /// blocks with another leader or view, and changes of mode are always written. Windows of detectors widen by what
+    /// may be missing.
+    Thinned {
+        /// One block entry in this many is written; 0 when none is (the disk is full), so that nobody can say
+        /// whether blocks come.
+        blocks: u64,
+        /// One unchanged [`Event::Heads`] in this many.
+        heads: u64,
+        /// One [`Event::Sample`] of a node in this many.
+        samples: u64,
+        /// Whether notes and counts of log lines are written.
+        notes: bool,
+        /// Entries left out so far.
+        left_out: u64,
+    },
     /// The last entry of a run that ended in order.
     RunFinished {
         /// Why it ended.

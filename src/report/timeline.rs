@@ -1,0 +1,359 @@
+//! What happened in order: stages, findings, pages, what broke on our side, and the entries that findings cite.
+
+use std::collections::BTreeSet;
+
+use super::{ReportInput, Standing, look, subject, text};
+use crate::{
+    detect::Judgement,
+    ids::{Height, Seq},
+    journal::event::{ContainerChange, Entry, Event, FinishReason, ProbeError, Stage},
+    time::{Elapsed, human},
+};
+
+/// More cited entries than this tell nothing that a reader would read on.
+const MOST_ENTRIES: usize = 400;
+/// Of one finding, the first ones: they hold the cause.
+const MOST_OF_ONE: usize = 12;
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// When.
+    pub at: Elapsed,
+    /// The height it concerns, if one.
+    pub height: Option<Height>,
+    /// What happened, in one line. Not harmless yet: it may quote a node.
+    pub what: String,
+    /// The journal's entry, if it is one.
+    pub seq: Option<Seq>,
+    /// How soon the row is left out when there are too many: higher is sooner.
+    pub rank: u8,
+}
+
+/// The entries that a report wants to show: those cited by the findings that count most. Bounded.
+#[must_use]
+pub fn wanted(judgement: &Judgement) -> BTreeSet<Seq> {
+    let mut findings: Vec<_> = judgement.findings.iter().collect();
+    findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.noticed));
+    let cited = findings
+        .into_iter()
+        .flat_map(|finding| finding.evidence.iter().copied().take(MOST_OF_ONE));
+    let mut wanted = BTreeSet::new();
+    for seq in cited {
+        if wanted.len() == MOST_ENTRIES {
+            break;
+        }
+        wanted.insert(seq);
+    }
+    wanted
+}
+
+/// At most `most` rows in order of time, and how many were left out.
+#[must_use]
+pub fn rows(input: &ReportInput, most: usize) -> (Vec<Row>, usize) {
+    let judgement = &input.judgement;
+    let mut rows = Vec::new();
+    for stage in &judgement.stages {
+        rows.push(row(stage.at, 0, stage_words(stage.stage).to_owned()));
+    }
+    if let Some(finish) = &judgement.finished {
+        rows.push(row(
+            judgement.last,
+            0,
+            finish_words(&finish.reason).to_owned(),
+        ));
+    }
+    for page in &judgement.pages {
+        let what = format!("page for {} after {}", page.finding, human(page.after));
+        rows.push(row(page.at, 1, what));
+    }
+    for infra in &judgement.infra {
+        rows.push(Row {
+            seq: Some(infra.seq),
+            ..row(
+                infra.at,
+                2,
+                format!("our side: {}: {}", infra.what, infra.detail),
+            )
+        });
+    }
+    findings(input, &mut rows);
+    let told: BTreeSet<Seq> = judgement.infra.iter().map(|infra| infra.seq).collect();
+    rows.extend(
+        input
+            .entries
+            .iter()
+            .filter(|entry| !told.contains(&entry.seq))
+            .filter_map(entry_row),
+    );
+    let over = rows.len().saturating_sub(most);
+    if over > 0 {
+        rows.sort_by_key(|row| (row.rank, row.at));
+        rows.truncate(most);
+    }
+    rows.sort_by_key(|row| (row.at, row.seq));
+    (rows, over)
+}
+
+fn row(at: Elapsed, rank: u8, what: String) -> Row {
+    Row {
+        at,
+        height: None,
+        what,
+        seq: None,
+        rank,
+    }
+}
+
+fn findings(input: &ReportInput, rows: &mut Vec<Row>) {
+    for (standing, finding) in input.ranked() {
+        let rank = if standing == Standing::Fails { 1 } else { 3 };
+        let name = format!(
+            "{} {} {} ({})",
+            look::severity(finding.severity),
+            finding.kind,
+            subject(finding),
+            finding.id
+        );
+        rows.push(Row {
+            height: finding.heights.map(|(first, _)| first),
+            seq: finding.evidence.first().copied(),
+            ..row(
+                finding.noticed,
+                rank,
+                format!("{name}: {}", finding.summary),
+            )
+        });
+        if let Some(end) = finding.end {
+            rows.push(Row {
+                height: finding.heights.map(|(_, last)| last),
+                ..row(
+                    end,
+                    rank + 1,
+                    format!("{name} ended after {}", human(finding.duration)),
+                )
+            });
+        }
+    }
+}
+
+/// The name of a stage, for people.
+#[must_use]
+pub fn stage_word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Prepare => "prepare",
+        Stage::Start => "start",
+        Stage::WarmUp => "warm up",
+        Stage::Soak => "soak",
+        Stage::Settle => "settle",
+        Stage::Collect => "collect",
+        Stage::TearDown => "tear down",
+    }
+}
+
+fn stage_words(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Prepare => "images and preflight",
+        Stage::Start => "containers start",
+        Stage::WarmUp => "warm-up begins",
+        Stage::Soak => "soak begins",
+        Stage::Settle => "load ends, the network settles",
+        Stage::Collect => "evidence is collected",
+        Stage::TearDown => "teardown begins",
+    }
+}
+
+/// Why a run ended, for people.
+#[must_use]
+pub fn finish_words(reason: &FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Completed => "the plan is done",
+        FinishReason::Interrupted => "interrupted",
+        FinishReason::Deadline => "the plan's deadline passed",
+        FinishReason::StoppedOnFailure => "stopped at the first finding that fails the gate",
+        FinishReason::Infra => "the run cannot go on",
+    }
+}
+
+fn entry_row(entry: &Entry) -> Option<Row> {
+    let (height, what) = describe(&entry.event)?;
+    Some(Row {
+        height,
+        seq: Some(entry.seq),
+        ..row(entry.elapsed, 5, what)
+    })
+}
+
+/// An event in one line, with the height it concerns; `None` for what says nothing by itself.
+fn describe(event: &Event) -> Option<(Option<Height>, String)> {
+    let told = match event {
+        Event::Container {
+            node,
+            change,
+            requested,
+        } => {
+            let who = if *requested { "" } else { ", not asked for" };
+            (None, format!("{node} {}{who}", change_words(*change)))
+        }
+        Event::Restart {
+            node,
+            attempt,
+            delay,
+        } => (
+            None,
+            format!(
+                "{node} is started again, attempt {attempt}, after {}",
+                human(*delay)
+            ),
+        ),
+        Event::Signal { name } => (None, format!("{name} reached the canary")),
+        Event::Attached { .. } => (None, "another process took the run over".to_owned()),
+        Event::WatchPaused => (None, "watching is off, to measure its cost".to_owned()),
+        Event::WatchResumed => (None, "watching goes on".to_owned()),
+        Event::Block {
+            shard,
+            height,
+            leader,
+            view,
+            node,
+            ..
+        } => {
+            let leader = leader
+                .as_deref()
+                .map_or_else(String::new, |name| format!(" by {name}"));
+            let view = view.map_or_else(String::new, |view| format!(" in view {view}"));
+            (
+                Some(*height),
+                format!(
+                    "{} block{leader}{view}, first on {node}",
+                    text::shard(*shard)
+                ),
+            )
+        }
+        Event::Head {
+            node, height, hash, ..
+        } => (Some(*height), format!("{node} has another head: {hash}")),
+        Event::Heads { shard, nodes } => {
+            let heads: Vec<String> = nodes
+                .iter()
+                .take(8)
+                .map(|head| {
+                    let view = head
+                        .view
+                        .map_or_else(String::new, |view| format!(" view {view}"));
+                    format!("{} {}{view}", head.node, head.height)
+                })
+                .collect();
+            let best = nodes.iter().map(|head| head.height).max();
+            (
+                best,
+                format!("{} heads: {}", text::shard(*shard), heads.join(", ")),
+            )
+        }
+        Event::ProbeAnswered {
+            node,
+            probe,
+            silent_for,
+        } => (
+            None,
+            format!(
+                "{node} {probe:?} probe answers again after {}",
+                human(*silent_for)
+            ),
+        ),
+        Event::ProbeFailed {
+            node,
+            probe,
+            error,
+            failures,
+        } => (
+            None,
+            format!(
+                "{node} {probe:?} probe fails ({failures} in a row): {}",
+                probe_words(error)
+            ),
+        ),
+        Event::Sight { seeing, detail } => {
+            let word = if *seeing {
+                "the canary sees again"
+            } else {
+                "the canary sees nothing"
+            };
+            (None, format!("{word}: {detail}"))
+        }
+        Event::Log {
+            node,
+            level,
+            rule,
+            message,
+            error,
+            at,
+            ..
+        } => {
+            let error = error
+                .as_deref()
+                .map_or_else(String::new, |error| format!(": {error}"));
+            let place = at.as_ref().map_or_else(String::new, |at| {
+                format!(" [logs/{} +{}]", at.file, at.offset)
+            });
+            (
+                None,
+                format!("{node} {level} ({rule}): {message}{error}{place}"),
+            )
+        }
+        Event::Sample(sample) => {
+            let node = sample.node.as_ref()?;
+            let total = sample.disk_used.saturating_add(sample.disk_free);
+            let disk = format!(
+                "{} of {}",
+                text::bytes(sample.disk_used),
+                text::bytes(total)
+            );
+            (
+                None,
+                format!(
+                    "{node} uses {} of memory, {disk} of its disk",
+                    text::bytes(sample.memory)
+                ),
+            )
+        }
+        Event::HostDisk {
+            engine_free,
+            run_free,
+        } => {
+            let free = (text::bytes(*engine_free), text::bytes(*run_free));
+            (
+                None,
+                format!("free: {} for the engine, {} for the run", free.0, free.1),
+            )
+        }
+        Event::LogCount {
+            node, lines, lost, ..
+        } if *lost > 0 => (None, format!("{node}: {lost} of {lines} log lines lost")),
+        _ => return None,
+    };
+    Some(told)
+}
+
+fn change_words(change: ContainerChange) -> String {
+    match change {
+        ContainerChange::Started => "started".to_owned(),
+        ContainerChange::Killed { signal } => format!("was sent signal {signal}"),
+        ContainerChange::Died { exit_code } => format!("ended with exit code {exit_code}"),
+        ContainerChange::OutOfMemory => "had a process killed for memory".to_owned(),
+        ContainerChange::Paused => "was frozen".to_owned(),
+        ContainerChange::Unpaused => "was thawed".to_owned(),
+        ContainerChange::Destroyed => "was removed".to_owned(),
+    }
+}
+
+fn probe_words(error: &ProbeError) -> String {
+    match error {
+        ProbeError::Deadline => "no answer within the deadline".to_owned(),
+        ProbeError::Refused => "nobody listens".to_owned(),
+        ProbeError::Unreachable => "no connection".to_owned(),
+        ProbeError::BadAnswer(answer) => format!("an answer that makes no sense: {answer}"),
+        ProbeError::TooLarge => "an answer that is too large".to_owned(),
+        ProbeError::Ended => "the stream ended".to_owned(),
+    }
+}
