@@ -1,1 +1,3 @@
-//! TODO
+//! Probes.
+
+pub mod heads;

@@ -1,1 +1,4 @@
 //! What a network is made of, as data.
+
+pub mod dialect;
+pub mod log_rules;
