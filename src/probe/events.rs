@@ -1,0 +1,179 @@
+//! The engine's events about node containers, and whether the canary had asked for them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::StreamExt;
+
+use super::{
+    Context,
+    access::{Access, Notice},
+};
+use crate::{
+    ids::{NodeName, RunId},
+    journal::event::{ContainerChange, Event},
+};
+
+/// A request not followed by its event within this time was not carried out.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// Wait before the engine is asked again for its events.
+const RECONNECT: Duration = Duration::from_millis(500);
+/// Events of the last second that may come again after a reconnect.
+const REMEMBERED: usize = 256;
+
+/// What the canary does to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Starts it.
+    Start,
+    /// Stops or kills it.
+    Stop,
+    /// Freezes it.
+    Pause,
+    /// Thaws it.
+    Unpause,
+    /// Removes it, killing it first if it runs.
+    Remove,
+}
+
+/// The register of what the canary is about to do: marked before it acts, so that no event overtakes it.
+#[derive(Debug, Clone, Default)]
+pub struct Requested {
+    marks: Arc<Mutex<BTreeMap<(NodeName, Operation), Instant>>>,
+}
+
+impl Requested {
+    /// Announces an operation on a node; holds for 30 seconds or until the event that completes it.
+    pub fn mark(&self, node: &NodeName, operation: Operation) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.retain(|_, at| at.elapsed() < EXPIRES);
+        marks.insert((node.clone(), operation), Instant::now());
+    }
+
+    /// Takes an announcement back: the operation failed.
+    pub fn unmark(&self, node: &NodeName, operation: Operation) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.remove(&(node.clone(), operation));
+    }
+
+    /// Whether the canary had asked for this change. The event that completes an operation uses its mark up.
+    fn explains(&self, node: &NodeName, change: ContainerChange) -> bool {
+        use ContainerChange as Change;
+        // A stop is a kill and a death; a removal may be all three.
+        let (operations, completes): (&[Operation], &[Operation]) = match change {
+            Change::Started => (&[Operation::Start], &[Operation::Start]),
+            Change::Killed { .. } => (&[Operation::Stop, Operation::Remove], &[]),
+            Change::Died { .. } => (&[Operation::Stop, Operation::Remove], &[Operation::Stop]),
+            Change::Paused => (&[Operation::Pause], &[Operation::Pause]),
+            Change::Unpaused => (&[Operation::Unpause], &[Operation::Unpause]),
+            Change::Destroyed => (&[Operation::Remove], &[Operation::Remove]),
+            Change::OutOfMemory => (&[], &[]),
+        };
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let explained = operations.iter().any(|operation| {
+            marks
+                .get(&(node.clone(), *operation))
+                .is_some_and(|at| at.elapsed() < EXPIRES)
+        });
+        for operation in completes {
+            marks.remove(&(node.clone(), *operation));
+        }
+        explained
+    }
+}
+
+/// Follows the engine's events of a run until nobody listens; asks again when the stream ends.
+pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: Requested) {
+    let mut last = now_nanos();
+    let mut recent: Vec<Notice> = Vec::new();
+    let mut complained = false;
+    while !context.sink.is_closed() {
+        let since = i64::try_from(last / 1_000_000_000).unwrap_or_default();
+        let mut notices = context.access.events(&run, since);
+        let mut reason = "the stream of events ended".to_owned();
+        while let Some(notice) = notices.next().await {
+            match notice {
+                Ok(notice) => {
+                    complained = false;
+                    if recent.contains(&notice)
+                        || notice.time_nanos / 1_000_000_000 < since.unsigned_abs()
+                    {
+                        continue;
+                    }
+                    last = last.max(notice.time_nanos);
+                    if recent.len() == REMEMBERED {
+                        recent.remove(0);
+                    }
+                    recent.push(notice.clone());
+                    pass_on(&context, &requested, notice);
+                }
+                Err(error) => {
+                    reason = error.chain();
+                    break;
+                }
+            }
+        }
+        if !complained {
+            complained = true;
+            context.sink.offer(Event::Infra {
+                what: "engine".to_owned(),
+                detail: reason,
+                fatal: false,
+            });
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+fn pass_on<A: Access>(context: &Context<A>, requested: &Requested, notice: Notice) {
+    let Some(node) = notice.node else { return };
+    if let Some(signals) = context.signals.node(&node) {
+        match notice.change {
+            ContainerChange::Started => signals.set_running(true),
+            ContainerChange::Died { .. } | ContainerChange::Destroyed => signals.set_running(false),
+            _ => {}
+        }
+    }
+    let requested = requested.explains(&node, notice.change);
+    context.sink.offer(Event::Container {
+        node,
+        change: notice.change,
+        requested,
+    });
+}
+
+fn now_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+
+    #[test]
+    fn a_stop_explains_its_kill_and_its_death_and_no_later_one() {
+        let node = NodeName::of(ShardId(0), 1);
+        let other = NodeName::of(ShardId(0), 2);
+        let requested = Requested::default();
+        let killed = ContainerChange::Killed { signal: 15 };
+        let died = ContainerChange::Died { exit_code: 0 };
+        assert!(!requested.explains(&node, died));
+        requested.mark(&node, Operation::Stop);
+        assert!(requested.explains(&node, killed));
+        assert!(!requested.explains(&other, died));
+        assert!(requested.explains(&node, died));
+        assert!(!requested.explains(&node, died), "the mark is used up");
+        requested.mark(&node, Operation::Remove);
+        assert!(requested.explains(&node, died));
+        assert!(requested.explains(&node, ContainerChange::Destroyed));
+        assert!(!requested.explains(&node, ContainerChange::Destroyed));
+        requested.mark(&node, Operation::Start);
+        requested.unmark(&node, Operation::Start);
+        assert!(!requested.explains(&node, ContainerChange::Started));
+    }
+}
