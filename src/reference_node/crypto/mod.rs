@@ -7,7 +7,7 @@
 mod bls;
 mod fake;
 
-pub use bls::Bls;
+pub use bls::{Bls, SecretKey};
 pub use fake::FakeCrypto;
 
 use super::types::{Bitmap, Certificate, Committee, NodeId, Signature, VotePayload};
@@ -45,8 +45,8 @@ pub trait Crypto {
     /// Whether `node` signed this. False for nodes that genesis does not know.
     fn verify(&self, node: NodeId, domain: Domain, message: &[u8], signature: &Signature) -> bool;
 
-    /// Adds signatures up. None if there are none or one of them is no point of the curve at all (then
-    /// `is_well_formed` finds the culprit). The sum is unchecked: verify it before use.
+    /// Adds signatures up. None if there are none or one of them is no point of the curve at all: then verify them
+    /// one by one. The sum is unchecked: verify it before use.
     fn aggregate(&self, signatures: &[Signature]) -> Option<Signature>;
 
     /// Whether the aggregate is of exactly these members' votes on `payload`. Does not ask for a quorum; false for
