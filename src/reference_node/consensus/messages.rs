@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reference_node::chain::{ChainState, Payload};
+use crate::reference_node::chain::ChainState;
 use crate::reference_node::log;
-use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Signature};
+use crate::reference_node::types::{
+    Block, Certificate, CrossLink, Hash, NodeId, ReceiptBatch, Signature, Transaction,
+};
 
 /// Microseconds since an origin that the shell chooses once per process (a monotonic clock).
 pub type Micros = u64;
@@ -178,13 +180,24 @@ pub struct CommittedBlock {
     pub certificate: Option<Certificate>,
 }
 
-/// A state to start from without the blocks before it.
+/// A state to start from without the blocks before it, as it crosses the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The block after which `state` holds.
+    /// The block after which the state holds.
     pub head: CommittedBlock,
-    /// The state; its root must be the one in the head's header.
-    pub state: Arc<ChainState>,
+    /// The state's rows; the root of the state they make must be the one in the head's header.
+    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What the shell offers the leader for a block. The core leaves out what is invalid or too much.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// Transfers from the mempool, best first.
+    pub transactions: Vec<Transaction>,
+    /// Receipt batches from other shards.
+    pub incoming: Vec<ReceiptBatch>,
+    /// Final headers of other shards.
+    pub crosslinks: Vec<CrossLink>,
 }
 
 /// A prepared block that this node promised to carry over. Durable before the commit vote is sent.
@@ -211,25 +224,33 @@ pub struct PersistedView {
 
 /// What must be on disk before the core goes on. The shell makes writes durable in the order they were asked for and
 /// answers each with `Input::WriteDone`. A failed write may or may not have left its content behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Write {
     /// Replaces the stored lock.
     Lock(Lock),
     /// Replaces the stored view.
     View(PersistedView),
-    /// Appends a block: block, commit certificate, state after it; head moves to it. One transaction.
+    /// Appends a block: block, commit certificate, state after it; head moves to it. One transaction. A repetition of
+    /// a write that failed before may find the block already there: that is success.
     Block {
         /// Block and certificate.
         committed: CommittedBlock,
+        /// State before the block, from which the store can tell what changed.
+        previous: ChainState,
         /// State after the block.
-        state: Arc<ChainState>,
+        state: ChainState,
     },
     /// Replaces the whole chain by a head and its state. One transaction.
-    Snapshot(Box<Snapshot>),
+    Snapshot {
+        /// The new head.
+        head: CommittedBlock,
+        /// The state after it.
+        state: ChainState,
+    },
 }
 
 /// What happens to the core.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// Time passed: `next_deadline` is reached.
     Wake,
@@ -263,7 +284,7 @@ pub enum Input {
 }
 
 /// What the core wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Output {
     /// Send to these nodes of the own shard, best effort. Never contains the node itself.
     Send {
@@ -300,12 +321,17 @@ pub enum Output {
         /// Block and certificate.
         committed: CommittedBlock,
         /// State after it.
-        state: Arc<ChainState>,
+        state: ChainState,
         /// Whether it came by state sync.
         synced: bool,
     },
     /// The head was replaced by a snapshot.
-    SnapshotInstalled(Box<Snapshot>),
+    SnapshotInstalled {
+        /// The new head.
+        head: CommittedBlock,
+        /// The state after it.
+        state: ChainState,
+    },
     /// A line for the log.
     Log {
         /// Where consensus stood.
@@ -396,14 +422,14 @@ pub struct Status {
 }
 
 /// What the store held at the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Recovered {
     /// True only when this very start created the store: a node that may have voted before is not fresh.
     pub fresh: bool,
     /// Newest durable block.
     pub head: CommittedBlock,
     /// State after it.
-    pub state: Arc<ChainState>,
+    pub state: ChainState,
     /// The stored lock, whatever its height.
     pub lock: Option<Lock>,
     /// The stored view, whatever its height.

@@ -1,8 +1,10 @@
 //! The FBFT consensus core.
 
+mod config;
 mod messages;
 
+pub use config::ConsensusConfig;
 pub use messages::{
-    CommittedBlock, HeadStatus, Input, Lock, Message, Micros, Mode, NewView, Output, PersistedView, Proposal, Recovered,
+    CommittedBlock, HeadStatus, Input, Lock, Message, Micros, Mode, NewView, Output, Payload, PersistedView, Proposal, Recovered,
     RoundPhase, Snapshot, Status, ViewChangeVote, Vote, Write, WriteId,
 };
