@@ -15,20 +15,27 @@ pub struct ConsensusConfig {
     pub view_change_timeout: Micros,
     /// Longest patience with a view, V_max.
     pub view_change_timeout_max: Micros,
+    /// Pause before anything that is waited for is asked for again. Default: max(B, V / 4).
+    pub retry_interval: Micros,
+    /// Pause between two words of a silent shard on where it stands, by which a node that fell behind learns of it.
+    /// Default: V.
+    pub sync_interval: Micros,
     /// Wall time in milliseconds since 1970 at `Micros` 0. Only block timestamps use it.
     pub wall_origin_ms: u64,
     /// Lines below this level are not even made.
     pub log_level: log::Level,
 }
 
-/// How far a proposal's timestamp may run ahead of the own clock: generous to clocks that are set by hand, and still
-/// far from letting a leader move the chain's time.
-const TIMESTAMP_TOLERANCE_MS: u64 = 15_000;
-
 impl ConsensusConfig {
-    /// Pause before anything that is waited for is asked for again: not before a healthy block could have answered.
+    /// Pause before a repetition.
     pub(super) fn retry(&self) -> Micros {
-        self.interval.max(self.view_change_timeout / 4).max(1)
+        self.retry_interval.max(1)
+    }
+
+    /// Pause before a failed write is tried again. Failing costs the store an attempt to reopen, and a block that
+    /// waits for room should not wait much longer than the room does.
+    pub(super) fn write_retry(&self) -> Micros {
+        self.retry().min(100_000)
     }
 
     /// How long the leader waits for more commit signatures than a quorum. Short enough that a missing validator
@@ -51,10 +58,5 @@ impl ConsensusConfig {
     /// Wall time of `now`.
     pub(super) fn wall_ms(&self, now: Micros) -> u64 {
         self.wall_origin_ms.saturating_add(now / 1_000)
-    }
-
-    /// The latest timestamp that a proposal may carry at `now`.
-    pub(super) fn latest_timestamp_ms(&self, now: Micros) -> u64 {
-        self.wall_ms(now).saturating_add(TIMESTAMP_TOLERANCE_MS)
     }
 }

@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reference_node::chain::ChainState;
+use crate::reference_node::chain::{ChainState, Payload};
 use crate::reference_node::log;
-use crate::reference_node::types::{
-    Block, Certificate, CrossLink, Hash, NodeId, ReceiptBatch, Signature, Transaction,
-};
+use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Signature};
 
 /// Microseconds since an origin that the shell chooses once per process (a monotonic clock).
 pub type Micros = u64;
@@ -187,17 +185,6 @@ pub struct Snapshot {
     pub head: CommittedBlock,
     /// The state's rows; the root of the state they make must be the one in the head's header.
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-/// What the shell offers the leader for a block. The core leaves out what is invalid or too much.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Payload {
-    /// Transfers from the mempool, best first.
-    pub transactions: Vec<Transaction>,
-    /// Receipt batches from other shards.
-    pub incoming: Vec<ReceiptBatch>,
-    /// Final headers of other shards.
-    pub crosslinks: Vec<CrossLink>,
 }
 
 /// A prepared block that this node promised to carry over. Durable before the commit vote is sent.
