@@ -6,7 +6,8 @@
 use super::chain::ChainState;
 use super::crypto::{Bls, SecretKey};
 use super::types::{
-    Address, Amount, Block, Committee, Epoch, Hash, Header, Height, Member, NodeId, PublicKey, ShardId, TransactionKey,
+    Address, Amount, Block, Committee, Epoch, Hash, Header, Height, Member, NodeId, PublicKey,
+    ShardId, TransactionKey,
 };
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -125,12 +126,27 @@ impl Genesis {
         });
         let record = |node: NodeId| {
             let key = SecretKey::from_seed(&config.seed, node).public_key();
-            let role = if node.index < config.validators { Role::Validator } else { Role::Explorer };
-            (node, NodeRecord { key, role, reward_address: Address::of_validator(&key) })
+            let role = if node.index < config.validators {
+                Role::Validator
+            } else {
+                Role::Explorer
+            };
+            (
+                node,
+                NodeRecord {
+                    key,
+                    role,
+                    reward_address: Address::of_validator(&key),
+                },
+            )
         };
         let nodes = ids.map(record).collect();
         let hash = Hash::of_value("genesis", &config);
-        Ok(Genesis { config, nodes, hash })
+        Ok(Genesis {
+            config,
+            nodes,
+            hash,
+        })
     }
 
     /// The parameters.
@@ -156,7 +172,11 @@ impl Genesis {
     /// All nodes of a shard, validators first.
     pub fn nodes(&self, shard: ShardId) -> impl Iterator<Item = NodeId> + use<> {
         let known = shard.0 < self.config.shards;
-        let count = if known { self.config.validators + self.config.explorers } else { 0 };
+        let count = if known {
+            self.config.validators + self.config.explorers
+        } else {
+            0
+        };
         (0..count).map(move |index| NodeId { shard, index })
     }
 
@@ -181,10 +201,20 @@ impl Genesis {
         let first = epoch % validators;
         let seat = |position: u64| {
             let index = (first + position) % validators;
-            Member { node: NodeId { shard, index: u16::try_from(index).unwrap_or(0) }, power: 1 }
+            Member {
+                node: NodeId {
+                    shard,
+                    index: u16::try_from(index).unwrap_or(0),
+                },
+                power: 1,
+            }
         };
         let seats = u64::from(self.config.committee_size.unwrap_or(self.config.validators));
-        Committee { shard, epoch, members: (0..seats).map(seat).collect() }
+        Committee {
+            shard,
+            epoch,
+            members: (0..seats).map(seat).collect(),
+        }
     }
 
     /// The state of a shard at genesis.
@@ -202,7 +232,9 @@ impl Genesis {
                 height: self.config.initial_height,
                 view: self.config.initial_height,
                 epoch: self.epoch_of(self.config.initial_height),
-                leader: self.committee(shard, self.epoch_of(self.config.initial_height)).at(0),
+                leader: self
+                    .committee(shard, self.epoch_of(self.config.initial_height))
+                    .at(0),
                 timestamp_ms: self.config.timestamp_ms,
                 parent: self.hash,
                 state_root: self.state(shard).root(),
@@ -223,7 +255,10 @@ impl Genesis {
     pub fn bls(&self, node: NodeId) -> Option<Bls> {
         self.node(node)?;
         let keys = self.nodes.iter().map(|(node, record)| (*node, record.key));
-        Some(Bls::new(SecretKey::from_seed(&self.config.seed, node), keys))
+        Some(Bls::new(
+            SecretKey::from_seed(&self.config.seed, node),
+            keys,
+        ))
     }
 
     /// The key of an account that owns value at genesis.
@@ -233,22 +268,48 @@ impl Genesis {
 
     /// The address of that account.
     pub fn faucet_address(&self, shard: ShardId, index: u16) -> Address {
-        Address::of_key(&TransactionKey(self.faucet_key(shard, index).verifying_key().to_bytes()))
+        Address::of_key(&TransactionKey(
+            self.faucet_key(shard, index).verifying_key().to_bytes(),
+        ))
     }
 }
 
 fn check(config: &GenesisConfig) -> Result<(), GenesisError> {
     let within = |field, value: u64, min: u64, max: u64| {
-        if (min..=max).contains(&value) { Ok(()) } else { Err(GenesisError::OutOfRange { field, value, min, max }) }
+        if (min..=max).contains(&value) {
+            Ok(())
+        } else {
+            Err(GenesisError::OutOfRange {
+                field,
+                value,
+                min,
+                max,
+            })
+        }
     };
     let validators = u64::from(config.validators);
     within("shards", config.shards.into(), 1, MAX_SHARDS.into())?;
     within("validators", validators, 1, MAX_NODES.into())?;
-    within("explorers", config.explorers.into(), 0, u64::from(MAX_NODES) - validators)?;
-    within("committee_size", config.committee_size.map_or(validators, u64::from), 1, validators)?;
+    within(
+        "explorers",
+        config.explorers.into(),
+        0,
+        u64::from(MAX_NODES) - validators,
+    )?;
+    within(
+        "committee_size",
+        config.committee_size.map_or(validators, u64::from),
+        1,
+        validators,
+    )?;
     within("epoch_length", config.epoch_length, 1, u64::MAX)?;
     within("initial_height", config.initial_height, 0, u64::MAX / 2)?;
     within("block_reward", config.block_reward, 0, MAX_BLOCK_REWARD)?;
     let owners = u64::from(config.faucets) * u64::from(config.shards);
-    within("faucet_balance", config.faucet_balance, 0, MAX_SUPPLY / owners.max(1))
+    within(
+        "faucet_balance",
+        config.faucet_balance,
+        0,
+        MAX_SUPPLY / owners.max(1),
+    )
 }

@@ -60,7 +60,10 @@ pub struct NodeId {
 impl NodeId {
     /// The node with this position on this shard.
     pub const fn new(shard: u16, index: u16) -> Self {
-        NodeId { shard: ShardId(shard), index }
+        NodeId {
+            shard: ShardId(shard),
+            index,
+        }
     }
 }
 
@@ -79,7 +82,10 @@ impl FromStr for NodeId {
     type Err = NodeNameError;
 
     fn from_str(text: &str) -> Result<Self, NodeNameError> {
-        let (shard, index) = text.strip_prefix('s').and_then(|rest| rest.split_once("-n")).ok_or(NodeNameError)?;
+        let (shard, index) = text
+            .strip_prefix('s')
+            .and_then(|rest| rest.split_once("-n"))
+            .ok_or(NodeNameError)?;
         let number = |digits: &str| -> Result<u16, NodeNameError> {
             if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err(NodeNameError);
@@ -122,8 +128,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 /// Says in which way the bytes are no such value. Never panics, whatever the bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     if bytes.len() > limit {
-        return Err(DecodeError::TooLarge { size: bytes.len(), limit });
+        return Err(DecodeError::TooLarge {
+            size: bytes.len(),
+            limit,
+        });
     }
     let (value, rest) = postcard::take_from_bytes(bytes).map_err(DecodeError::Malformed)?;
-    if rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing(rest.len())) }
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(DecodeError::Trailing(rest.len()))
+    }
 }

@@ -53,8 +53,15 @@ pub(super) struct Overflow;
 impl Accounts {
     pub(super) fn new() -> Self {
         let bucket = Arc::new(Bucket::default());
-        let branch = Arc::new(Branch { buckets: vec![bucket; FANOUT], hash: None });
-        Accounts { branches: vec![branch; FANOUT], count: 0, total: 0 }
+        let branch = Arc::new(Branch {
+            buckets: vec![bucket; FANOUT],
+            hash: None,
+        });
+        Accounts {
+            branches: vec![branch; FANOUT],
+            count: 0,
+            total: 0,
+        }
     }
 
     /// The sum of all balances.
@@ -69,20 +76,27 @@ impl Accounts {
     pub(super) fn find(&self, address: &Address) -> Option<Account> {
         let (branch, bucket) = place(address);
         let entries = &self.branches[branch].buckets[bucket].entries;
-        let position = entries.binary_search_by_key(address, |entry| entry.0).ok()?;
+        let position = entries
+            .binary_search_by_key(address, |entry| entry.0)
+            .ok()?;
         Some(entries[position].1)
     }
 
     /// Writes an account.
     pub(super) fn set(&mut self, address: Address, account: Account) -> Result<(), Overflow> {
         let before = self.find(&address).map_or(0, |account| account.balance);
-        let total = (self.total - before).checked_add(account.balance).ok_or(Overflow)?;
+        let total = (self.total - before)
+            .checked_add(account.balance)
+            .ok_or(Overflow)?;
         let (branch, bucket) = place(&address);
         let branch = Arc::make_mut(&mut self.branches[branch]);
         let bucket = Arc::make_mut(&mut branch.buckets[bucket]);
         branch.hash = None;
         bucket.hash = None;
-        match bucket.entries.binary_search_by_key(&address, |entry| entry.0) {
+        match bucket
+            .entries
+            .binary_search_by_key(&address, |entry| entry.0)
+        {
             Ok(position) => bucket.entries[position].1 = account,
             Err(position) => {
                 bucket.entries.insert(position, (address, account));
@@ -98,7 +112,9 @@ impl Accounts {
     pub(super) fn credit(&mut self, address: Address, amount: Amount) -> Result<(), Overflow> {
         let (address, account) = match self.find(&address) {
             Some(account) => (address, account),
-            None if self.is_full() => (Address::ZERO, self.find(&Address::ZERO).unwrap_or_default()),
+            None if self.is_full() => {
+                (Address::ZERO, self.find(&Address::ZERO).unwrap_or_default())
+            }
             None => (address, Account::default()),
         };
         let balance = account.balance.checked_add(amount).ok_or(Overflow)?;
@@ -115,12 +131,22 @@ impl Accounts {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Address, Account)> {
-        self.branches.iter().flat_map(|branch| &branch.buckets).flat_map(|bucket| &bucket.entries)
+        self.branches
+            .iter()
+            .flat_map(|branch| &branch.buckets)
+            .flat_map(|bucket| &bucket.entries)
     }
 
     /// The accounts that differ from those of `before`. Accounts are never removed.
-    pub(super) fn changed_since<'a>(&'a self, before: &'a Accounts) -> impl Iterator<Item = &'a (Address, Account)> {
-        let branches = self.branches.iter().zip(&before.branches).filter(|(now, then)| !Arc::ptr_eq(now, then));
+    pub(super) fn changed_since<'a>(
+        &'a self,
+        before: &'a Accounts,
+    ) -> impl Iterator<Item = &'a (Address, Account)> {
+        let branches = self
+            .branches
+            .iter()
+            .zip(&before.branches)
+            .filter(|(now, then)| !Arc::ptr_eq(now, then));
         let buckets = branches.flat_map(|(now, then)| now.buckets.iter().zip(&then.buckets));
         let buckets = buckets.filter(|(now, then)| !Arc::ptr_eq(now, then));
         buckets.flat_map(|(now, then)| {
@@ -147,14 +173,17 @@ impl Branch {
 
 impl Bucket {
     fn refresh(&mut self) -> Hash {
-        let hash = Hash::of(&[b"bucket\0", &encode(&self.entries)]);
+        let hash = Hash::of(&[b"bucket\0".as_slice(), &encode(&self.entries)]);
         self.hash = Some(hash);
         hash
     }
 }
 
 fn place(address: &Address) -> (usize, usize) {
-    (usize::from(address.0[0]) % FANOUT, usize::from(address.0[1]) % FANOUT)
+    (
+        usize::from(address.0[0]) % FANOUT,
+        usize::from(address.0[1]) % FANOUT,
+    )
 }
 
 fn combine(tag: &[u8], hashes: impl Iterator<Item = Hash>) -> Hash {
@@ -168,7 +197,9 @@ mod tests {
     use super::*;
 
     fn address(number: u32) -> Address {
-        Address::of_key(&crate::reference_node::types::TransactionKey(Hash::of(&[&number.to_be_bytes()]).0))
+        Address::of_key(&crate::reference_node::types::TransactionKey(
+            Hash::of(&[&number.to_be_bytes()]).0,
+        ))
     }
 
     #[test]
@@ -176,7 +207,9 @@ mod tests {
         let mut ascending = Accounts::new();
         let mut descending = Accounts::new();
         for number in 0..3_000 {
-            ascending.credit(address(number), u64::from(number) + 1).unwrap();
+            ascending
+                .credit(address(number), u64::from(number) + 1)
+                .unwrap();
             descending.credit(address(2_999 - number), 1).unwrap();
             if number % 100 == 0 {
                 descending.root();
@@ -184,7 +217,9 @@ mod tests {
         }
         assert_ne!(ascending.root(), descending.root());
         for number in 0..3_000 {
-            descending.credit(address(number), u64::from(number)).unwrap();
+            descending
+                .credit(address(number), u64::from(number))
+                .unwrap();
         }
         assert_eq!(ascending.root(), descending.root());
         assert_eq!(ascending.total(), 3_000 * 3_001 / 2);

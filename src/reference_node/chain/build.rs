@@ -62,13 +62,28 @@ impl<C: Crypto> Rules<'_, C> {
     /// # Errors
     /// Only when the last commit certificate is not the parent's: nothing that is offered as payload is an error.
     pub fn build_block(&self, proposal: Proposal<'_>) -> Result<Built, BlockError> {
-        let Proposal { parent, state, last_commit, leader, view, timestamp_ms, payload } = proposal;
+        let Proposal {
+            parent,
+            state,
+            last_commit,
+            leader,
+            view,
+            timestamp_ms,
+            payload,
+        } = proposal;
         let mut execution = Execution::begin(*self, parent, state, last_commit.as_ref(), true)?;
-        let mut room = Room { bytes: Block::MAX_BYTES - HEADER_BYTES };
+        let mut room = Room {
+            bytes: Block::MAX_BYTES - HEADER_BYTES,
+        };
         let crosslinks = pick_crosslinks(&mut execution, &payload.crosslinks, &mut room);
         let incoming = pick_batches(&mut execution, &payload.incoming, &mut room);
         let mut rejected = Vec::new();
-        let transactions = pick_transactions(&mut execution, &payload.transactions, &mut room, &mut rejected);
+        let transactions = pick_transactions(
+            &mut execution,
+            &payload.transactions,
+            &mut room,
+            &mut rejected,
+        );
         let (state, sent, received) = execution.finish();
         let height = parent.height + 1;
         let header = Header {
@@ -85,9 +100,18 @@ impl<C: Crypto> Rules<'_, C> {
             received,
             last_commit,
         };
-        let mut block = Block { header, transactions, incoming, crosslinks };
+        let mut block = Block {
+            header,
+            transactions,
+            incoming,
+            crosslinks,
+        };
         block.header.body_root = block.body_root();
-        Ok(Built { block, state, rejected })
+        Ok(Built {
+            block,
+            state,
+            rejected,
+        })
     }
 }
 
@@ -104,7 +128,11 @@ impl Room {
 }
 
 /// The newest useful header of each shard.
-fn pick_crosslinks<C: Crypto>(execution: &mut Execution<'_, C>, offers: &[CrossLink], room: &mut Room) -> Vec<CrossLink> {
+fn pick_crosslinks<C: Crypto>(
+    execution: &mut Execution<'_, C>,
+    offers: &[CrossLink],
+    room: &mut Room,
+) -> Vec<CrossLink> {
     let mut offers: Vec<&CrossLink> = offers.iter().collect();
     offers.sort_by_key(|link| (link.header.shard, Reverse(link.header.height)));
     let (mut picked, mut failed) = (Vec::new(), 0);
@@ -130,13 +158,19 @@ fn pick_crosslinks<C: Crypto>(execution: &mut Execution<'_, C>, offers: &[CrossL
 }
 
 /// The next batches of all sources, in turn, so that a long queue of one source does not hold up the others.
-fn pick_batches<C: Crypto>(execution: &mut Execution<'_, C>, offers: &[ReceiptBatch], room: &mut Room) -> Vec<ReceiptBatch> {
+fn pick_batches<C: Crypto>(
+    execution: &mut Execution<'_, C>,
+    offers: &[ReceiptBatch],
+    room: &mut Room,
+) -> Vec<ReceiptBatch> {
     let distance = |batch: &ReceiptBatch| {
         let sequence = batch.sequence()?;
         sequence.checked_sub(execution.state().expected_from(batch.source()))
     };
-    let mut offers: Vec<(u64, &ReceiptBatch)> =
-        offers.iter().filter_map(|batch| Some((distance(batch)?, batch))).collect();
+    let mut offers: Vec<(u64, &ReceiptBatch)> = offers
+        .iter()
+        .filter_map(|batch| Some((distance(batch)?, batch)))
+        .collect();
     offers.sort_by_key(|(distance, batch)| (*distance, batch.source()));
     let (mut picked, mut failed) = (Vec::new(), 0);
     for (_, batch) in offers {

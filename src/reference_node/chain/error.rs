@@ -233,7 +233,10 @@ impl TransactionError {
     pub fn may_pass_later(self) -> bool {
         matches!(
             self,
-            Self::NonceTooHigh { .. } | Self::InsufficientBalance { .. } | Self::OutboxFull(_) | Self::TooManyAccounts
+            Self::NonceTooHigh { .. }
+                | Self::InsufficientBalance { .. }
+                | Self::OutboxFull(_)
+                | Self::TooManyAccounts
         )
     }
 }

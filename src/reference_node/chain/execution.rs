@@ -6,8 +6,8 @@ use super::state::{ChainState, Linked, SentTotal};
 use super::{BlockError, CertificateFault, LinkFault, Rules, TransactionError};
 use crate::reference_node::crypto::Crypto;
 use crate::reference_node::types::{
-    Certificate, CrossLink, Header, Phase, Receipt, ReceiptBatch, ReceivedRecord, SentRecord, ShardId, Transaction,
-    receipts_root,
+    Certificate, CrossLink, Header, Phase, Receipt, ReceiptBatch, ReceivedRecord, SentRecord,
+    ShardId, Transaction, receipts_root,
 };
 use std::collections::BTreeMap;
 
@@ -43,11 +43,22 @@ impl<C: Crypto> Rules<'_, C> {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn check_commit(&self, header: &Header, certificate: &Certificate) -> Result<(), CertificateFault> {
+    pub fn check_commit(
+        &self,
+        header: &Header,
+        certificate: &Certificate,
+    ) -> Result<(), CertificateFault> {
         self.check_commit_form(header, certificate)?;
         let committee = self.genesis.committee(header.shard, header.epoch);
-        let Certificate { payload, signers, signature } = certificate;
-        if self.crypto.verify_aggregate(&committee, signers, payload, signature) {
+        let Certificate {
+            payload,
+            signers,
+            signature,
+        } = certificate;
+        if self
+            .crypto
+            .verify_aggregate(&committee, signers, payload, signature)
+        {
             Ok(())
         } else {
             Err(CertificateFault::Signature)
@@ -55,8 +66,14 @@ impl<C: Crypto> Rules<'_, C> {
     }
 
     /// All of `check_commit` but the signature.
-    fn check_commit_form(&self, header: &Header, certificate: &Certificate) -> Result<(), CertificateFault> {
-        let Certificate { payload, signers, .. } = certificate;
+    fn check_commit_form(
+        &self,
+        header: &Header,
+        certificate: &Certificate,
+    ) -> Result<(), CertificateFault> {
+        let Certificate {
+            payload, signers, ..
+        } = certificate;
         let same_block = payload.shard == header.shard && payload.height == header.height;
         // A later view may finish the block, an earlier one cannot have known it.
         let possible = payload.phase == Phase::Commit && payload.view >= header.view;
@@ -90,15 +107,23 @@ impl<C: Crypto> Rules<'_, C> {
         self.check_foreign(&batch.header, &batch.certificate, true)
     }
 
-    fn check_foreign(&self, header: &Header, certificate: &Certificate, verify: bool) -> Result<(), LinkFault> {
+    fn check_foreign(
+        &self,
+        header: &Header,
+        certificate: &Certificate,
+        verify: bool,
+    ) -> Result<(), LinkFault> {
         if header.shard.0 >= self.genesis.config().shards {
             return Err(LinkFault::NoOtherShard);
         }
         if header.epoch != self.genesis.epoch_of(header.height) {
             return Err(LinkFault::WrongEpoch);
         }
-        let outcome =
-            if verify { self.check_commit(header, certificate) } else { self.check_commit_form(header, certificate) };
+        let outcome = if verify {
+            self.check_commit(header, certificate)
+        } else {
+            self.check_commit_form(header, certificate)
+        };
         outcome.map_err(LinkFault::Certificate)
     }
 }
@@ -107,7 +132,11 @@ impl<C: Crypto> Rules<'_, C> {
 fn check_content(batch: &ReceiptBatch) -> Result<(), LinkFault> {
     let record = batch.record().ok_or(LinkFault::WrongReceipts)?;
     let matches = record.batch == Some(receipts_root(&batch.receipts)) && record.next_sequence > 0;
-    if matches { Ok(()) } else { Err(LinkFault::WrongReceipts) }
+    if matches {
+        Ok(())
+    } else {
+        Err(LinkFault::WrongReceipts)
+    }
 }
 
 impl<'a, C: Crypto> Execution<'a, C> {
@@ -119,7 +148,12 @@ impl<'a, C: Crypto> Execution<'a, C> {
         last_commit: Option<&Certificate>,
         verify: bool,
     ) -> Result<Self, BlockError> {
-        let mut execution = Execution { rules, state: state.clone(), verify, outgoing: BTreeMap::new() };
+        let mut execution = Execution {
+            rules,
+            state: state.clone(),
+            verify,
+            outgoing: BTreeMap::new(),
+        };
         let after_genesis = parent.height == rules.genesis.config().initial_height;
         match last_commit {
             None if after_genesis => {}
@@ -147,9 +181,10 @@ impl<'a, C: Crypto> Execution<'a, C> {
         let reward = self.rules.genesis.config().block_reward;
         let committee = self.rules.genesis.committee(parent.shard, parent.epoch);
         for node in committee.nodes(&certificate.signers) {
-            let (Some(record), Some(total)) =
-                (self.rules.genesis.node(node), self.state.counters.rewards.get_mut(usize::from(node.index)))
-            else {
+            let (Some(record), Some(total)) = (
+                self.rules.genesis.node(node),
+                self.state.counters.rewards.get_mut(usize::from(node.index)),
+            ) else {
                 continue;
             };
             *total = total.checked_add(reward).ok_or(BlockError::Overflow)?;
@@ -161,7 +196,12 @@ impl<'a, C: Crypto> Execution<'a, C> {
     /// Takes note of another shard's final header: what it shows as received leaves the outbox.
     pub(super) fn link(&mut self, link: &CrossLink) -> Result<(), BlockError> {
         let (shard, height) = (link.header.shard, link.header.height);
-        self.try_link(link).map_err(|reason| BlockError::BadCrossLink { shard, height, reason })
+        self.try_link(link)
+            .map_err(|reason| BlockError::BadCrossLink {
+                shard,
+                height,
+                reason,
+            })
     }
 
     fn try_link(&mut self, link: &CrossLink) -> Result<(), LinkFault> {
@@ -169,7 +209,12 @@ impl<'a, C: Crypto> Execution<'a, C> {
         if header.shard == self.state.shard {
             return Err(LinkFault::NoOtherShard);
         }
-        if self.state.links.get(&header.shard).is_some_and(|known| header.height <= known.link.header.height) {
+        if self
+            .state
+            .links
+            .get(&header.shard)
+            .is_some_and(|known| header.height <= known.link.header.height)
+        {
             return Err(LinkFault::NotNewer);
         }
         let sent = self.state.sent_to(header.shard);
@@ -177,19 +222,29 @@ impl<'a, C: Crypto> Execution<'a, C> {
         if received < sent.acknowledged || received > sent.next_sequence {
             return Err(LinkFault::Counters);
         }
-        self.rules.check_foreign(header, &link.certificate, self.verify)?;
+        self.rules
+            .check_foreign(header, &link.certificate, self.verify)?;
         if received > sent.acknowledged {
             self.state.outbox.acknowledge(header.shard, received);
-            self.put_sent(SentTotal { acknowledged: received, ..sent });
+            self.put_sent(SentTotal {
+                acknowledged: received,
+                ..sent
+            });
         }
-        self.state.links.insert(header.shard, Linked::new(link.clone()));
+        self.state
+            .links
+            .insert(header.shard, Linked::new(link.clone()));
         Ok(())
     }
 
     /// Executes a batch from another shard.
     pub(super) fn receive(&mut self, batch: &ReceiptBatch) -> Result<(), BlockError> {
         let source_shard = batch.source();
-        self.check_receive(batch).map_err(|reason| BlockError::BadBatch { source_shard, reason })?;
+        self.check_receive(batch)
+            .map_err(|reason| BlockError::BadBatch {
+                source_shard,
+                reason,
+            })?;
         let mut value = 0_u64;
         for receipt in &batch.receipts {
             self.state.accounts.credit(receipt.to, receipt.amount)?;
@@ -202,7 +257,14 @@ impl<'a, C: Crypto> Execution<'a, C> {
                 received[position].value = received[position].value.wrapping_add(value);
             }
             Err(position) => {
-                received.insert(position, ReceivedRecord { source: source_shard, next_sequence: 1, value });
+                received.insert(
+                    position,
+                    ReceivedRecord {
+                        source: source_shard,
+                        next_sequence: 1,
+                        value,
+                    },
+                );
             }
         }
         Ok(())
@@ -221,13 +283,16 @@ impl<'a, C: Crypto> Execution<'a, C> {
         if found != expected {
             return Err(LinkFault::OutOfOrder { expected, found });
         }
-        self.rules.check_foreign(&batch.header, &batch.certificate, self.verify)
+        self.rules
+            .check_foreign(&batch.header, &batch.certificate, self.verify)
     }
 
     /// Executes a transfer; on an error nothing has changed.
     pub(super) fn transact(&mut self, transaction: &Transaction) -> Result<(), TransactionError> {
         let sender = transaction.sender();
-        let account = self.state.check_transaction(transaction, self.rules.genesis.config().shards)?;
+        let account = self
+            .state
+            .check_transaction(transaction, self.rules.genesis.config().shards)?;
         let destination = transaction.to_shard;
         if transaction.is_cross_shard()
             && !self.outgoing.contains_key(&destination)
@@ -238,9 +303,15 @@ impl<'a, C: Crypto> Execution<'a, C> {
         if self.verify && !transaction.signature_is_valid() {
             return Err(TransactionError::BadSignature);
         }
-        let debited = Account { balance: account.balance - transaction.amount, nonce: account.nonce + 1 };
+        let debited = Account {
+            balance: account.balance - transaction.amount,
+            nonce: account.nonce + 1,
+        };
         // Invariant: neither write can overflow, since the total falls first and rises by the same amount after.
-        self.state.accounts.set(sender, debited).map_err(|Overflow| TransactionError::TooManyAccounts)?;
+        self.state
+            .accounts
+            .set(sender, debited)
+            .map_err(|Overflow| TransactionError::TooManyAccounts)?;
         if transaction.is_cross_shard() {
             self.outgoing.entry(destination).or_default().push(Receipt {
                 transaction: transaction.hash(),
@@ -249,7 +320,10 @@ impl<'a, C: Crypto> Execution<'a, C> {
                 amount: transaction.amount,
             });
         } else {
-            let credited = self.state.accounts.credit(transaction.to, transaction.amount);
+            let credited = self
+                .state
+                .accounts
+                .credit(transaction.to, transaction.amount);
             credited.map_err(|Overflow| TransactionError::TooManyAccounts)?;
         }
         Ok(())
@@ -268,10 +342,23 @@ impl<'a, C: Crypto> Execution<'a, C> {
         let mut roots = BTreeMap::new();
         for (destination, receipts) in std::mem::take(&mut self.outgoing) {
             let total = self.state.sent_to(destination);
-            let value = receipts.iter().fold(total.value, |sum, receipt| sum.wrapping_add(receipt.amount));
+            let value = receipts
+                .iter()
+                .fold(total.value, |sum, receipt| sum.wrapping_add(receipt.amount));
             roots.insert(destination, receipts_root(&receipts));
-            self.state.outbox.insert(destination, total.next_sequence, Pending { receipts, proof: None });
-            self.put_sent(SentTotal { next_sequence: total.next_sequence + 1, value, ..total });
+            self.state.outbox.insert(
+                destination,
+                total.next_sequence,
+                Pending {
+                    receipts,
+                    proof: None,
+                },
+            );
+            self.put_sent(SentTotal {
+                next_sequence: total.next_sequence + 1,
+                value,
+                ..total
+            });
         }
         self.state.seal();
         let record = |total: &SentTotal| SentRecord {
@@ -291,7 +378,11 @@ impl ChainState {
     ///
     /// # Errors
     /// Says why not; `may_pass_later` tells a mempool whether to keep it.
-    pub fn check_transaction(&self, transaction: &Transaction, shards: u16) -> Result<Account, TransactionError> {
+    pub fn check_transaction(
+        &self,
+        transaction: &Transaction,
+        shards: u16,
+    ) -> Result<Account, TransactionError> {
         if transaction.shard != self.shard {
             return Err(TransactionError::WrongShard);
         }
@@ -313,7 +404,8 @@ impl ChainState {
             let (balance, amount) = (account.balance, transaction.amount);
             return Err(TransactionError::InsufficientBalance { balance, amount });
         }
-        let new_account = !transaction.is_cross_shard() && self.accounts.find(&transaction.to).is_none();
+        let new_account =
+            !transaction.is_cross_shard() && self.accounts.find(&transaction.to).is_none();
         if new_account && self.accounts.is_full() {
             return Err(TransactionError::TooManyAccounts);
         }

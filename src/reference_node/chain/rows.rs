@@ -39,7 +39,12 @@ fn account_row((address, account): &(Address, Account)) -> StateRow {
 }
 
 fn pending_key((destination, sequence): (ShardId, u64)) -> Vec<u8> {
-    [&[PENDING][..], &destination.0.to_be_bytes(), &sequence.to_be_bytes()].concat()
+    [
+        &[PENDING][..],
+        &destination.0.to_be_bytes(),
+        &sequence.to_be_bytes(),
+    ]
+    .concat()
 }
 
 fn link_row(shard: ShardId, link: &CrossLink) -> StateRow {
@@ -52,8 +57,16 @@ impl ChainState {
         let counters = (vec![COUNTERS], encode(&self.counters));
         std::iter::once(counters)
             .chain(self.accounts.iter().map(account_row))
-            .chain(self.outbox.iter().map(|(key, pending)| (pending_key(key), encode(pending))))
-            .chain(self.links.iter().map(|(shard, linked)| link_row(*shard, &linked.link)))
+            .chain(
+                self.outbox
+                    .iter()
+                    .map(|(key, pending)| (pending_key(key), encode(pending))),
+            )
+            .chain(
+                self.links
+                    .iter()
+                    .map(|(shard, linked)| link_row(*shard, &linked.link)),
+            )
     }
 
     /// What changed since `before`, a state of the same shard. Cheap when one comes from the other by a few blocks.
@@ -62,12 +75,23 @@ impl ChainState {
         if self.counters != before.counters {
             changes.put.push((vec![COUNTERS], encode(&self.counters)));
         }
-        changes.put.extend(self.accounts.changed_since(&before.accounts).map(account_row));
+        changes.put.extend(
+            self.accounts
+                .changed_since(&before.accounts)
+                .map(account_row),
+        );
         let (put, gone) = self.outbox.changed_since(&before.outbox);
-        changes.put.extend(put.into_iter().map(|(key, pending)| (pending_key(key), encode(pending))));
+        changes.put.extend(
+            put.into_iter()
+                .map(|(key, pending)| (pending_key(key), encode(pending))),
+        );
         changes.delete.extend(gone.into_iter().map(pending_key));
         for (shard, linked) in &self.links {
-            if before.links.get(shard).is_none_or(|old| old.hash != linked.hash) {
+            if before
+                .links
+                .get(shard)
+                .is_none_or(|old| old.hash != linked.hash)
+            {
                 changes.put.push(link_row(*shard, &linked.link));
             }
         }
@@ -78,7 +102,10 @@ impl ChainState {
     ///
     /// # Errors
     /// Says which row is malformed. Never panics, whatever the rows.
-    pub fn from_rows(shard: ShardId, rows: impl IntoIterator<Item = StateRow>) -> Result<ChainState, StateError> {
+    pub fn from_rows(
+        shard: ShardId,
+        rows: impl IntoIterator<Item = StateRow>,
+    ) -> Result<ChainState, StateError> {
         let mut state = ChainState::empty(shard, Counters::default());
         let mut has_counters = false;
         for (count, (key, value)) in rows.into_iter().enumerate() {
@@ -105,7 +132,14 @@ impl ChainState {
         root: Hash,
     ) -> Result<ChainState, StateError> {
         let state = ChainState::from_rows(shard, rows)?;
-        if state.root == root { Ok(state) } else { Err(StateError::WrongRoot { expected: root, found: state.root }) }
+        if state.root == root {
+            Ok(state)
+        } else {
+            Err(StateError::WrongRoot {
+                expected: root,
+                found: state.root,
+            })
+        }
     }
 
     fn read_row(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateError> {
@@ -120,7 +154,9 @@ impl ChainState {
             }
             (PENDING, 10) => {
                 let (destination, sequence) = rest.split_at(2);
-                let destination = ShardId(u16::from_be_bytes(destination.try_into().map_err(|_| bad())?));
+                let destination = ShardId(u16::from_be_bytes(
+                    destination.try_into().map_err(|_| bad())?,
+                ));
                 let sequence = u64::from_be_bytes(sequence.try_into().map_err(|_| bad())?);
                 let pending: Pending = read(value).ok_or_else(bad)?;
                 self.outbox.insert(destination, sequence, pending);
@@ -149,7 +185,8 @@ impl Serialize for ChainState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut sequence = serializer.serialize_seq(Some(1 + self.rows().count()))?;
         sequence.serialize_element(&(encode(&self.shard), Vec::<u8>::new()))?;
-        self.rows().try_for_each(|row| sequence.serialize_element(&row))?;
+        self.rows()
+            .try_for_each(|row| sequence.serialize_element(&row))?;
         sequence.end()
     }
 }
@@ -163,4 +200,3 @@ impl<'de> Deserialize<'de> for ChainState {
         ChainState::from_rows(shard, rows).map_err(D::Error::custom)
     }
 }
-

@@ -48,7 +48,10 @@ pub(super) struct Linked {
 impl Linked {
     pub(super) fn new(link: CrossLink) -> Self {
         let hash = Hash::of_value("crosslink", &link);
-        Linked { link: Arc::new(link), hash }
+        Linked {
+            link: Arc::new(link),
+            hash,
+        }
     }
 }
 
@@ -92,10 +95,16 @@ impl ChainState {
         owners: impl IntoIterator<Item = (Address, Amount)>,
         validators: usize,
     ) -> ChainState {
-        let counters = Counters { rewards: vec![0; validators], ..Counters::default() };
+        let counters = Counters {
+            rewards: vec![0; validators],
+            ..Counters::default()
+        };
         let mut state = ChainState::empty(shard, counters);
         for (address, balance) in owners {
-            state.accounts.credit(address, balance).expect("invariant: genesis bounds the supply");
+            state
+                .accounts
+                .credit(address, balance)
+                .expect("invariant: genesis bounds the supply");
         }
         state.seal();
         state
@@ -103,13 +112,30 @@ impl ChainState {
 
     pub(super) fn empty(shard: ShardId, counters: Counters) -> ChainState {
         let (accounts, outbox) = (Accounts::new(), Outbox::default());
-        ChainState { shard, accounts, counters, outbox, links: BTreeMap::new(), root: Hash::ZERO }
+        ChainState {
+            shard,
+            accounts,
+            counters,
+            outbox,
+            links: BTreeMap::new(),
+            root: Hash::ZERO,
+        }
     }
 
     /// Computes the root after changes.
     pub(super) fn seal(&mut self) {
-        let links: Vec<(ShardId, Hash)> = self.links.iter().map(|(shard, linked)| (*shard, linked.hash)).collect();
-        let parts = (self.shard, self.accounts.root(), self.outbox.root(), &self.counters, links);
+        let links: Vec<(ShardId, Hash)> = self
+            .links
+            .iter()
+            .map(|(shard, linked)| (*shard, linked.hash))
+            .collect();
+        let parts = (
+            self.shard,
+            self.accounts.root(),
+            self.outbox.root(),
+            &self.counters,
+            links,
+        );
         self.root = Hash::of_value("state", &parts);
     }
 
@@ -155,13 +181,26 @@ impl ChainState {
 
     /// The number of the batch that `source` must send next.
     pub fn expected_from(&self, source: ShardId) -> u64 {
-        self.counters.received.iter().find(|record| record.source == source).map_or(0, |record| record.next_sequence)
+        self.counters
+            .received
+            .iter()
+            .find(|record| record.source == source)
+            .map_or(0, |record| record.next_sequence)
     }
 
     /// What was sent to `destination`.
     pub(super) fn sent_to(&self, destination: ShardId) -> SentTotal {
-        let found = self.counters.sent.iter().find(|total| total.destination == destination);
-        found.copied().unwrap_or(SentTotal { destination, next_sequence: 0, acknowledged: 0, value: 0 })
+        let found = self
+            .counters
+            .sent
+            .iter()
+            .find(|total| total.destination == destination);
+        found.copied().unwrap_or(SentTotal {
+            destination,
+            next_sequence: 0,
+            acknowledged: 0,
+            value: 0,
+        })
     }
 
     /// Whether no further batch to `destination` may be started.
@@ -171,7 +210,11 @@ impl ChainState {
 
     /// The destinations that have not acknowledged everything.
     pub fn unacknowledged(&self) -> impl Iterator<Item = ShardId> + '_ {
-        let open = self.counters.sent.iter().filter(|total| total.acknowledged < total.next_sequence);
+        let open = self
+            .counters
+            .sent
+            .iter()
+            .filter(|total| total.acknowledged < total.next_sequence);
         open.map(|total| total.destination)
     }
 
@@ -185,7 +228,9 @@ impl ChainState {
     pub fn fresh_batches(&self, header: &Header, certificate: &Certificate) -> Vec<ReceiptBatch> {
         let made = header.sent.iter().filter(|record| record.batch.is_some());
         made.filter_map(|record| {
-            let pending = self.outbox.get(record.destination, record.next_sequence.checked_sub(1)?)?;
+            let pending = self
+                .outbox
+                .get(record.destination, record.next_sequence.checked_sub(1)?)?;
             Some(ReceiptBatch {
                 destination: record.destination,
                 receipts: pending.receipts.clone(),
@@ -202,7 +247,9 @@ impl ChainState {
         let window = next..next.saturating_add(MAX_OUTBOX_PER_DESTINATION as u64);
         batch.destination == self.shard
             && batch.source() != self.shard
-            && batch.sequence().is_some_and(|sequence| window.contains(&sequence))
+            && batch
+                .sequence()
+                .is_some_and(|sequence| window.contains(&sequence))
     }
 
     /// Whether a block should carry this header: on the beacon after some blocks or when receipts moved, elsewhere
@@ -211,7 +258,10 @@ impl ChainState {
         if header.shard == self.shard {
             return false;
         }
-        let known = self.links.get(&header.shard).map(|linked| &linked.link.header);
+        let known = self
+            .links
+            .get(&header.shard)
+            .map(|linked| &linked.link.header);
         if known.is_some_and(|known| header.height <= known.height) {
             return false;
         }
@@ -221,7 +271,11 @@ impl ChainState {
         self.shard == ShardId::BEACON
             && known.is_none_or(|known| {
                 let counts = |header: &Header| -> Vec<(ShardId, u64)> {
-                    header.sent.iter().map(|record| (record.destination, record.next_sequence)).collect()
+                    header
+                        .sent
+                        .iter()
+                        .map(|record| (record.destination, record.next_sequence))
+                        .collect()
                 };
                 header.height >= known.height.saturating_add(CROSSLINK_INTERVAL)
                     || header.received != known.received
@@ -232,19 +286,40 @@ impl ChainState {
     /// What is on its way between shards, as far as this shard's blocks show: on the beacon every pair, elsewhere
     /// the pairs with this shard as the source.
     pub fn in_flight(&self) -> Vec<PairInFlight> {
-        let own = self.counters.sent.iter().map(|total| (self.shard, total.destination, total.next_sequence, total.value));
+        let own = self.counters.sent.iter().map(|total| {
+            (
+                self.shard,
+                total.destination,
+                total.next_sequence,
+                total.value,
+            )
+        });
         let others = self.links().flat_map(|link| {
             let shard = link.header.shard;
-            link.header.sent.iter().map(move |sent| (shard, sent.destination, sent.next_sequence, sent.value))
+            link.header
+                .sent
+                .iter()
+                .map(move |sent| (shard, sent.destination, sent.next_sequence, sent.value))
         });
         let others = others.filter(|_| self.shard == ShardId::BEACON);
         own.chain(others)
             .map(|(source, destination, sent_batches, sent_value)| {
                 let received = self.received_by(destination, source);
-                let (received_batches, received_value) = received.map_or((0, 0), |r| (r.next_sequence, r.value));
+                let (received_batches, received_value) =
+                    received.map_or((0, 0), |r| (r.next_sequence, r.value));
                 let behind = sent_batches > received_batches;
-                let value = if behind { sent_value.wrapping_sub(received_value) } else { 0 };
-                PairInFlight { source, destination, sent_batches, received_batches, value }
+                let value = if behind {
+                    sent_value.wrapping_sub(received_value)
+                } else {
+                    0
+                };
+                PairInFlight {
+                    source,
+                    destination,
+                    sent_batches,
+                    received_batches,
+                    value,
+                }
             })
             .collect()
     }
@@ -255,6 +330,9 @@ impl ChainState {
         } else {
             &self.links.get(&destination)?.link.header.received
         };
-        records.iter().find(|record| record.source == source).copied()
+        records
+            .iter()
+            .find(|record| record.source == source)
+            .copied()
     }
 }

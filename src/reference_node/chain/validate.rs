@@ -29,47 +29,89 @@ impl<C: Crypto> Rules<'_, C> {
             return Err(BlockError::WrongBodyRoot);
         }
         let verify = check != Check::Final;
-        let mut execution = Execution::begin(*self, parent, state, block.header.last_commit.as_ref(), verify)?;
-        block.crosslinks.iter().try_for_each(|link| execution.link(link))?;
-        block.incoming.iter().try_for_each(|batch| execution.receive(batch))?;
+        let mut execution = Execution::begin(
+            *self,
+            parent,
+            state,
+            block.header.last_commit.as_ref(),
+            verify,
+        )?;
+        block
+            .crosslinks
+            .iter()
+            .try_for_each(|link| execution.link(link))?;
+        block
+            .incoming
+            .iter()
+            .try_for_each(|batch| execution.receive(batch))?;
         for (position, transaction) in block.transactions.iter().enumerate() {
-            execution.transact(transaction).map_err(|reason| BlockError::BadTransaction {
-                position,
-                transaction: transaction.hash(),
-                reason,
-            })?;
+            execution
+                .transact(transaction)
+                .map_err(|reason| BlockError::BadTransaction {
+                    position,
+                    transaction: transaction.hash(),
+                    reason,
+                })?;
         }
         let (state, sent, received) = execution.finish();
         if block.header.sent != sent || block.header.received != received {
             return Err(BlockError::WrongReceipts);
         }
         if block.header.state_root != state.root() {
-            return Err(BlockError::WrongStateRoot { executed: state.root(), found: block.header.state_root });
+            return Err(BlockError::WrongStateRoot {
+                executed: state.root(),
+                found: block.header.state_root,
+            });
         }
         Ok(state)
     }
 
-    fn check_header(&self, parent: &Header, state: &ChainState, header: &Header) -> Result<(), BlockError> {
+    fn check_header(
+        &self,
+        parent: &Header,
+        state: &ChainState,
+        header: &Header,
+    ) -> Result<(), BlockError> {
         let expected = state.shard();
         if header.shard != expected {
-            return Err(BlockError::WrongShard { expected, found: header.shard });
+            return Err(BlockError::WrongShard {
+                expected,
+                found: header.shard,
+            });
         }
         let expected = parent.height + 1;
         if header.height != expected {
-            return Err(BlockError::WrongHeight { expected, found: header.height });
+            return Err(BlockError::WrongHeight {
+                expected,
+                found: header.height,
+            });
         }
         let expected = parent.hash();
         if header.parent != expected {
-            return Err(BlockError::WrongParent { expected, found: header.parent });
+            return Err(BlockError::WrongParent {
+                expected,
+                found: header.parent,
+            });
         }
         if header.view <= parent.view {
-            return Err(BlockError::ViewNotAboveParent { parent: parent.view, found: header.view });
+            return Err(BlockError::ViewNotAboveParent {
+                parent: parent.view,
+                found: header.view,
+            });
         }
         let expected = self.genesis.epoch_of(header.height);
         if header.epoch != expected {
-            return Err(BlockError::WrongEpoch { expected, found: header.epoch });
+            return Err(BlockError::WrongEpoch {
+                expected,
+                found: header.epoch,
+            });
         }
-        if self.genesis.committee(header.shard, header.epoch).position(header.leader).is_none() {
+        if self
+            .genesis
+            .committee(header.shard, header.epoch)
+            .position(header.leader)
+            .is_none()
+        {
             return Err(BlockError::LeaderNotInCommittee(header.leader));
         }
         if header.timestamp_ms <= parent.timestamp_ms {
@@ -84,9 +126,17 @@ impl<C: Crypto> Rules<'_, C> {
 
 fn check_bounds(block: &Block) -> Result<(), BlockError> {
     let within = |what, count: usize, limit: usize| {
-        if count <= limit { Ok(()) } else { Err(BlockError::TooMany { what, count, limit }) }
+        if count <= limit {
+            Ok(())
+        } else {
+            Err(BlockError::TooMany { what, count, limit })
+        }
     };
-    within("transactions", block.transactions.len(), Block::MAX_TRANSACTIONS)?;
+    within(
+        "transactions",
+        block.transactions.len(),
+        Block::MAX_TRANSACTIONS,
+    )?;
     within("batches", block.incoming.len(), Block::MAX_INCOMING)?;
     within("crosslinks", block.crosslinks.len(), Block::MAX_CROSSLINKS)?;
     within("bytes", block.size(), Block::MAX_BYTES)

@@ -5,7 +5,9 @@
 //! found good is remembered, because the commit certificate of a block comes again in the next block's header.
 
 use super::{Crypto, Domain};
-use crate::reference_node::types::{Bitmap, Committee, Hash, NodeId, PublicKey, Signature, VotePayload, encode};
+use crate::reference_node::types::{
+    Bitmap, Committee, Hash, NodeId, PublicKey, Signature, VotePayload, encode,
+};
 use blst::BLST_ERROR;
 use blst::min_pk;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -63,17 +65,23 @@ struct Cache {
 
 impl fmt::Debug for Bls {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Bls").field("keys", &self.keys.len()).finish_non_exhaustive()
+        out.debug_struct("Bls")
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Bls {
     /// Signs with `secret` and knows `keys`; one that is no valid public key is left out, so nothing verifies for it.
     pub fn new(secret: SecretKey, keys: impl IntoIterator<Item = (NodeId, PublicKey)>) -> Bls {
-        let decoded = keys
-            .into_iter()
-            .filter_map(|(node, key)| Some((node, min_pk::PublicKey::key_validate(key.as_bytes()).ok()?)));
-        Bls { secret, keys: Arc::new(decoded.collect()), cache: Arc::default() }
+        let decoded = keys.into_iter().filter_map(|(node, key)| {
+            Some((node, min_pk::PublicKey::key_validate(key.as_bytes()).ok()?))
+        });
+        Bls {
+            secret,
+            keys: Arc::new(decoded.collect()),
+            cache: Arc::default(),
+        }
     }
 
     /// The cache, also after a panic of another holder: every entry in it is right on its own.
@@ -86,8 +94,13 @@ impl Bls {
         if let Some(key) = self.cache().summed_keys.get(&nodes) {
             return Some(*key);
         }
-        let keys: Vec<&min_pk::PublicKey> = nodes.iter().map(|node| self.keys.get(node)).collect::<Option<_>>()?;
-        let sum = min_pk::AggregatePublicKey::aggregate(&keys, false).ok()?.to_public_key();
+        let keys: Vec<&min_pk::PublicKey> = nodes
+            .iter()
+            .map(|node| self.keys.get(node))
+            .collect::<Option<_>>()?;
+        let sum = min_pk::AggregatePublicKey::aggregate(&keys, false)
+            .ok()?
+            .to_public_key();
         let mut cache = self.cache();
         if cache.summed_keys.len() >= MAX_SUMMED_KEYS {
             cache.summed_keys.clear();
@@ -112,17 +125,27 @@ impl Cache {
 
 /// Checks one signature; the group check guards against points outside the subgroup.
 fn check(key: &min_pk::PublicKey, domain: Domain, message: &[u8], signature: &Signature) -> bool {
-    let Ok(point) = min_pk::Signature::uncompress(signature.as_bytes()) else { return false };
-    point.verify(true, message, CIPHERSUITE, &[domain.tag()], key, false) == BLST_ERROR::BLST_SUCCESS
+    let Ok(point) = min_pk::Signature::uncompress(signature.as_bytes()) else {
+        return false;
+    };
+    point.verify(true, message, CIPHERSUITE, &[domain.tag()], key, false)
+        == BLST_ERROR::BLST_SUCCESS
 }
 
 impl Crypto for Bls {
     fn sign(&self, domain: Domain, message: &[u8]) -> Signature {
-        Signature(self.secret.0.sign(message, CIPHERSUITE, &[domain.tag()]).compress())
+        Signature(
+            self.secret
+                .0
+                .sign(message, CIPHERSUITE, &[domain.tag()])
+                .compress(),
+        )
     }
 
     fn verify(&self, node: NodeId, domain: Domain, message: &[u8], signature: &Signature) -> bool {
-        self.keys.get(&node).is_some_and(|key| check(key, domain, message, signature))
+        self.keys
+            .get(&node)
+            .is_some_and(|key| check(key, domain, message, signature))
     }
 
     fn aggregate(&self, signatures: &[Signature]) -> Option<Signature> {
@@ -130,7 +153,8 @@ impl Crypto for Bls {
             .iter()
             .map(|signature| min_pk::Signature::uncompress(signature.as_bytes()).ok())
             .collect::<Option<_>>()?;
-        let sum = min_pk::AggregateSignature::aggregate(&points.iter().collect::<Vec<_>>(), false).ok()?;
+        let sum = min_pk::AggregateSignature::aggregate(&points.iter().collect::<Vec<_>>(), false)
+            .ok()?;
         Some(Signature(sum.to_signature().compress()))
     }
 
@@ -149,7 +173,9 @@ impl Crypto for Bls {
         if self.cache().verified.contains(&entry) {
             return true;
         }
-        let Some(key) = self.summed_key(nodes) else { return false };
+        let Some(key) = self.summed_key(nodes) else {
+            return false;
+        };
         let good = check(&key, Domain::Vote, &encode(payload), aggregate);
         if good {
             self.cache().remember(entry);

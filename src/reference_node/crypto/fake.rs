@@ -20,7 +20,13 @@ impl FakeCrypto {
 
     fn signature(node: NodeId, domain: Domain, message: &[u8]) -> Signature {
         let [shard, index] = [node.shard.0.to_be_bytes(), node.index.to_be_bytes()];
-        let digest = Hash::of(&[b"fake\0", &[domain.tag()], &shard, &index, message]);
+        let digest = Hash::of(&[
+            b"fake\0".as_slice(),
+            &[domain.tag()],
+            &shard,
+            &index,
+            message,
+        ]);
         let mut bytes = [0; Signature::SIZE];
         bytes[..Hash::SIZE].copy_from_slice(digest.as_bytes());
         Signature(bytes)
@@ -28,7 +34,10 @@ impl FakeCrypto {
 
     fn sum(signatures: impl Iterator<Item = Signature>) -> Option<Signature> {
         signatures.reduce(|mut sum, next| {
-            sum.0.iter_mut().zip(next.0).for_each(|(byte, other)| *byte ^= other);
+            sum.0
+                .iter_mut()
+                .zip(next.0)
+                .for_each(|(byte, other)| *byte ^= other);
             sum
         })
     }
@@ -58,7 +67,9 @@ impl Crypto for FakeCrypto {
             return false;
         }
         let message = payload.signing_bytes();
-        let expected = committee.nodes(signers).map(|node| Self::signature(node, Domain::Vote, &message));
+        let expected = committee
+            .nodes(signers)
+            .map(|node| Self::signature(node, Domain::Vote, &message));
         Self::sum(expected).is_some_and(|sum| sum == *aggregate)
     }
 }

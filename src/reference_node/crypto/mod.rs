@@ -77,7 +77,12 @@ pub trait Crypto {
         certificate.payload.shard == committee.shard
             && certificate.signers.fits(committee.len())
             && committee.is_quorum(committee.power(&certificate.signers))
-            && self.verify_aggregate(committee, &certificate.signers, &certificate.payload, &certificate.signature)
+            && self.verify_aggregate(
+                committee,
+                &certificate.signers,
+                &certificate.payload,
+                &certificate.signature,
+            )
     }
 }
 

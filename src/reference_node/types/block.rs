@@ -1,7 +1,8 @@
 //! Blocks and what other shards get to see of them.
 
 use super::{
-    Amount, Certificate, Epoch, Hash, Height, NodeId, ReceiptBatch, ShardId, Transaction, View, encode,
+    Amount, Certificate, Epoch, Hash, Height, NodeId, ReceiptBatch, ShardId, Transaction, View,
+    encode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +67,10 @@ impl Header {
 
     /// The number of the batch that `source` must send next, as of this block.
     pub fn next_expected_from(&self, source: ShardId) -> u64 {
-        self.received.iter().find(|record| record.source == source).map_or(0, |record| record.next_sequence)
+        self.received
+            .iter()
+            .find(|record| record.source == source)
+            .map_or(0, |record| record.next_sequence)
     }
 }
 

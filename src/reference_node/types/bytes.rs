@@ -93,13 +93,17 @@ impl<'de, const SIZE: usize> Visitor<'de> for FixedBytes<SIZE> {
     }
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+        bytes
+            .try_into()
+            .map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
         let mut bytes = [0; SIZE];
         for (position, byte) in bytes.iter_mut().enumerate() {
-            *byte = sequence.next_element()?.ok_or_else(|| A::Error::invalid_length(position, &self))?;
+            *byte = sequence
+                .next_element()?
+                .ok_or_else(|| A::Error::invalid_length(position, &self))?;
         }
         Ok(bytes)
     }

@@ -46,7 +46,10 @@ impl Committee {
 
     /// The nodes of a set of signers. Positions outside the committee are left out.
     pub fn nodes<'a>(&'a self, signers: &'a Bitmap) -> impl Iterator<Item = NodeId> + 'a {
-        signers.positions().filter_map(|position| self.members.get(position)).map(|member| member.node)
+        signers
+            .positions()
+            .filter_map(|position| self.members.get(position))
+            .map(|member| member.node)
     }
 
     /// The voting power of all seats.
@@ -56,7 +59,11 @@ impl Committee {
 
     /// The voting power of a set of signers.
     pub fn power(&self, signers: &Bitmap) -> u64 {
-        signers.positions().filter_map(|position| self.members.get(position)).map(|member| member.power).sum()
+        signers
+            .positions()
+            .filter_map(|position| self.members.get(position))
+            .map(|member| member.power)
+            .sum()
     }
 
     /// Whether this power is a quorum: strictly more than two thirds.

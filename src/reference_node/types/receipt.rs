@@ -44,7 +44,10 @@ impl ReceiptBatch {
 
     /// What the source header says about the destination.
     pub fn record(&self) -> Option<&SentRecord> {
-        self.header.sent.iter().find(|record| record.destination == self.destination)
+        self.header
+            .sent
+            .iter()
+            .find(|record| record.destination == self.destination)
     }
 }
 

@@ -37,8 +37,17 @@ impl Transaction {
     ) -> Transaction {
         let from = TransactionKey(key.verifying_key().to_bytes());
         let signature = TransactionSignature::ZERO;
-        let mut transaction = Transaction { from, nonce, shard, to_shard, to, amount, signature };
-        transaction.signature = TransactionSignature(key.sign(&transaction.signing_bytes()).to_bytes());
+        let mut transaction = Transaction {
+            from,
+            nonce,
+            shard,
+            to_shard,
+            to,
+            amount,
+            signature,
+        };
+        transaction.signature =
+            TransactionSignature(key.sign(&transaction.signing_bytes()).to_bytes());
         transaction
     }
 
@@ -59,13 +68,22 @@ impl Transaction {
 
     /// Whether the sender signed it. Strict: no malleable signature and no weak key passes, so all nodes agree.
     pub fn signature_is_valid(&self) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(&self.from.0) else { return false };
+        let Ok(key) = VerifyingKey::from_bytes(&self.from.0) else {
+            return false;
+        };
         let signature = ed25519_dalek::Signature::from_bytes(&self.signature.0);
         key.verify_strict(&self.signing_bytes(), &signature).is_ok()
     }
 
     fn signing_bytes(&self) -> Vec<u8> {
-        let content = (self.from, self.nonce, self.shard, self.to_shard, self.to, self.amount);
+        let content = (
+            self.from,
+            self.nonce,
+            self.shard,
+            self.to_shard,
+            self.to,
+            self.amount,
+        );
         super::encode(&("canarynet transfer", content))
     }
 }

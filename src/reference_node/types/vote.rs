@@ -54,7 +54,9 @@ impl Bitmap {
 
     /// Whether the position is in the set.
     pub fn contains(&self, position: usize) -> bool {
-        self.0.get(position / 8).is_some_and(|byte| byte & (1 << (position % 8)) != 0)
+        self.0
+            .get(position / 8)
+            .is_some_and(|byte| byte & (1 << (position % 8)) != 0)
     }
 
     /// The positions in the set, ascending.
