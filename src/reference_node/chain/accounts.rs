@@ -251,4 +251,24 @@ mod tests {
         assert_eq!(accounts.total(), Amount::MAX);
         assert_eq!(accounts.find(&address(2)), None);
     }
+
+    #[test]
+    fn a_full_shard_loses_no_value_and_grows_no_further() {
+        let mut accounts = Accounts::new();
+        for number in 0..MAX_ACCOUNTS as u32 {
+            let mut bytes = [0; Address::SIZE];
+            bytes[..4].copy_from_slice(&number.wrapping_add(1).to_le_bytes());
+            accounts.credit(Address(bytes), 1).unwrap();
+        }
+        assert!(accounts.is_full());
+        accounts.credit(address(1), 5).unwrap();
+        accounts.credit(address(2), 6).unwrap();
+        assert_eq!(accounts.find(&address(1)), None);
+        assert_eq!(
+            accounts.find(&Address::ZERO).map(|account| account.balance),
+            Some(11)
+        );
+        assert_eq!(accounts.total(), MAX_ACCOUNTS as Amount + 11);
+        assert_eq!(accounts.iter().count(), MAX_ACCOUNTS + 1);
+    }
 }

@@ -300,7 +300,7 @@ impl<'a, C: Crypto> Execution<'a, C> {
         {
             return Err(TransactionError::OutboxFull(destination));
         }
-        if self.verify && !transaction.signature_is_valid() {
+        if self.verify && !self.rules.crypto.verify_transaction(transaction) {
             return Err(TransactionError::BadSignature);
         }
         let debited = Account {

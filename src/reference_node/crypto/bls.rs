@@ -6,7 +6,7 @@
 
 use super::{Crypto, Domain};
 use crate::reference_node::types::{
-    Bitmap, Committee, Hash, NodeId, PublicKey, Signature, VotePayload, encode,
+    Bitmap, Committee, Hash, NodeId, PublicKey, Signature, Transaction, VotePayload, encode,
 };
 use blst::BLST_ERROR;
 use blst::min_pk;
@@ -23,6 +23,9 @@ const MAX_SUMMED_KEYS: usize = 256;
 
 /// Good aggregates remembered: two a block and some crosslinks, for some blocks.
 const MAX_VERIFIED: usize = 256;
+
+/// Good transfers remembered: those of a full mempool of thousands.
+const MAX_TRANSACTIONS: usize = 8_192;
 
 /// A node's secret key.
 #[derive(Clone)]
@@ -59,8 +62,28 @@ pub struct Bls {
 #[derive(Default)]
 struct Cache {
     summed_keys: HashMap<Vec<NodeId>, min_pk::PublicKey>,
-    verified: HashSet<Hash>,
-    verified_order: VecDeque<Hash>,
+    aggregates: Recent<MAX_VERIFIED>,
+    transactions: Recent<MAX_TRANSACTIONS>,
+}
+
+/// The newest `LIMIT` things found good, by hash.
+#[derive(Default)]
+struct Recent<const LIMIT: usize> {
+    members: HashSet<Hash>,
+    order: VecDeque<Hash>,
+}
+
+impl<const LIMIT: usize> Recent<LIMIT> {
+    fn insert(&mut self, entry: Hash) {
+        if self.members.insert(entry) {
+            self.order.push_back(entry);
+        }
+        if self.order.len() > LIMIT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.members.remove(&oldest);
+        }
+    }
 }
 
 impl fmt::Debug for Bls {
@@ -107,19 +130,6 @@ impl Bls {
         }
         cache.summed_keys.insert(nodes, sum);
         Some(sum)
-    }
-}
-
-impl Cache {
-    fn remember(&mut self, entry: Hash) {
-        if self.verified.insert(entry) {
-            self.verified_order.push_back(entry);
-        }
-        if self.verified_order.len() > MAX_VERIFIED
-            && let Some(oldest) = self.verified_order.pop_front()
-        {
-            self.verified.remove(&oldest);
-        }
     }
 }
 
@@ -170,7 +180,7 @@ impl Crypto for Bls {
         }
         let nodes: Vec<NodeId> = committee.nodes(signers).collect();
         let entry = Hash::of_value("verified", &(&nodes, payload, aggregate));
-        if self.cache().verified.contains(&entry) {
+        if self.cache().aggregates.members.contains(&entry) {
             return true;
         }
         let Some(key) = self.summed_key(nodes) else {
@@ -178,7 +188,18 @@ impl Crypto for Bls {
         };
         let good = check(&key, Domain::Vote, &encode(payload), aggregate);
         if good {
-            self.cache().remember(entry);
+            self.cache().aggregates.insert(entry);
+        }
+        good
+    }
+    fn verify_transaction(&self, transaction: &Transaction) -> bool {
+        let entry = transaction.hash();
+        if self.cache().transactions.members.contains(&entry) {
+            return true;
+        }
+        let good = transaction.signature_is_valid();
+        if good {
+            self.cache().transactions.insert(entry);
         }
         good
     }

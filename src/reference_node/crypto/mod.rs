@@ -10,7 +10,7 @@ mod fake;
 pub use bls::{Bls, SecretKey};
 pub use fake::FakeCrypto;
 
-use super::types::{Bitmap, Certificate, Committee, NodeId, Signature, VotePayload};
+use super::types::{Bitmap, Certificate, Committee, NodeId, Signature, Transaction, VotePayload};
 
 /// What a signature is for. A signature made in one domain is void in every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,12 @@ pub trait Crypto {
         payload: &VotePayload,
         aggregate: &Signature,
     ) -> bool;
+
+    /// Whether the sender signed the transfer. A node meets each transfer twice, in the mempool and in a block: an
+    /// implementation may remember the good ones.
+    fn verify_transaction(&self, transaction: &Transaction) -> bool {
+        transaction.signature_is_valid()
+    }
 
     /// Signs a vote.
     fn sign_vote(&self, payload: &VotePayload) -> Signature {

@@ -3,7 +3,8 @@
 use super::{Bls, Crypto, Domain, FakeCrypto};
 use crate::reference_node::genesis::{Genesis, GenesisConfig};
 use crate::reference_node::types::{
-    Bitmap, Certificate, Committee, Hash, NodeId, Phase, ShardId, Signature, VotePayload,
+    Bitmap, Certificate, Committee, Hash, NodeId, Phase, ShardId, Signature, Transaction,
+    VotePayload,
 };
 use std::time::Instant;
 
@@ -221,4 +222,20 @@ fn signatures_are_fast_enough_for_short_blocks() {
         report.iter().all(|(_, micros)| *micros < 20_000),
         "{report:?}"
     );
+}
+
+#[test]
+fn a_remembered_transfer_vouches_for_no_other() {
+    let genesis = genesis();
+    let bls = genesis.bls(NodeId::new(0, 0)).unwrap();
+    let key = genesis.faucet_key(ShardId(0), 0);
+    let to = genesis.faucet_address(ShardId(0), 1);
+    let good = Transaction::transfer(&key, 0, (ShardId(0), ShardId(1)), to, 5);
+    assert!(bls.verify_transaction(&good) && bls.verify_transaction(&good));
+    let mut more = good.clone();
+    more.amount = 6;
+    assert!(!bls.verify_transaction(&more) && !bls.verify_transaction(&more));
+    let mut unsigned = good;
+    unsigned.signature.0[3] ^= 1;
+    assert!(!bls.verify_transaction(&unsigned));
 }
