@@ -29,7 +29,14 @@ pub(super) struct Execution<'a, C: Crypto> {
     rules: Rules<'a, C>,
     state: ChainState,
     verify: bool,
-    outgoing: BTreeMap<ShardId, Vec<Receipt>>,
+    outgoing: BTreeMap<ShardId, Outgoing>,
+}
+
+/// The batch to one destination.
+struct Outgoing {
+    receipts: Vec<Receipt>,
+    /// How many it may have.
+    room: usize,
 }
 
 impl From<Overflow> for BlockError {
@@ -294,11 +301,16 @@ impl<'a, C: Crypto> Execution<'a, C> {
             .state
             .check_transaction(transaction, self.rules.genesis.config().shards)?;
         let destination = transaction.to_shard;
-        if transaction.is_cross_shard()
-            && !self.outgoing.contains_key(&destination)
-            && self.state.outbox_is_full(destination)
-        {
-            return Err(TransactionError::OutboxFull(destination));
+        if transaction.is_cross_shard() {
+            let state = &self.state;
+            let start = || Outgoing {
+                receipts: Vec::new(),
+                room: state.outbox_room(destination),
+            };
+            let batch = self.outgoing.entry(destination).or_insert_with(start);
+            if batch.receipts.len() >= batch.room {
+                return Err(TransactionError::OutboxFull(destination));
+            }
         }
         if self.verify && !self.rules.crypto.verify_transaction(transaction) {
             return Err(TransactionError::BadSignature);
@@ -313,12 +325,15 @@ impl<'a, C: Crypto> Execution<'a, C> {
             .set(sender, debited)
             .map_err(|Overflow| TransactionError::TooManyAccounts)?;
         if transaction.is_cross_shard() {
-            self.outgoing.entry(destination).or_default().push(Receipt {
+            let receipt = Receipt {
                 transaction: transaction.hash(),
                 from: sender,
                 to: transaction.to,
                 amount: transaction.amount,
-            });
+            };
+            if let Some(batch) = self.outgoing.get_mut(&destination) {
+                batch.receipts.push(receipt);
+            }
         } else {
             let credited = self
                 .state
@@ -340,7 +355,10 @@ impl<'a, C: Crypto> Execution<'a, C> {
     /// Closes the block: numbers its batches and computes the root. Returns what the header must say.
     pub(super) fn finish(mut self) -> (ChainState, Vec<SentRecord>, Vec<ReceivedRecord>) {
         let mut roots = BTreeMap::new();
-        for (destination, receipts) in std::mem::take(&mut self.outgoing) {
+        for (destination, Outgoing { receipts, .. }) in std::mem::take(&mut self.outgoing) {
+            if receipts.is_empty() {
+                continue;
+            }
             let total = self.state.sent_to(destination);
             let value = receipts
                 .iter()

@@ -49,10 +49,14 @@ pub const MAX_CLOCK_DRIFT_MS: u64 = 2_000;
 
 /// The most batches to one destination that wait for their acknowledgement. Past it the source refuses transfers to
 /// that destination: a shard that is down for minutes must not fill the others' states.
-pub const MAX_OUTBOX_PER_DESTINATION: usize = 1_024;
+pub const MAX_OUTBOX_BATCHES: usize = 512;
+
+/// The most receipts in those batches. With both bounds, and `MAX_ACCOUNTS`, a snapshot of a network of a few shards
+/// stays below 4 MiB, the size of a message.
+pub const MAX_OUTBOX_RECEIPTS: usize = 4_096;
 
 /// The most accounts of a shard, so that strangers cannot grow a state without end.
-pub const MAX_ACCOUNTS: usize = 262_144;
+pub const MAX_ACCOUNTS: usize = 32_768;
 
 /// The beacon wants a new crosslink of a shard after this many of its blocks, or at once when receipts moved: each
 /// costs every validator a pairing.

@@ -87,10 +87,14 @@ impl Outbox {
             .map(|entry| &*entry.pending)
     }
 
-    pub(super) fn count(&self, destination: ShardId) -> usize {
-        self.entries
-            .range((destination, 0)..=(destination, u64::MAX))
-            .count()
+    /// How many batches, and how many receipts in them, wait for `destination`.
+    pub(super) fn load(&self, destination: ShardId) -> (usize, usize) {
+        let waiting = self
+            .entries
+            .range((destination, 0)..=(destination, u64::MAX));
+        waiting.fold((0, 0), |(batches, receipts), (_, entry)| {
+            (batches + 1, receipts + entry.pending.receipts.len())
+        })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = ((ShardId, u64), &Pending)> {

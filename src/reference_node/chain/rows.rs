@@ -7,7 +7,7 @@
 use super::accounts::Account;
 use super::outbox::Pending;
 use super::state::{ChainState, Counters, Linked};
-use super::{MAX_ACCOUNTS, MAX_OUTBOX_PER_DESTINATION, StateError};
+use super::{MAX_ACCOUNTS, MAX_OUTBOX_BATCHES, StateError};
 use crate::reference_node::genesis::MAX_SHARDS;
 use crate::reference_node::types::{Address, Block, CrossLink, Hash, ShardId, decode, encode};
 use serde::de::Error as _;
@@ -23,7 +23,7 @@ const PENDING: u8 = 2;
 const LINK: u8 = 3;
 
 /// The most rows that a state can have.
-const MAX_ROWS: usize = 2 + MAX_ACCOUNTS + MAX_SHARDS as usize * (MAX_OUTBOX_PER_DESTINATION + 1);
+const MAX_ROWS: usize = 2 + MAX_ACCOUNTS + MAX_SHARDS as usize * (MAX_OUTBOX_BATCHES + 1);
 
 /// What to do to the rows of one state to have those of another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

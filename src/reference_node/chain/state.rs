@@ -2,7 +2,7 @@
 
 use super::accounts::{Account, Accounts};
 use super::outbox::Outbox;
-use super::{CROSSLINK_INTERVAL, MAX_OUTBOX_PER_DESTINATION};
+use super::{CROSSLINK_INTERVAL, MAX_OUTBOX_BATCHES, MAX_OUTBOX_RECEIPTS};
 use crate::reference_node::types::{
     Address, Amount, Certificate, CrossLink, Hash, Header, ReceiptBatch, ReceivedRecord, ShardId,
 };
@@ -203,9 +203,14 @@ impl ChainState {
         })
     }
 
-    /// Whether no further batch to `destination` may be started.
-    pub(super) fn outbox_is_full(&self, destination: ShardId) -> bool {
-        self.outbox.count(destination) >= MAX_OUTBOX_PER_DESTINATION
+    /// How many receipts another batch to `destination` may have.
+    pub(super) fn outbox_room(&self, destination: ShardId) -> usize {
+        let (batches, receipts) = self.outbox.load(destination);
+        if batches < MAX_OUTBOX_BATCHES {
+            MAX_OUTBOX_RECEIPTS.saturating_sub(receipts)
+        } else {
+            0
+        }
     }
 
     /// The destinations that have not acknowledged everything.
@@ -244,7 +249,7 @@ impl ChainState {
     /// Whether the batch is for this shard and was not executed yet. A pool that keeps only these stays small.
     pub fn wants_batch(&self, batch: &ReceiptBatch) -> bool {
         let next = self.expected_from(batch.source());
-        let window = next..next.saturating_add(MAX_OUTBOX_PER_DESTINATION as u64);
+        let window = next..next.saturating_add(MAX_OUTBOX_BATCHES as u64);
         batch.destination == self.shard
             && batch.source() != self.shard
             && batch

@@ -1,15 +1,17 @@
 //! The bounds: of a block, and of what waits for a silent shard.
 
 use super::harness::{ALL, Net};
-use crate::reference_node::chain::{Check, MAX_OUTBOX_PER_DESTINATION, Payload, TransactionError};
+use crate::reference_node::chain::{
+    Check, MAX_OUTBOX_BATCHES, MAX_OUTBOX_RECEIPTS, Payload, TransactionError,
+};
 use crate::reference_node::types::{Block, ShardId, Signature};
 use std::time::{Duration, Instant};
 
 #[test]
 fn a_leader_never_exceeds_the_bounds_of_a_block() {
     let mut net = Net::new(2);
-    for _ in 0..20 {
-        let transactions = (0..600)
+    for _ in 0..10 {
+        let transactions = (0..400)
             .map(|ahead| net.transfer(1, 0, ahead, 0, 1))
             .collect();
         net.advance(
@@ -21,6 +23,22 @@ fn a_leader_never_exceeds_the_bounds_of_a_block() {
             &ALL,
         );
     }
+    // The eleventh block may add no more receipts than the outbox has room for.
+    let transactions = (0..400)
+        .map(|ahead| net.transfer(1, 0, ahead, 0, 1))
+        .collect();
+    let built = net.build(
+        1,
+        &Payload {
+            transactions,
+            ..Payload::default()
+        },
+    );
+    assert_eq!(built.block.transactions.len(), MAX_OUTBOX_RECEIPTS - 4_000);
+    assert_eq!(
+        built.rejected[0].1,
+        TransactionError::OutboxFull(ShardId(0))
+    );
     let payload = Payload {
         transactions: (0..600)
             .map(|ahead| net.transfer(0, 0, ahead, 1, 1))
@@ -43,7 +61,7 @@ fn a_leader_never_exceeds_the_bounds_of_a_block() {
 #[test]
 fn a_silent_shard_fills_its_outbox_and_no_more() {
     let mut net = Net::new(2);
-    for _ in 0..MAX_OUTBOX_PER_DESTINATION {
+    for _ in 0..MAX_OUTBOX_BATCHES {
         let payload = Payload {
             transactions: vec![net.transfer(1, 0, 0, 0, 1)],
             ..Payload::default()
@@ -80,7 +98,7 @@ fn a_silent_shard_fills_its_outbox_and_no_more() {
     );
     assert_eq!(
         net.shards[1].state.sent()[0].next_sequence,
-        MAX_OUTBOX_PER_DESTINATION as u64 + 1
+        MAX_OUTBOX_BATCHES as u64 + 1
     );
 }
 
