@@ -1,0 +1,312 @@
+//! The core: its state, its one entry point and its timers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::config::ConsensusConfig;
+use super::durable::{Durable, Kind};
+use super::messages::{
+    CommittedBlock, Input, Message, Micros, Mode, Output, PersistedView, Recovered, RoundPhase, Status, Write,
+};
+use super::round::{Candidate, Round};
+use super::sync::{Peer, Sync};
+use crate::reference_node::chain::{BlockError, ChainState, Check, Rules};
+use crate::reference_node::crypto::Crypto;
+use crate::reference_node::genesis::Genesis;
+use crate::reference_node::log::{Context, Event, Level};
+use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Phase};
+
+/// The newest final and durable block.
+pub(super) struct Head {
+    pub(super) committed: CommittedBlock,
+    pub(super) hash: Hash,
+    pub(super) state: ChainState,
+    /// When it became the head here.
+    pub(super) since: Micros,
+    /// As its leader: the commit votes, so that late ones still go into the next block.
+    pub(super) votes: Option<super::votes::Votes>,
+}
+
+/// The consensus state machine of one node of one shard.
+pub struct Consensus<C> {
+    pub(super) config: ConsensusConfig,
+    pub(super) genesis: Arc<Genesis>,
+    pub(super) crypto: C,
+    pub(super) now: Micros,
+    pub(super) head: Head,
+    pub(super) round: Round,
+    pub(super) durable: Durable,
+    pub(super) sync: Sync,
+    pub(super) peers: BTreeMap<NodeId, Peer>,
+    /// Messages for the height after the one under agreement, a few of each peer.
+    pub(super) early: Vec<(NodeId, Message)>,
+    /// When the next block is due, by the schedule of the leader that made the last one.
+    pub(super) next_proposal: Micros,
+    /// None until a quorum was heard of since the start, then the time when proposals and timers begin.
+    pub(super) gathered: Option<Micros>,
+    pub(super) next_retry: Micros,
+    pub(super) next_heartbeat: Micros,
+    pub(super) view_changes: u64,
+    outputs: Vec<Output>,
+}
+
+impl<C: Crypto> Consensus<C> {
+    /// Goes on from what the store held.
+    pub fn restore(
+        config: ConsensusConfig,
+        genesis: Arc<Genesis>,
+        crypto: C,
+        recovered: Recovered,
+        now: Micros,
+    ) -> (Self, Vec<Output>) {
+        let Recovered { fresh, head, state, lock, view } = recovered;
+        let me = config.node;
+        let round = Round::after(&head, &genesis, me, now);
+        let hash = head.block.hash();
+        let peers = genesis.nodes(me.shard).filter(|node| *node != me).map(|node| (node, Peer::default())).collect();
+        let mut core = Self {
+            next_retry: now + config.retry(),
+            next_heartbeat: now + config.sync_interval.max(1),
+            config,
+            genesis,
+            crypto: crypto,
+            now,
+            head: Head { committed: head, hash, state, since: now, votes: None },
+            round,
+            durable: Durable::default(),
+            sync: Sync::default(),
+            peers,
+            early: Vec::new(),
+            next_proposal: now,
+            gathered: None,
+            view_changes: 0,
+            outputs: Vec::new(),
+        };
+        if !fresh {
+            core.resume(lock, view);
+        }
+        core.gather();
+        let outputs = core.finish();
+        (core, outputs)
+    }
+
+    /// A node that may have voted before its restart keeps silent in the views it may have voted in, and keeps its
+    /// promises.
+    fn resume(&mut self, lock: Option<super::messages::Lock>, view: Option<PersistedView>) {
+        let height = self.round.height;
+        let lock = lock.filter(|lock| lock.height == height);
+        let stored = view.filter(|view| view.height == height).map_or(self.round.first_view, |view| view.view);
+        let promised = stored.max(self.round.first_view).max(lock.as_ref().map_or(0, |lock| lock.view));
+        let in_view = lock.as_ref().is_some_and(|lock| lock.view == promised);
+        self.round.abstain = Some(promised);
+        self.round.durable_view = promised;
+        if let Some(lock) = lock {
+            let hash = lock.certificate.payload.block;
+            // The block was executed before it was locked: this cannot fail on an intact store.
+            if self.execute(&lock.block, hash, Check::Final).is_ok() {
+                self.round.prepared = Some(lock);
+            }
+        }
+        if promised > self.round.first_view {
+            self.round.enter(promised, !in_view, self.now);
+            if !in_view {
+                self.send_view_change();
+            }
+        }
+    }
+
+    /// One step. Inputs of an earlier time than the last one are taken at the last one's time.
+    pub fn step(&mut self, now: Micros, input: Input) -> Vec<Output> {
+        self.now = self.now.max(now);
+        match input {
+            Input::Wake => {}
+            Input::Message { from, message } => self.on_message(from, message),
+            Input::WriteDone { id, result } => self.on_write_done(id, result),
+            Input::Payload { height, view, payload } => self.on_payload(height, view, &payload),
+            Input::PeerConnected(peer) => self.on_peer_connected(peer),
+            Input::PeerDisconnected(peer) => self.on_peer_disconnected(peer),
+        }
+        self.finish()
+    }
+
+    /// Runs the timers that are due and hands over what came out.
+    fn finish(&mut self) -> Vec<Output> {
+        self.run_timers();
+        std::mem::take(&mut self.outputs)
+    }
+
+    fn run_timers(&mut self) {
+        for (id, write) in self.durable.due(self.now) {
+            self.outputs.push(Output::Write { id, write });
+        }
+        if self.round.grace_until.is_some_and(|until| until <= self.now) {
+            self.close_commit();
+        }
+        if self.view_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.on_view_timeout();
+        }
+        if self.next_retry <= self.now {
+            self.next_retry = self.now + self.config.retry();
+            self.repeat();
+        }
+        if self.next_heartbeat <= self.now {
+            self.heartbeat();
+        }
+        self.run_sync();
+        self.propose_if_due();
+    }
+
+    /// When `step` must be called with `Input::Wake`, if nothing comes before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Micros {
+        let fixed = [Some(self.next_retry), Some(self.next_heartbeat)];
+        let others =
+            [self.round.grace_until, self.view_deadline(), self.proposal_time(), self.durable.deadline(), self.sync.deadline()];
+        fixed.into_iter().chain(others).flatten().min().unwrap_or(self.next_retry)
+    }
+
+    /// Where consensus stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let round = &self.round;
+        let leader = round.leader(round.agreed_view);
+        Status {
+            head: self.head.committed.clone(),
+            height: round.height,
+            view: round.agreed_view,
+            view_change_id: round.view,
+            mode: self.mode(),
+            phase: round.phase,
+            leader,
+            epoch: round.epoch,
+            in_committee: round.position.is_some(),
+            is_leader: leader == self.config.node,
+            write_failing: self.durable.is_failing(),
+            best_peer_height: self.best_peer_height(),
+            view_changes: self.view_changes,
+        }
+    }
+
+    /// The state after the head.
+    #[must_use]
+    pub fn state(&self) -> &ChainState {
+        &self.head.state
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        if self.sync.is_behind() {
+            Mode::Syncing
+        } else if self.round.position.is_none() {
+            Mode::Listening
+        } else if self.round.changing {
+            Mode::ViewChanging
+        } else {
+            Mode::Normal
+        }
+    }
+
+    // --- What all parts use.
+
+    pub(super) fn me(&self) -> NodeId {
+        self.config.node
+    }
+
+    pub(super) fn emit(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+        if to != self.me() {
+            self.emit(Output::Send { to: vec![to], message });
+        }
+    }
+
+    pub(super) fn send_all(&mut self, to: Vec<NodeId>, message: Message) {
+        if !to.is_empty() {
+            self.emit(Output::Send { to, message });
+        }
+    }
+
+    /// Members of the committee other than this node.
+    pub(super) fn other_members(&self) -> Vec<NodeId> {
+        let me = self.me();
+        self.round.committee.members.iter().map(|member| member.node).filter(|node| *node != me).collect()
+    }
+
+    pub(super) fn write(&mut self, kind: Kind, write: Write) {
+        let id = self.durable.issue(kind, write.clone());
+        self.emit(Output::Write { id, write });
+    }
+
+    pub(super) fn logs(&self, level: Level) -> bool {
+        level >= self.config.log_level
+    }
+
+    pub(super) fn log(&mut self, event: Event) {
+        if self.logs(event.level) {
+            let context = Context {
+                shard: self.config.node.shard.0.into(),
+                block: self.round.height,
+                view: self.round.agreed_view,
+                phase: self.round.phase.name(),
+                mode: self.mode().name(),
+            };
+            self.emit(Output::Log { context, event });
+        }
+    }
+
+    /// Whether the certificate proves this phase of a block at the height under agreement.
+    pub(super) fn proves(&self, certificate: &Certificate, phase: Phase) -> bool {
+        certificate.payload.phase == phase
+            && certificate.payload.height == self.round.height
+            && certificate.payload.view >= self.round.first_view
+            && self.crypto.verify_certificate(&self.round.committee, certificate)
+    }
+
+    /// Executes a block on the head's state, once, and keeps it.
+    pub(super) fn execute(&mut self, block: &Arc<Block>, hash: Hash, check: Check) -> Result<(), BlockError> {
+        if self.round.candidate(hash).is_some() {
+            return Ok(());
+        }
+        let rules = Rules { genesis: &self.genesis, crypto: &self.crypto };
+        let header = &self.head.committed.block.header;
+        let state = rules.validate_block(header, &self.head.state, block, check)?;
+        self.round.keep(Candidate { hash, block: Arc::clone(block), state });
+        Ok(())
+    }
+
+    pub(super) fn bad_block(&mut self, from: NodeId, block: &Block, error: &BlockError) {
+        let event = Event::new(Level::Error, "[validateNewBlock] Block verification failed")
+            .field("blockNum", block.header.height)
+            .field("sender", from.to_string())
+            .error(error);
+        self.log(event);
+    }
+
+    /// The phase for status and log lines.
+    pub(super) fn set_phase(&mut self, phase: RoundPhase) {
+        self.round.phase = phase;
+    }
+
+    /// Quorum heard of since the start: proposals and timers may begin. Before, they could only do harm: a leader
+    /// would talk to nobody, and a validator would leave a view that never had a chance.
+    pub(super) fn gather(&mut self) {
+        if self.gathered.is_some_and(|at| at <= self.now) {
+            return;
+        }
+        let me = self.me();
+        let heard = |node: NodeId| node == me || self.peers.get(&node).is_some_and(|peer| peer.heard);
+        let members = &self.round.committee.members;
+        let power = members.iter().filter(|member| heard(member.node)).map(|member| member.power).sum();
+        let start = if members.iter().all(|member| heard(member.node)) {
+            self.now
+        } else if self.round.committee.is_quorum(power) {
+            self.gathered.unwrap_or(self.now + self.config.gathering())
+        } else {
+            return;
+        };
+        self.gathered = Some(start);
+        self.round.entered = self.round.entered.max(start);
+        self.next_proposal = self.next_proposal.max(start);
+    }
+}

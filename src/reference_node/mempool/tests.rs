@@ -1,0 +1,72 @@
+use ed25519_dalek::SigningKey;
+
+use super::*;
+use crate::reference_node::genesis::{Genesis, GenesisConfig};
+
+struct Fixture {
+    genesis: Genesis,
+    state: ChainState,
+    pool: Mempool,
+}
+
+fn fixture() -> Fixture {
+    let genesis = Genesis::new(GenesisConfig { shards: 2, ..GenesisConfig::default() }).unwrap();
+    let state = genesis.state(ShardId(0));
+    Fixture { genesis, state, pool: Mempool::new(ShardId(0), 2) }
+}
+
+impl Fixture {
+    fn transfer(&self, faucet: u16, nonce: u64) -> Transaction {
+        let key = self.genesis.faucet_key(ShardId(0), faucet);
+        Transaction::transfer(&key, nonce, (ShardId(0), ShardId(0)), Address::ZERO, 1)
+    }
+
+    fn insert(&mut self, transaction: Transaction) -> Result<(), RejectedTransaction> {
+        self.pool.insert(transaction, true, &self.state, 0)
+    }
+}
+
+#[test]
+fn senders_take_turns_and_nonces_stay_in_order() {
+    let mut fixture = fixture();
+    for (faucet, nonce) in [(0, 1), (0, 0), (0, 2), (1, 0), (2, 1)] {
+        let transaction = fixture.transfer(faucet, nonce);
+        fixture.insert(transaction).unwrap();
+    }
+    let picked: Vec<_> = fixture.pool.select(&fixture.state, 10);
+    let expected: Vec<_> = [(0, 0), (1, 0), (0, 1), (0, 2)].map(|(f, n)| fixture.transfer(f, n)).into();
+    assert_eq!(picked, expected);
+    assert_eq!(fixture.pool.select(&fixture.state, 2), expected[..2]);
+    assert_eq!(fixture.pool.sizes(&fixture.state), Sizes { executable: 4, waiting: 1 });
+    let address = fixture.genesis.faucet_address(ShardId(0), 0);
+    assert_eq!(fixture.pool.next_nonce(&address, &fixture.state), 3);
+}
+
+#[test]
+fn what_cannot_be_executed_is_refused() {
+    let mut fixture = fixture();
+    let good = fixture.transfer(0, 0);
+    let mut forged = good.clone();
+    forged.amount = 2;
+    assert_eq!(fixture.insert(forged), Err(RejectedTransaction::Signature));
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let other = Transaction::transfer(&key, 0, (ShardId(1), ShardId(0)), Address::ZERO, 1);
+    assert_eq!(fixture.insert(other), Err(RejectedTransaction::OtherShard));
+    let nowhere = Transaction::transfer(&key, 0, (ShardId(0), ShardId(2)), Address::ZERO, 1);
+    assert_eq!(fixture.insert(nowhere), Err(RejectedTransaction::UnknownShard));
+    let far = fixture.transfer(0, NONCE_AHEAD);
+    assert_eq!(fixture.insert(far), Err(RejectedTransaction::NonceTooHigh));
+    fixture.insert(good.clone()).unwrap();
+    assert_eq!(fixture.insert(good), Err(RejectedTransaction::Known));
+    assert_eq!(fixture.pool.len(), 1);
+}
+
+#[test]
+fn own_transfers_are_overdue_once_per_patience() {
+    let mut fixture = fixture();
+    let transaction = fixture.transfer(0, 0);
+    fixture.insert(transaction.clone()).unwrap();
+    assert!(fixture.pool.overdue(5, 5, 10).is_empty());
+    assert_eq!(fixture.pool.overdue(6, 5, 10), [transaction]);
+    assert!(fixture.pool.overdue(7, 5, 10).is_empty());
+}

@@ -1,0 +1,169 @@
+//! Prometheus metrics on `/metrics`: Harmony's names where it has them, `reference_` before the others.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::{Method, StatusCode};
+use tokio::net::TcpListener;
+
+use super::log::Logger;
+use super::node::published::Published;
+use super::rpc::http;
+use super::{network, store};
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub struct Source {
+    /// What the node shows.
+    pub published: Arc<Published>,
+    /// Counters of the links.
+    pub network: Arc<network::Counters>,
+    /// Counters of the store.
+    pub store: Arc<store::Counters>,
+    /// The log, which counts what it lost.
+    pub logger: Logger,
+}
+
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, source: Source) {
+    http::serve(listener, move |request| {
+        let source = source.clone();
+        async move {
+            match (request.method, request.path.as_str()) {
+                (Method::GET, "/metrics") => {
+                    http::Response::of_kind("text/plain; version=0.0.4; charset=utf-8", source.page())
+                }
+                _ => http::Response::text(StatusCode::NOT_FOUND, "see /metrics\n".into()),
+            }
+        }
+    })
+    .await;
+}
+
+/// The text as it grows.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.sample(name, "", value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, "", value);
+    }
+}
+
+impl Source {
+    fn page(&self) -> String {
+        let mut page = Page(String::with_capacity(8 * 1_024));
+        self.consensus(&mut page);
+        self.transactions(&mut page);
+        self.links(&mut page);
+        self.storage(&mut page);
+        page.0
+    }
+
+    fn consensus(&self, page: &mut Page) {
+        let live = self.published.live();
+        let (status, tallies) = (&live.status, &live.tallies);
+        let header = &live.head().1.block.header;
+        let signatures =
+            header.last_commit.as_ref().map_or(0, |certificate| certificate.signers.count() as u64);
+        let node = self.published.node;
+        page.family("hmy_node_metadata", "counter", "Identity of the node.");
+        page.sample("hmy_node_metadata", &format!("{{key=\"peerid\",value=\"{node}\"}}"), 1);
+        page.family("hmy_consensus_bingo", "counter", "Blocks committed; hooray: as their leader.");
+        page.sample("hmy_consensus_bingo", "{consensus=\"bingo\"}", tallies.blocks);
+        page.sample("hmy_consensus_bingo", "{consensus=\"hooray\"}", tallies.led_blocks);
+        page.family("hmy_consensus_signatures", "gauge", "Signers in the newest commit bitmap.");
+        page.sample("hmy_consensus_signatures", "{consensus=\"signatures\"}", signatures);
+        page.family("hmy_consensus_viewchange", "counter", "View changes that this node started.");
+        page.sample("hmy_consensus_viewchange", "{viewchange=\"started\"}", status.view_changes);
+        page.gauge("reference_head_height", "Height of the newest durable block.", header.height);
+        page.gauge("reference_consensus_height", "Height under agreement.", status.height);
+        page.gauge("reference_consensus_view", "View under agreement.", status.view);
+        page.gauge("reference_epoch", "Epoch of the height under agreement.", status.epoch);
+        page.gauge("reference_is_leader", "Whether this node leads.", status.is_leader.into());
+        page.gauge("reference_best_peer_height", "Highest height that a peer claimed.", status.best_peer_height);
+        page.gauge("reference_write_failing", "Whether a failed write is waited for.", status.write_failing.into());
+        page.family("reference_mode", "gauge", "How the node takes part.");
+        page.sample("reference_mode", &format!("{{mode=\"{}\"}}", status.mode.name()), 1);
+        page.counter("reference_synced_blocks_total", "Blocks that came by state sync.", tallies.synced_blocks);
+        page.gauge("reference_start_time_seconds", "Start of the process.", self.published.started);
+    }
+
+    fn transactions(&self, page: &mut Page) {
+        let live = self.published.live();
+        let tallies = &live.tallies;
+        page.family("reference_pool_transactions", "gauge", "Transfers that wait.");
+        page.sample("reference_pool_transactions", "{state=\"executable\"}", live.pool.executable as u64);
+        page.sample("reference_pool_transactions", "{state=\"waiting\"}", live.pool.waiting as u64);
+        page.gauge("reference_pending_receipts", "Receipts that wait for a block.", live.pending_receipts as u64);
+        page.counter("reference_transactions_total", "Transfers in committed blocks.", tallies.transactions);
+        page.counter("reference_receipts_total", "Receipts executed in committed blocks.", tallies.receipts);
+        page.counter("reference_refused_transactions_total", "Refused by the pool.", tallies.refused_transactions);
+        page.counter("reference_refused_cross_shard_total", "Wrong batches and headers.", tallies.refused_cross_shard);
+        page.counter("reference_repeated_batches_total", "Batches pushed again.", tallies.repeated_batches);
+        page.counter("reference_load_made_total", "Transfers made by the load generator.", tallies.load_made);
+        page.counter("reference_load_held_back_total", "Transfers held back by it.", tallies.load_held_back);
+    }
+
+    fn links(&self, page: &mut Page) {
+        let (connected, tallies) = {
+            let live = self.published.live();
+            (live.connected.len() as u64, live.tallies)
+        };
+        page.gauge("reference_peers", "Links that are up.", connected);
+        page.gauge("reference_wanted_peers", "Links that are wanted.", self.published.wanted_peers as u64);
+        page.family("hmy_p2p_message", "counter", "Messages received.");
+        let total = tallies.consensus_messages + tallies.gossip_messages;
+        page.sample("hmy_p2p_message", "{type=\"total\"}", total);
+        page.sample("hmy_p2p_message", "{type=\"consensus_total\"}", tallies.consensus_messages);
+        page.sample("hmy_p2p_message", "{type=\"node_total\"}", tallies.gossip_messages);
+        page.sample("hmy_p2p_message", "{type=\"invalid\"}", tallies.malformed);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        page.counter("reference_received_bytes_total", "Bytes from peers.", count(&self.network.received_bytes));
+        page.counter("reference_sent_frames_total", "Frames to peers.", count(&self.network.sent));
+        page.counter("reference_sent_bytes_total", "Bytes to peers.", count(&self.network.sent_bytes));
+        page.counter("reference_dropped_frames_total", "Dropped, queue full.", count(&self.network.dropped));
+        page.counter("reference_unsent_frames_total", "Not sent, link down.", count(&self.network.unsent));
+        page.counter("reference_refused_links_total", "Refused connections.", count(&self.network.refused));
+    }
+
+    fn storage(&self, page: &mut Page) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let store = &self.store;
+        page.counter("reference_store_commits_total", "Durable transactions.", count(&store.commits));
+        page.counter(
+            "reference_store_commit_microseconds_total",
+            "Time spent in durable transactions.",
+            count(&store.commit_microseconds),
+        );
+        page.counter("reference_store_syncs_total", "Calls of fsync.", count(&store.syncs));
+        page.counter(
+            "reference_store_sync_microseconds_total",
+            "Time spent in fsync.",
+            count(&store.sync_microseconds),
+        );
+        page.counter("reference_store_written_bytes_total", "Bytes written.", count(&store.written_bytes));
+        page.counter("reference_store_failures_total", "Writes that failed.", count(&store.failures));
+        page.counter("reference_store_reopened_total", "Opened again after a failure.", count(&store.reopened));
+        page.gauge("reference_store_oldest_height", "Oldest block kept.", count(&store.oldest));
+        let (console, file) = self.logger.lost();
+        page.family("reference_log_lost_lines_total", "counter", "Lines that a sink could not take.");
+        page.sample("reference_log_lost_lines_total", "{sink=\"stdout\"}", console);
+        page.sample("reference_log_lost_lines_total", "{sink=\"file\"}", file);
+    }
+}
