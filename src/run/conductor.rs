@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::{
     cost::CostMeter,
-    directory::{RunDirectory, RunRecord},
+    directory::{RunDirectory, RunLock, RunRecord, RunState},
     error::RunError,
     evidence,
     live::{LiveStatus, STOP_REQUEST},
@@ -26,20 +26,26 @@ use super::{
 };
 use crate::{
     detect::{FindingChange, Judge},
-    engine::{Docker, EngineError, Launched},
+    engine::{Docker, EngineError, Launched, launch::Images},
     ids::{NodeName, ShardId},
     journal::{
-        self, Event, Writer,
+        self, Entry, Event, Writer,
         event::{ContainerChange, FinishReason, Stage},
     },
     plan::Plan,
-    probe::Requested,
-    report::{LiveView, Progress},
+    probe::{events::Operation, sink::ProbeEvent},
+    report::{
+        progress::{self, Progress},
+        tally,
+    },
     time::{Elapsed, RunClock},
 };
 
 /// How often the slow things are done: live view, cost, stop requests.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+
+/// How often the live view is written for `status`.
+const LIVE_EVERY: Duration = Duration::from_millis(500);
 
 /// How often costs are journalled.
 const COST_EVERY: Duration = Duration::from_secs(10);
@@ -69,22 +75,27 @@ pub(super) struct Conductor {
     pub(super) screen: Progress,
     pub(super) directory: RunDirectory,
     pub(super) record: RunRecord,
+    /// Held as long as the run is owned.
+    #[expect(dead_code, reason = "it is its being held that counts")]
+    pub(super) lock: RunLock,
     pub(super) docker: Docker,
+    pub(super) images: Option<Images>,
     pub(super) observers: Observers,
-    pub(super) observations: mpsc::Receiver<crate::probe::ProbeEvent>,
-    pub(super) requested: Requested,
+    pub(super) observations: mpsc::Receiver<ProbeEvent>,
     pub(super) signals: Signals,
     pub(super) restarts: Restarts,
     pub(super) cost: CostMeter,
     pub(super) stage: Stage,
     pub(super) launched: Option<Launched>,
     pub(super) launching: Option<JoinHandle<Result<Launched, EngineError>>>,
-    pub(super) failure: Option<RunError>,
     pub(super) endless: bool,
+    /// When all containers ran.
     pub(super) started_at: Elapsed,
     pub(super) soak_started: Option<Elapsed>,
     pub(super) settle_started: Option<Elapsed>,
+    /// When costs were last journalled, and the live view last written.
     pub(super) cost_at: Elapsed,
+    pub(super) live_at: Elapsed,
     pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
 }
 
@@ -106,7 +117,7 @@ impl Conductor {
                 Some(node) = self.restarts_due.1.recv() => Input::RestartDue(node),
                 _ = housekeeping.tick() => Input::Housekeeping,
                 Some(observed) = self.observations.recv() => {
-                    self.cost.waited(observed.received.elapsed());
+                    self.cost.waited(observed.at);
                     Input::Observed(observed.event)
                 }
                 _ = tick.tick() => Input::Tick,
@@ -119,12 +130,11 @@ impl Conductor {
 
     async fn handle(&mut self, input: Input) -> Result<Option<FinishReason>, RunError> {
         match input {
-            Input::Observed(event) => self.observed(event).await?,
+            Input::Observed(event) => self.observed(event)?,
             Input::Launched(Ok(launched)) => self.network_runs(launched)?,
             Input::Launched(Err(error)) => {
                 let detail = journal::text::clean(&chain(&error), 2_000);
                 self.record(Event::Infra { what: "engine".to_owned(), detail, fatal: true })?;
-                self.failure = Some(RunError::Engine(error));
                 return Ok(Some(FinishReason::Infra));
             }
             Input::RestartDue(node) => self.restart(&node).await?,
@@ -142,16 +152,26 @@ impl Conductor {
         self.advance().await
     }
 
-    /// Journals a fact and judges the entry that was written.
+    /// Journals a fact and judges the entries that were written.
     pub(super) fn record(&mut self, event: Event) -> Result<(), RunError> {
-        let entry = self.journal.append(self.clock.elapsed(), event)?;
-        for change in self.judge.step(&entry) {
-            if let FindingChange::Opened(finding) = &change {
-                evidence::keep(&self.directory, &mut self.journal, finding);
+        for entry in self.journal.append(self.clock.elapsed(), event)? {
+            for change in self.judge.step(&entry) {
+                self.tell(&entry, &change);
             }
-            self.screen.finding(&change);
         }
         Ok(())
+    }
+
+    fn tell(&mut self, entry: &Entry, change: &FindingChange) {
+        let (kind, finding) = match change {
+            FindingChange::Opened(finding) => (progress::Change::Opened, finding),
+            FindingChange::Raised(finding) => (progress::Change::Raised, finding),
+            FindingChange::Closed(finding) => (progress::Change::Closed, finding),
+        };
+        if kind == progress::Change::Opened {
+            evidence::keep(&self.directory, &mut self.journal, finding);
+        }
+        self.screen.finding(entry.elapsed, kind, finding);
     }
 
     fn tick(&mut self) -> Result<(), RunError> {
@@ -162,28 +182,21 @@ impl Conductor {
         Ok(())
     }
 
-    async fn observed(&mut self, event: Event) -> Result<(), RunError> {
+    fn observed(&mut self, event: Event) -> Result<(), RunError> {
         let container = match &event {
             Event::Container { node, change, requested } => Some((node.clone(), *change, *requested)),
-            Event::Sample(sample) => {
-                self.cost.sampled(sample);
-                None
-            }
             _ => None,
         };
         self.record(event)?;
-        if let Some((node, change, requested)) = container {
-            self.container_changed(&node, change, requested)?;
+        match container {
+            Some((node, change, requested)) => self.container_changed(&node, change, requested),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn container_changed(&mut self, node: &NodeName, change: ContainerChange, requested: bool) -> Result<(), RunError> {
         match change {
-            ContainerChange::Started => {
-                self.restarts.started(node);
-                self.observers.node_started(node);
-            }
+            ContainerChange::Started => self.restarts.started(node),
             ContainerChange::Killed { .. } if !requested => self.restarts.killed_by_outside_hand(node),
             ContainerChange::Died { .. } if !requested => {
                 let now = self.clock.elapsed();
@@ -206,6 +219,7 @@ impl Conductor {
     async fn restart(&mut self, node: &NodeName) -> Result<(), RunError> {
         let Some(handle) = self.launched.as_ref().and_then(|launched| launched.nodes.get(node)) else { return Ok(()) };
         let container = handle.container_id.clone();
+        self.observers.requested().mark(node, Operation::Start);
         if let Err(error) = self.docker.start(&container).await {
             let detail = journal::text::clean(&format!("restart of {node}: {}", chain(&error)), 400);
             self.record(Event::Infra { what: "engine".to_owned(), detail, fatal: false })?;
@@ -214,16 +228,29 @@ impl Conductor {
     }
 
     fn network_runs(&mut self, launched: Launched) -> Result<(), RunError> {
-        self.observers.network_runs(&launched);
-        self.screen.launched(&launched.timings);
+        self.observers.network_runs(&launched, &self.plan);
+        let containers = launched.nodes.values().map(|node| node.container_id.clone()).chain([launched.watcher.clone()]);
+        self.cost.count_engine(containers.collect());
+        let took = launched.timings.created_to_started;
+        let line = format!("{} nodes run after {:.1} s; disks: {}", launched.nodes.len(), took.as_secs_f64(), launched.disk_reason);
+        self.note(&line);
+        for note in launched.notes.clone() {
+            self.note(&note);
+        }
         self.launched = Some(launched);
         self.started_at = self.clock.elapsed();
+        self.record.state = RunState::Running;
+        self.directory.write_record(&self.record)?;
         self.enter(Stage::WarmUp)
+    }
+
+    pub(super) fn note(&mut self, line: &str) {
+        self.screen.note(self.clock.elapsed(), line);
     }
 
     pub(super) fn enter(&mut self, stage: Stage) -> Result<(), RunError> {
         self.stage = stage;
-        self.screen.stage(stage);
+        self.note(&progress::stage_note(stage));
         self.record(Event::Stage { stage })
     }
 
@@ -293,34 +320,32 @@ impl Conductor {
         if now.since(self.cost_at) >= COST_EVERY {
             self.cost_entry()?;
         }
-        self.journal.flush_if_due()?;
-        let view = self.view(now);
-        self.screen.show(&view);
-        if self.cost.live_view_due(Instant::now()) {
-            LiveStatus { view }.write(&self.directory);
+        self.journal.flush()?;
+        let live = self.live(now);
+        self.screen.live(&live.live());
+        if now.since(self.live_at) >= LIVE_EVERY {
+            self.live_at = now;
+            live.write(&self.directory);
         }
         Ok(self.directory.path().join(STOP_REQUEST).is_file())
     }
 
-    fn cost_entry(&mut self) -> Result<(), RunError> {
+    pub(super) fn cost_entry(&mut self) -> Result<(), RunError> {
         self.cost_at = self.clock.elapsed();
-        let cost = self.cost.read(&self.directory);
-        self.record(Event::Cost(cost))?;
-        let (engine_free, run_free) = self.cost.room(&self.directory);
-        self.record(Event::HostDisk { engine_free, run_free })
+        let cost = self.cost.read(self.directory.path());
+        self.record(Event::Cost(cost))
     }
 
-    pub(super) fn view(&self, now: Elapsed) -> LiveView {
-        LiveView {
-            run: self.record.name.clone(),
-            stage: self.stage,
+    fn live(&self, now: Elapsed) -> LiveStatus {
+        LiveStatus {
+            run: self.record.run.clone(),
             elapsed: now,
-            soak_elapsed: self.soak_started.map(|started| now.since(started)),
-            soak_total: if self.endless { None } else { self.plan.soak.map(|soak| soak.0) },
-            clocks: self.plan.clocks,
+            stage: self.judge.stage(),
+            soak: if self.endless { None } else { self.plan.soak.map(|soak| soak.0) },
+            until_height: self.plan.until_height,
+            acceleration: self.judge.acceleration(),
             shards: self.judge.shards().to_vec(),
-            open: self.judge.findings().iter().filter(|finding| finding.end.is_none()).cloned().collect(),
-            found: self.judge.findings().len(),
+            findings: tally(self.judge.findings()),
         }
     }
 }
