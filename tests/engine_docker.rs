@@ -1,0 +1,177 @@
+//! The engine for real: launching, limits, disks, isolation and teardown against the engine of this machine.
+//!
+//! Without an engine every test says loudly that nothing was tested.
+
+mod support;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use canarynet::{
+    engine::{
+        Docker, EngineError, LaunchRequest, Launched, find_runs, launch,
+        launch::{Images, prepare},
+        owner::Owner,
+        preflight, reattach, teardown,
+        toolbox::{ConnectOutcome, FillOutcome},
+    },
+    ids::{NodeName, RunId},
+    plan::{DiskKind, Plan},
+};
+use support::{engine, idle, plan, program, run_id};
+
+const TIME_TO_LIVE: Duration = Duration::from_secs(600);
+
+async fn start(docker: &Docker, run: &RunId, plan: &Plan) -> Result<Launched, EngineError> {
+    let images = prepare(docker, plan, Some(program())).await?;
+    preflight(docker, run, plan, &images).await?;
+    launch(docker, request(run, plan, &images), |_| {}).await
+}
+
+fn request<'a>(run: &'a RunId, plan: &'a Plan, images: &'a Images) -> LaunchRequest<'a> {
+    LaunchRequest {
+        run,
+        plan,
+        state: "/nowhere".to_owned(),
+        owner: Owner::this_process(),
+        time_to_live: TIME_TO_LIVE,
+        images,
+        render: &idle,
+    }
+}
+
+/// Tears down and proves that nothing of the run is left.
+async fn finish(docker: &Docker, run: &RunId) {
+    let report = teardown(docker, run).await.unwrap();
+    assert_eq!(report.left, Vec::<String>::new());
+    assert!(docker.containers_of(run).await.unwrap().is_empty());
+    assert!(docker.networks_of(run).await.unwrap().is_empty());
+    assert!(docker.volumes_of(run).await.unwrap().is_empty());
+    assert!(find_runs(docker).await.unwrap().iter().all(|found| found.run != *run));
+}
+
+/// Runs a toolbox operation inside a node, as the node's own user.
+async fn toolbox<T: serde::de::DeserializeOwned>(
+    docker: &Docker,
+    launched: &Launched,
+    container: &str,
+    arguments: &[&str],
+) -> T {
+    let mut command = launched.toolbox.clone();
+    command.push("toolbox".to_owned());
+    command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    let output = docker
+        .exec_to_end(container, &command, None, b"", Duration::from_secs(60), 1 << 16)
+        .await
+        .unwrap();
+    assert_eq!(
+        output.exit_code,
+        0,
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tmpfs_launch_limits_disk_isolation_reattach_teardown() {
+    let Some(docker) = engine().await else { return };
+    let run = run_id("tmpfs");
+    let plan = plan(2, 2, DiskKind::Tmpfs, 8 << 20);
+    let launched = start(&docker, &run, &plan).await.unwrap();
+    eprintln!("{:?}", launched.timings);
+    let result = tokio::spawn({
+        let (docker, run, launched) = (docker.clone(), run.clone(), launched.clone());
+        async move {
+            // Limits were compared by the launch; nothing was left unchecked.
+            assert_eq!(launched.notes, Vec::<String>::new());
+            assert_eq!(launched.nodes.len(), 4);
+            let first: NodeName = "s0-n00".parse().unwrap();
+            let node = &launched.nodes[&first];
+            assert_eq!(node.disk.kind, DiskKind::Tmpfs);
+            assert_eq!(node.disk.usable_bytes, 8 << 20);
+            disk_takes_exactly(&docker, &launched, &node.container_id, 8 << 20, 0).await;
+            isolated(&docker, &launched, &first).await;
+            let again = reattach(&docker, &run).await.unwrap();
+            assert_eq!(again.nodes, launched.nodes);
+            assert_eq!(again.watcher, launched.watcher);
+            assert_eq!(again.toolbox, launched.toolbox);
+            let found = find_runs(&docker).await.unwrap();
+            let found = found.iter().find(|found| found.run == run).unwrap();
+            assert_eq!(found.owner, Owner::this_process());
+            assert_eq!((found.containers, found.running), (5, 5));
+            assert_eq!((found.networks, found.volumes), (2, 5));
+        }
+    })
+    .await;
+    finish(&docker, &run).await;
+    // Idempotent.
+    finish(&docker, &run).await;
+    result.unwrap();
+}
+
+/// Fills the disk: what it takes lies between what was promised and `slack` more, and the error is ENOSPC.
+async fn disk_takes_exactly(
+    docker: &Docker,
+    launched: &Launched,
+    container: &str,
+    promised: u64,
+    slack: u64,
+) {
+    let filled: FillOutcome = toolbox(docker, launched, container, &["fill", "/data/ballast"]).await;
+    assert_eq!(filled.error, Some(28), "ENOSPC");
+    assert!(
+        (promised..=promised + slack).contains(&filled.bytes),
+        "{} bytes were written, {promised} promised, {slack} more accepted",
+        filled.bytes
+    );
+    let facts = docker.inspect(container).await.unwrap();
+    assert!(facts.running && !facts.out_of_memory, "a full disk is no OOM kill");
+}
+
+/// A node reaches its peers, and neither a listener of this machine nor the outside.
+async fn isolated(docker: &Docker, launched: &Launched, from: &NodeName) {
+    let node = &launched.nodes[from];
+    let peer = launched
+        .nodes
+        .iter()
+        .find(|(name, _)| *name != from)
+        .map(|(_, peer)| peer.addresses)
+        .unwrap();
+    let connect = async |address: String| -> ConnectOutcome {
+        toolbox(docker, launched, &node.container_id, &["try-connect", &address]).await
+    };
+    // Nobody listens there, but there is a way.
+    for address in [peer.data, peer.management] {
+        assert_eq!(connect(format!("{address}:9")).await, ConnectOutcome::Refused);
+    }
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut closed = vec![
+        "1.1.1.1:53".to_owned(),
+        "169.254.169.254:80".to_owned(),
+        format!("172.17.0.1:{port}"),
+    ];
+    for address in [node.addresses.data, node.addresses.management] {
+        let [a, b, c, _] = address.octets();
+        closed.push(format!("{a}.{b}.{c}.1:{port}"));
+    }
+    closed.extend(own_addresses().into_iter().map(|address| format!("{address}:{port}")));
+    for address in closed {
+        let outcome = connect(address.clone()).await;
+        assert!(
+            matches!(outcome, ConnectOutcome::Unreachable | ConnectOutcome::Silent),
+            "{address}: {outcome:?}"
+        );
+    }
+}
+
+/// Addresses of this machine, as far as a socket tells them.
+fn own_addresses() -> Vec<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // No packet is sent: connecting a datagram socket only chooses a route.
+    match socket.connect("192.0.2.1:9") {
+        Ok(()) => vec![socket.local_addr().unwrap().ip()],
+        Err(_) => Vec::new(),
+    }
+}
