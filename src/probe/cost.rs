@@ -45,6 +45,12 @@ pub fn own_memory() -> u64 {
         .unwrap_or_default()
 }
 
+/// The same of another process that this one may look into; zero where it may not.
+#[must_use]
+pub fn memory_of(process: u32) -> u64 {
+    field_of(&format!("/proc/{process}/smaps_rollup"), "Pss:").unwrap_or_default()
+}
+
 fn field_of(path: &str, field: &str) -> Option<u64> {
     kibibytes(&fs::read_to_string(path).ok()?, field)
 }

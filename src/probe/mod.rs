@@ -19,8 +19,10 @@ pub mod cost;
 pub mod events;
 pub mod heads;
 pub mod keeper;
+pub mod sampler;
 pub mod signals;
 pub mod sink;
+pub mod watcher;
 
 /// What all probes of a run share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,4 +37,19 @@ pub struct Context<A> {
     pub costs: cost::CostBook,
     /// True while watching is switched off on purpose.
     pub paused: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Says on standard error why a process inside a container ended.
+#[expect(
+    clippy::print_stderr,
+    reason = "the processes inside containers have no other way to say why they ended"
+)]
+fn complain(who: &str, error: &dyn std::error::Error) {
+    let mut line = format!("{who}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    eprintln!("{}", crate::journal::text::clean(&line, 500));
 }
