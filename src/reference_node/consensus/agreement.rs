@@ -47,6 +47,9 @@ impl<C: Crypto> Consensus<C> {
         if let Some(known) = self.round.proposal {
             if known == hash {
                 self.repeat_vote();
+            } else {
+                let event = Event::new(Level::Warn, "[OnAnnounce] Leader is malicious: two blocks in one view");
+                self.log(event.field("sender", from.to_string()).field("blockHash", hash.to_string()));
             }
             return;
         }
@@ -167,7 +170,10 @@ impl<C: Crypto> Consensus<C> {
         let hash = certificate.payload.block;
         let Some(block) = self.body(from, hash, block) else {
             self.send(from, Message::BodyRequest { height: self.round.height, hash });
-            self.round.prepared_without_body = Some(certificate);
+            let known = self.round.prepared_without_body.as_ref().map(|known| known.payload.view);
+            if known < Some(view) {
+                self.round.prepared_without_body = Some(certificate);
+            }
             return;
         };
         if view > self.round.view || self.round.changing {
@@ -213,9 +219,16 @@ impl<C: Crypto> Consensus<C> {
         if lock.view != self.round.view || self.round.changing || self.round.abstains() {
             return;
         }
-        let hash = lock.certificate.payload.block;
+        self.give_commit_vote(lock.certificate.payload.block);
+    }
+
+    /// Votes for the durable lock of the current view.
+    pub(super) fn give_commit_vote(&mut self, hash: Hash) {
+        if self.round.position.is_none() {
+            return;
+        }
         let vote = self.signed_vote(Phase::Commit, hash);
-        if self.round.leader(lock.view) != self.me() {
+        if self.round.leader(self.round.view) != self.me() {
             self.send_vote(Message::Commit(vote), "[sendCommitMessages] Sent Commit Message!!", hash);
         } else if let (Some(votes), Some(position)) = (&mut self.round.commit_votes, self.round.position) {
             votes.add(position, vote.signature);
@@ -335,7 +348,7 @@ impl<C: Crypto> Consensus<C> {
 
     /// Moves to the height after a new head.
     pub(super) fn begin_after(&mut self, committed: CommittedBlock, state: ChainState, votes: Option<Votes>) {
-        let hash = committed.block.hash();
+        let hash = committed.certificate.as_ref().map_or_else(|| committed.block.hash(), |proof| proof.payload.block);
         self.round = Round::after(&committed, &self.genesis, self.me(), self.now);
         self.head = Head { committed, hash, state, since: self.now, votes };
         self.durable.forget(Kind::Lock);

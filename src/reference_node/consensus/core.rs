@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::config::ConsensusConfig;
 use super::durable::{Durable, Kind};
 use super::messages::{
-    CommittedBlock, Input, Message, Micros, Mode, Output, PersistedView, Recovered, RoundPhase, Status, Write,
+    CommittedBlock, Input, Lock, Message, Micros, Mode, Output, PersistedView, Recovered, RoundPhase, Status, Write,
 };
 use super::round::{Candidate, Round};
 use super::sync::{Peer, Sync};
+use super::votes::Votes;
 use crate::reference_node::chain::{BlockError, ChainState, Check, Rules};
 use crate::reference_node::crypto::Crypto;
 use crate::reference_node::genesis::Genesis;
@@ -24,7 +25,7 @@ pub(super) struct Head {
     /// When it became the head here.
     pub(super) since: Micros,
     /// As its leader: the commit votes, so that late ones still go into the next block.
-    pub(super) votes: Option<super::votes::Votes>,
+    pub(super) votes: Option<Votes>,
 }
 
 /// The consensus state machine of one node of one shard.
@@ -92,27 +93,47 @@ impl<C: Crypto> Consensus<C> {
 
     /// A node that may have voted before its restart keeps silent in the views it may have voted in, and keeps its
     /// promises.
-    fn resume(&mut self, lock: Option<super::messages::Lock>, view: Option<PersistedView>) {
+    fn resume(&mut self, lock: Option<Lock>, view: Option<PersistedView>) {
         let height = self.round.height;
         let lock = lock.filter(|lock| lock.height == height);
         let stored = view.filter(|view| view.height == height).map_or(self.round.first_view, |view| view.view);
         let promised = stored.max(self.round.first_view).max(lock.as_ref().map_or(0, |lock| lock.view));
-        let in_view = lock.as_ref().is_some_and(|lock| lock.view == promised);
         self.round.abstain = Some(promised);
         self.round.durable_view = promised;
-        if let Some(lock) = lock {
-            let hash = lock.certificate.payload.block;
-            // The block was executed before it was locked: this cannot fail on an intact store.
-            if self.execute(&lock.block, hash, Check::Final).is_ok() {
-                self.round.prepared = Some(lock);
-            }
-        }
+        let in_view = lock.as_ref().is_some_and(|lock| lock.view == promised);
         if promised > self.round.first_view {
             self.round.enter(promised, !in_view, self.now);
-            if !in_view {
-                self.send_view_change();
-            }
         }
+        if let Some(lock) = lock {
+            self.resume_lock(lock, in_view);
+        }
+        if self.round.changing {
+            self.send_view_change();
+        }
+    }
+
+    /// Takes up the stored lock again. If it is of the last view that this node was in, the commit vote that it stands
+    /// for may have been lost: giving it again is no second vote.
+    fn resume_lock(&mut self, lock: Lock, in_view: bool) {
+        let hash = lock.certificate.payload.block;
+        if let Err(error) = self.execute(&lock.block, hash, Check::Final) {
+            // The block was executed before it was locked, so the store is damaged: a promise that cannot be kept is
+            // answered by silence for the whole height.
+            self.round.abstain = Some(u64::MAX);
+            self.bad_block(self.me(), &lock.block, &error);
+            return;
+        }
+        self.round.prepared = Some(lock);
+        if !in_view {
+            return;
+        }
+        self.round.proposal = Some(hash);
+        self.set_phase(RoundPhase::Commit);
+        if self.round.leader(self.round.view) == self.me() {
+            self.round.commit_votes = Some(Votes::new(self.vote_payload(Phase::Commit, hash)));
+        }
+        self.give_commit_vote(hash);
+        self.repeat();
     }
 
     /// One step. Inputs of an earlier time than the last one are taken at the last one's time.

@@ -155,6 +155,7 @@ impl Round {
         self.grace_until = None;
         self.new_view = None;
         self.new_view_votes = None;
+        self.prepared_without_body.take_if(|certificate| certificate.payload.view < view);
     }
 
     /// The executed block of this hash.

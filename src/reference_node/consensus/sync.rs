@@ -51,6 +51,11 @@ pub(super) struct Sync {
     /// Since when a single block is missing; consensus itself usually brings it.
     missing_since: Option<(u64, Micros)>,
     patience: Micros,
+    /// A block is being written: the answer to the next question depends on how that ends.
+    paused: bool,
+    /// When the node last said that it is out of sync, and whether it said so of the current time behind.
+    said: Option<Micros>,
+    said_now: bool,
     last_asked: Option<NodeId>,
 }
 
@@ -61,6 +66,9 @@ impl Sync {
     }
 
     pub(super) fn deadline(&self) -> Option<Micros> {
+        if self.paused {
+            return None;
+        }
         let asked = self.request.as_ref().map(|request| request.deadline);
         let waiting = self.missing_since.map(|(_, since)| since + self.patience).filter(|_| asked.is_none());
         asked.or(waiting)
@@ -81,7 +89,9 @@ impl<C: Crypto> Consensus<C> {
 
     /// Applies what is queued, or asks for what is missing.
     pub(super) fn run_sync(&mut self) {
-        if self.durable.waits(Kind::Head) {
+        self.sync.patience = (self.config.retry() / 2).max(1);
+        self.sync.paused = self.durable.waits(Kind::Head);
+        if self.sync.paused {
             self.sync.missing_since = None;
             return;
         }
@@ -95,7 +105,8 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         self.set_behind(best > height + 1);
-        if self.durable.waits(Kind::Head) {
+        self.sync.paused = self.durable.waits(Kind::Head);
+        if self.sync.paused {
             return;
         }
         if let Some(request) = &self.sync.request {
@@ -112,7 +123,6 @@ impl<C: Crypto> Consensus<C> {
     }
 
     fn patience_is_over(&mut self, height: u64) -> bool {
-        self.sync.patience = self.config.retry() / 2;
         match self.sync.missing_since {
             Some((at, since)) if at == height => since + self.sync.patience <= self.now,
             _ => {
@@ -126,13 +136,18 @@ impl<C: Crypto> Consensus<C> {
         if self.sync.behind == behind {
             return;
         }
+        self.sync.behind = behind;
         if behind {
-            self.sync.behind = true;
+            // Claims are cheap: a peer that makes them up must not fill the log.
+            let pause = self.config.sync_interval;
+            if self.sync.said.is_some_and(|said| self.now < said + pause) {
+                return;
+            }
+            (self.sync.said, self.sync.said_now) = (Some(self.now), true);
             let best = self.best_peer_height();
             let event = Event::new(Level::Info, "[ConsensusMainLoop] Node is OUT OF SYNC, reason: behind its peers");
             self.log(event.field("otherHeight", best));
-        } else {
-            self.sync.behind = false;
+        } else if std::mem::take(&mut self.sync.said_now) {
             self.log(Event::new(Level::Info, "Node is IN SYNC"));
         }
     }
@@ -220,15 +235,13 @@ impl<C: Crypto> Consensus<C> {
             let certificate = next.certificate.filter(|certificate| {
                 height == self.round.height
                     && certificate.payload.block == hash
-                    && (self.round.committed.is_some() || self.proves(certificate, Phase::Commit))
+                    && self.round.committed.as_ref().is_none_or(|known| known.payload.block == hash)
+                    && self.proves(certificate, Phase::Commit)
             });
             match certificate {
                 Some(certificate) if self.body(source, hash, Some(&next.block)).is_some() => {
-                    if self.proves(&certificate, Phase::Commit) {
-                        self.decide(certificate, true);
-                        return;
-                    }
-                    self.shun(source);
+                    self.decide(certificate, true);
+                    return;
                 }
                 _ => self.shun(source),
             }

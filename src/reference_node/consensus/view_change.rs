@@ -40,7 +40,12 @@ impl<C: Crypto> Consensus<C> {
             return Some(deadline);
         }
         let seen = round.quorum_seen.filter(|_| !self.durable.waits(Kind::View))?;
-        Some(deadline.max(seen + self.config.view_change_timeout))
+        if round.committee.is_quorum(self.power_asking(|asked| asked == round.view)) {
+            // Its leader has all it needs.
+            return Some(deadline.max(seen + self.config.view_change_timeout));
+        }
+        // A quorum wants to go on and some of it is further: follow, one view a repetition.
+        Some(seen + self.config.retry())
     }
 
     pub(super) fn on_view_timeout(&mut self) {

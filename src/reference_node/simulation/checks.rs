@@ -35,7 +35,10 @@ impl Checks {
 
     pub(super) fn committed(&mut self, node: usize, now: Micros, committed: &CommittedBlock) {
         let height = committed.block.header.height;
-        let hash = committed.block.hash();
+        // That the certificate is of this block is the core's to check; the first node to report it is checked here.
+        let certified = committed.certificate.as_ref().expect("a committed block has a certificate").payload.block;
+        let hash = if self.chain.contains_key(&height) { certified } else { committed.block.hash() };
+        assert_eq!(hash, certified, "the certificate is of another block");
         let known = *self.chain.entry(height).or_insert(hash);
         assert_eq!(known, hash, "FORK at height {height}, node {node}");
         if let Some(before) = self.reported.insert(node, height) {

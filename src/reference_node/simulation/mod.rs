@@ -51,15 +51,15 @@ fn network_of(seed: u64, networks: &[Genesis]) -> &Genesis {
     &networks[choice]
 }
 
-fn play_fake(seed: u64, networks: &[Genesis]) -> Outcome {
-    play(seed, network_of(seed, networks), 1 + seed % 3, FakeCrypto::new)
+fn play_fake(seed: u64, networks: &[Genesis], trace: bool) -> Outcome {
+    play(seed, network_of(seed, networks), 1 + seed % 3, trace, FakeCrypto::new)
 }
 
 #[test]
 fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
     let networks = networks();
     if let Some(seed) = setting("CANARYNET_SIMULATION_SEED") {
-        println!("{:?}", play_fake(seed, &networks));
+        println!("{:?}", play_fake(seed, &networks, true));
         return;
     }
     let schedules = setting("CANARYNET_SIMULATION_SCHEDULES").unwrap_or(SCHEDULES);
@@ -73,7 +73,7 @@ fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
                 if seed >= schedules {
                     break;
                 }
-                match catch_unwind(AssertUnwindSafe(|| play_fake(seed, &networks))) {
+                match catch_unwind(AssertUnwindSafe(|| play_fake(seed, &networks, false))) {
                     Ok(outcome) => outcomes.push(outcome),
                     Err(_) => {
                         failed.store(true, Ordering::Relaxed);

@@ -51,12 +51,19 @@ struct Schedule<C, F> {
 }
 
 /// Plays the schedule of a seed.
-pub(super) fn play<C: Crypto, F: Fn(NodeId) -> C>(seed: u64, genesis: &Genesis, phases: u64, crypto: F) -> Outcome {
+pub(super) fn play<C: Crypto, F: Fn(NodeId) -> C>(
+    seed: u64,
+    genesis: &Genesis,
+    phases: u64,
+    trace: bool,
+    crypto: F,
+) -> Outcome {
     let mut chance = Chance::new(seed ^ 0x5eed);
     let validators = usize::from(genesis.config().validators);
     let whole = genesis.config().committee_size.is_none_or(|size| usize::from(size) == validators);
     let retention = if chance.percent(30) { 3 } else { 1_000 };
-    let world = World::new(seed, genesis.clone(), CLOCKS, retention, crypto);
+    let mut world = World::new(seed, genesis.clone(), CLOCKS, retention, crypto);
+    world.trace = trace;
     let spare = if whole { (validators - 1) / 3 } else { 0 };
     let mut schedule = Schedule { world, validators, spare, recovery: 0, heals: 0 };
     schedule.begin();

@@ -103,6 +103,8 @@ pub(super) struct World<C, F> {
     /// Log lines at info or above, and those of each message text if wanted.
     pub(super) lines: Vec<(usize, LogEvent)>,
     pub(super) keep_lines: bool,
+    /// Print what happens: for the one seed that a person looks at.
+    pub(super) trace: bool,
     pub(super) payload: Payload,
     pub(super) steps: u64,
     clocks: Clocks,
@@ -136,6 +138,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             trap: None,
             lines: Vec::new(),
             keep_lines: false,
+            trace: false,
             payload: Payload::default(),
             steps: 0,
             clocks,
@@ -183,7 +186,14 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         self.push(at, Event::Start { node });
     }
 
+    fn say(&self, node: usize, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>9} us  node {node}: {}", self.now, what());
+        }
+    }
+
     pub(super) fn crash(&mut self, node: usize) {
+        self.say(node, || "CRASH".to_owned());
         let one = &mut self.nodes[node];
         if one.core.take().is_some() {
             one.incarnation += 1;
@@ -193,15 +203,18 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
     }
 
     pub(super) fn set_failing(&mut self, node: usize, failing: bool) {
+        self.say(node, || format!("DISK FAILING {failing}"));
         self.nodes[node].disk.failing = failing;
     }
 
     pub(super) fn cut(&mut self, from: usize, to: usize) {
+        self.say(from, || format!("CUT to {to}"));
         self.cut.insert((from, to), ());
     }
 
     /// Joins all links again; those that were cut are dialled within half a timeout.
     pub(super) fn join_all(&mut self) {
+        self.say(0, || "JOIN all".to_owned());
         for ((from, to), ()) in std::mem::take(&mut self.cut) {
             let at = self.now + self.chance.between(0, self.clocks.timeout / 2);
             self.push(at, Event::Connect { node: to, peer: from });
@@ -272,6 +285,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         if self.is_up(node) {
             return;
         }
+        self.say(node, || "START".to_owned());
         let one = &mut self.nodes[node];
         let config = ConsensusConfig {
             node: one.id,
@@ -281,7 +295,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             retry_interval: self.clocks.interval.max(self.clocks.timeout / 4),
             sync_interval: self.clocks.timeout,
             wall_origin_ms: one.wall_origin_ms,
-            log_level: if self.keep_lines { Level::Info } else { Level::Error },
+            log_level: if self.keep_lines || self.trace { Level::Info } else { Level::Error },
         };
         let recovered = one.disk.recover();
         self.checks.started(node, &recovered);
@@ -314,7 +328,8 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         let now = self.now;
         let one = &mut self.nodes[node];
         if let Some(core) = &one.core {
-            let due = core.next_deadline().max(now + 1);
+            let due = core.next_deadline();
+            assert!(due > now, "BUSY LOOP: node {node} wants to be woken at {due}, it is {now}");
             if one.wake_at.is_none_or(|at| at > due || at <= now) {
                 one.wake_at = Some(due);
                 let incarnation = one.incarnation;
@@ -348,11 +363,15 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
                 self.send(node, &[to], &message);
             }
             Output::Committed { committed, .. } => {
-                assert_eq!(committed.block.hash(), self.head(node).block.hash(), "reported before it was durable");
+                assert!(committed == *self.head(node), "reported before it was durable");
                 self.checks.committed(node, self.now, &committed);
             }
             Output::SnapshotInstalled { head, .. } => self.checks.committed(node, self.now, &head),
-            Output::Log { event, .. } => {
+            Output::Log { context, event } => {
+                self.say(node, || {
+                    let fields: Vec<String> = event.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+                    format!("block {} view {} {} {}", context.block, context.view, event.message, fields.join(" "))
+                });
                 if self.keep_lines {
                     self.lines.push((node, event));
                 }
