@@ -86,7 +86,11 @@ pub async fn make_disks(
         mark: mark(labels.run()),
     };
     let made: MadeDisks = run_helper(docker, &helper.reference, labels, &operation).await?;
-    if let Some(missing) = order.nodes.iter().find(|node| !made.disks.contains_key(*node)) {
+    if let Some(missing) = order
+        .nodes
+        .iter()
+        .find(|node| !made.disks.contains_key(*node))
+    {
         return Err(EngineError::Incomplete {
             subject: format!("the disk of {missing}"),
             what: "its device",

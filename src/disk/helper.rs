@@ -103,7 +103,8 @@ pub async fn run_helper<Answer: serde::de::DeserializeOwned>(
     labels: &RunLabels,
     operation: &HelperOp,
 ) -> Result<Answer, EngineError> {
-    let broken = |error: serde_json::Error| EngineError::inside(operation.name(), &error.to_string());
+    let broken =
+        |error: serde_json::Error| EngineError::inside(operation.name(), &error.to_string());
     let order = serde_json::to_string(operation).map_err(broken)?;
     let unique = unique();
     let spec = ContainerSpec {
@@ -124,7 +125,11 @@ pub async fn run_helper<Answer: serde::de::DeserializeOwned>(
         scratch: [(WORK.to_owned(), 1 << 20)].into(),
         memory: 256 << 20,
         pids: 64,
-        capabilities: operation.capabilities().iter().map(|name| (*name).to_owned()).collect(),
+        capabilities: operation
+            .capabilities()
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
         // Loop devices (major 7) and their control device.
         device_rules: vec!["b 7:* rmw".to_owned(), "c 10:237 rmw".to_owned()],
         unconfined: true,

@@ -76,7 +76,11 @@ impl Status {
 
     /// The name that was given when the device was attached.
     pub(super) fn mark(&self) -> &str {
-        let end = self.file_name.iter().position(|byte| *byte == 0).unwrap_or(64);
+        let end = self
+            .file_name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(64);
         std::str::from_utf8(&self.file_name[..end]).unwrap_or_default()
     }
 
@@ -144,7 +148,9 @@ pub(super) fn attached() -> Result<Vec<u32>, io::Error> {
     for entry in fs::read_dir("/sys/block")? {
         let entry = entry?;
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("loop")?.parse().ok());
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("loop")?.parse().ok());
         // The folder is there only while a file is attached.
         if let Some(number) = number
             && entry.path().join("loop").exists()
@@ -157,11 +163,19 @@ pub(super) fn attached() -> Result<Vec<u32>, io::Error> {
 
 /// A device node of the helper's own for this loop device.
 pub(super) fn node(number: u32) -> Result<PathBuf, io::Error> {
-    make_node(&format!("loop{number}"), FileType::BlockDevice, MAJOR, number)
+    make_node(
+        &format!("loop{number}"),
+        FileType::BlockDevice,
+        MAJOR,
+        number,
+    )
 }
 
 fn open(number: u32) -> Result<File, io::Error> {
-    OpenOptions::new().read(true).write(true).open(node(number)?)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(node(number)?)
 }
 
 fn open_node(name: &str, kind: FileType, major: u32, minor: u32) -> Result<File, io::Error> {

@@ -155,7 +155,11 @@ fn make_file_system(order: &Order<'_>, image: &Path) -> Result<(), io::Error> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("mke2fs ended with {}: {}", output.status, said.trim())))
+    Err(io::Error::other(format!(
+        "mke2fs ended with {}: {}",
+        output.status,
+        said.trim()
+    )))
 }
 
 /// Mounts the disk here, clears it, and takes all of the asked-for bytes once. Answers what is usable.
@@ -174,8 +178,7 @@ fn test(number: u32, name: &NodeName, asked: u64) -> Result<u64, io::Error> {
 
 fn test_mounted(folder: &Path, asked: u64) -> Result<u64, io::Error> {
     // Some programs refuse to start in a folder that is not empty; e2fsck makes it anew when it needs it.
-    fs::remove_dir(folder.join("lost+found"))
-        .map_err(|error| named("remove lost+found", error))?;
+    fs::remove_dir(folder.join("lost+found")).map_err(|error| named("remove lost+found", error))?;
     let facts = statvfs(folder)?;
     let usable = facts.f_bavail.saturating_mul(facts.f_frsize);
     if usable >= asked {
@@ -222,7 +225,9 @@ pub(super) fn detach_loops(mark: &str) -> Result<Detached, io::Error> {
             continue;
         };
         let ours = status.mark() == mark
-            || files.iter().any(|(device, inode)| status.is_file(*device, *inode));
+            || files
+                .iter()
+                .any(|(device, inode)| status.is_file(*device, *inode));
         if ours {
             loop_device::detach(number)?;
             count += 1;

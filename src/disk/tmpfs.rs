@@ -26,9 +26,13 @@ pub fn options(disk: &DiskPlan, user: &str) -> Result<BTreeMap<String, String>, 
     if let Some(inodes) = disk.inodes {
         mount.push_str(&format!(",nr_inodes={inodes}"));
     }
-    Ok([("type", "tmpfs"), ("device", "tmpfs"), ("o", mount.as_str())]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into())
+    Ok([
+        ("type", "tmpfs"),
+        ("device", "tmpfs"),
+        ("o", mount.as_str()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into())
 }
 
 /// The numbers of a `uid:gid`; a lone `uid` is its own group.
@@ -62,7 +66,10 @@ mod tests {
             retention: None,
         };
         let options = options(&disk, "1000:1001").unwrap();
-        assert_eq!(options["o"], "size=12288,uid=1000,gid=1001,mode=0750,nr_inodes=64");
+        assert_eq!(
+            options["o"],
+            "size=12288,uid=1000,gid=1001,mode=0750,nr_inodes=64"
+        );
         assert!(user_ids("node:node").is_err());
         assert_eq!(user_ids("5").unwrap(), (5, 5));
     }

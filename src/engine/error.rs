@@ -20,7 +20,9 @@ pub enum EngineError {
         address: String,
     },
     /// The socket is there and nobody listens.
-    #[error("the container engine at {address} does not run: start it (for example `systemctl start docker`)")]
+    #[error(
+        "the container engine at {address} does not run: start it (for example `systemctl start docker`)"
+    )]
     NotRunning {
         /// The socket or address.
         address: String,
@@ -38,7 +40,9 @@ pub enum EngineError {
         source: Source,
     },
     /// The engine speaks an older API than is needed.
-    #[error("the container engine {version} speaks API {api}, at least {needed} is needed: update it")]
+    #[error(
+        "the container engine {version} speaks API {api}, at least {needed} is needed: update it"
+    )]
     TooOld {
         /// Version of the engine.
         version: String,
@@ -154,7 +158,9 @@ pub enum EngineError {
         message: String,
     },
     /// The plan needs the privileged helper and does not allow it.
-    #[error("{what} needs the privileged helper: pass --allow-helper, set allow_helper = true, or use disk.kind = \"tmpfs\"")]
+    #[error(
+        "{what} needs the privileged helper: pass --allow-helper, set allow_helper = true, or use disk.kind = \"tmpfs\""
+    )]
     HelperNotAllowed {
         /// What needs it.
         what: &'static str,
@@ -213,13 +219,25 @@ impl EngineError {
     /// Whether the engine said that the object does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Call { status: Some(404), .. })
+        matches!(
+            self,
+            Self::Call {
+                status: Some(404),
+                ..
+            }
+        )
     }
 
     /// Whether the engine said that the object's state or another object forbids it for now.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Call { status: Some(409), .. })
+        matches!(
+            self,
+            Self::Call {
+                status: Some(409),
+                ..
+            }
+        )
     }
 
     /// A failure inside a container, with text that the container wrote.

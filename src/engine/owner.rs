@@ -33,7 +33,9 @@ impl Owner {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         match boot_id() {
-            Some(now) if !self.boot_id.is_empty() => now == self.boot_id && !process_lives(self.pid),
+            Some(now) if !self.boot_id.is_empty() => {
+                now == self.boot_id && !process_lives(self.pid)
+            }
             _ => false,
         }
     }
@@ -53,14 +55,19 @@ pub fn boot_id() -> Option<String> {
     let text = text.trim();
     let plausible = !text.is_empty()
         && text.len() <= 64
-        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     plausible.then(|| text.to_owned())
 }
 
 /// Whether a process with this id runs here, as far as this process can see.
 #[must_use]
 pub fn process_lives(pid: u32) -> bool {
-    let Some(raw) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+    let Some(raw) = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    else {
         return false;
     };
     match rustix::process::test_kill_process(raw) {
@@ -102,7 +109,10 @@ mod tests {
         let pid = child.id();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while process_lives(pid) {
-            assert!(std::time::Instant::now() < deadline, "a zombie counts as alive");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "a zombie counts as alive"
+            );
             std::thread::yield_now();
         }
         child.wait().unwrap();

@@ -106,7 +106,10 @@ pub(crate) async fn one_shot(
             Ok(output)
         } else {
             let text = String::from_utf8_lossy(&output);
-            Err(EngineError::inside(name, &format!("exit code {exit_code}: {text}")))
+            Err(EngineError::inside(
+                name,
+                &format!("exit code {exit_code}: {text}"),
+            ))
         }
     }
     .await;

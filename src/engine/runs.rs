@@ -69,10 +69,7 @@ pub async fn find_runs(docker: &Docker) -> Result<Vec<FoundRun>, EngineError> {
     Ok(runs.into_values().collect())
 }
 
-fn entry<'a>(
-    runs: &'a mut BTreeMap<RunId, FoundRun>,
-    labels: &Labels,
-) -> Option<&'a mut FoundRun> {
+fn entry<'a>(runs: &'a mut BTreeMap<RunId, FoundRun>, labels: &Labels) -> Option<&'a mut FoundRun> {
     let text = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
     let number = |key: &str| text(key).parse().unwrap_or(0);
     // An id that this program cannot have written names nothing that it may touch.
@@ -102,7 +99,11 @@ pub async fn reattach(docker: &Docker, run: &RunId) -> Result<Launched, EngineEr
     let mut watcher = None;
     let mut linkage = None;
     for container in docker.containers_of(run).await? {
-        match container.labels.get(labels::ROLE).and_then(|role| Role::parse(role)) {
+        match container
+            .labels
+            .get(labels::ROLE)
+            .and_then(|role| Role::parse(role))
+        {
             Some(Role::Node) => {
                 let facts = docker.inspect(&container.id).await?;
                 let (name, handle) = node(run, facts)?;

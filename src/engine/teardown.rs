@@ -58,7 +58,8 @@ async fn remove_once(
 ) -> Result<(), EngineError> {
     let containers = docker.containers_of(run).await?;
     let names = containers.into_iter().map(|container| container.id);
-    report.containers += remove_all(names, report, |id| async move { docker.remove(&id).await }).await;
+    report.containers +=
+        remove_all(names, report, |id| async move { docker.remove(&id).await }).await;
 
     // Loop devices hold the image files open: before the volume that the files are in.
     match ext4::detach_all(docker, run).await {
@@ -71,12 +72,18 @@ async fn remove_once(
     }
     let networks = docker.networks_of(run).await?;
     let ids = networks.into_iter().map(|network| network.id);
-    report.networks +=
-        remove_all(ids, report, |id| async move { docker.remove_network(&id).await }).await;
+    report.networks += remove_all(
+        ids,
+        report,
+        |id| async move { docker.remove_network(&id).await },
+    )
+    .await;
     let volumes = docker.volumes_of(run).await?;
     let names = volumes.into_iter().map(|volume| volume.name);
-    report.volumes +=
-        remove_all(names, report, |name| async move { docker.remove_volume(&name).await }).await;
+    report.volumes += remove_all(names, report, |name| async move {
+        docker.remove_volume(&name).await
+    })
+    .await;
     Ok(())
 }
 
@@ -89,8 +96,11 @@ async fn remove_all<F>(
 where
     F: Future<Output = Result<(), EngineError>>,
 {
-    let results: Vec<Result<(), EngineError>> =
-        stream::iter(names).map(remove).buffer_unordered(WIDTH).collect().await;
+    let results: Vec<Result<(), EngineError>> = stream::iter(names)
+        .map(remove)
+        .buffer_unordered(WIDTH)
+        .collect()
+        .await;
     let mut removed = 0;
     for result in results {
         match result {

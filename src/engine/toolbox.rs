@@ -276,13 +276,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path);
         write(&at("memory/docker/abc/memory.limit_in_bytes"), "1048576\n");
-        write(&at("memory/docker/free/memory.limit_in_bytes"), "9223372036854771712\n");
+        write(
+            &at("memory/docker/free/memory.limit_in_bytes"),
+            "9223372036854771712\n",
+        );
         write(&at("cpu/docker/abc/cpu.cfs_quota_us"), "25000\n");
         write(&at("cpu/docker/abc/cpu.cfs_period_us"), "100000\n");
         write(&at("cpu/docker/free/cpu.cfs_quota_us"), "-1\n");
         write(&at("pids/docker/abc/pids.max"), "64\n");
         write(&at("pids/docker/free/pids.max"), "max\n");
-        write(&at("blkio/docker/abc/blkio.throttle.write_iops_device"), "7:3 10\n");
+        write(
+            &at("blkio/docker/abc/blkio.throttle.write_iops_device"),
+            "7:3 10\n",
+        );
         let answer = limits(root.path(), &["abc", "free", "gone"]).unwrap();
         assert_eq!(
             answer["abc"],
@@ -301,7 +307,10 @@ mod tests {
         let at = |path: &str| root.path().join(path);
         write(&at("cgroup.controllers"), "memory\n");
         write(&at("system.slice/docker-abc.scope/memory.max"), "4096\n");
-        write(&at("system.slice/docker-abc.scope/cpu.max"), "50000 100000\n");
+        write(
+            &at("system.slice/docker-abc.scope/cpu.max"),
+            "50000 100000\n",
+        );
         write(&at("system.slice/docker-abc.scope/pids.max"), "max\n");
         write(
             &at("system.slice/docker-abc.scope/io.max"),

@@ -49,7 +49,10 @@ pub fn idle(
     _node: &NodePlan,
     addresses: &BTreeMap<NodeName, NodeAddress>,
 ) -> Result<RenderedNode, String> {
-    assert!(!addresses.is_empty(), "addresses are known when nodes are rendered");
+    assert!(
+        !addresses.is_empty(),
+        "addresses are known when nodes are rendered"
+    );
     Ok(RenderedNode {
         command: vec!["canarynet".to_owned(), "keeper".to_owned()],
         environment: BTreeMap::from([("CANARY".to_owned(), "1".to_owned())]),

@@ -142,10 +142,11 @@ fn client(address: &str) -> Result<bollard::Docker, EngineError> {
     };
     let version = bollard::API_DEFAULT_VERSION;
     if let Some(path) = address.strip_prefix("unix://") {
-        return bollard::Docker::connect_with_unix(path, CLIENT.as_secs(), version)
-            .map_err(|_| EngineError::NotInstalled {
+        return bollard::Docker::connect_with_unix(path, CLIENT.as_secs(), version).map_err(|_| {
+            EngineError::NotInstalled {
                 address: clean(address, 200),
-            });
+            }
+        });
     }
     if address.starts_with("tcp://") || address.starts_with("http://") {
         let tls = env::var_os("DOCKER_TLS_VERIFY").is_some_and(|value| !value.is_empty());
@@ -225,7 +226,10 @@ fn default_address() -> String {
 
 /// The address of the context that `DOCKER_CONTEXT` or Docker's configuration names; `None` for the default one.
 fn context_address(config: &Path) -> Option<String> {
-    let name = match env::var("DOCKER_CONTEXT").ok().filter(|name| !name.is_empty()) {
+    let name = match env::var("DOCKER_CONTEXT")
+        .ok()
+        .filter(|name| !name.is_empty())
+    {
         Some(name) => name,
         None => {
             let text = std::fs::read_to_string(config.join("config.json")).ok()?;

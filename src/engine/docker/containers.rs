@@ -108,7 +108,8 @@ impl Docker {
             "create container",
             &name,
             CHANGE,
-            self.client.create_container(Some(options), spec.into_model()),
+            self.client
+                .create_container(Some(options), spec.into_model()),
         )
         .await;
         match created {
@@ -179,7 +180,10 @@ impl Docker {
     /// # Errors
     /// What the engine said.
     pub async fn remove(&self, container: &str) -> Result<(), EngineError> {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
         let future = self.client.remove_container(container, Some(options));
         match call("remove container", container, CHANGE, future).await {
             Err(error) if error.is_missing() || error.is_conflict() => {
@@ -223,7 +227,8 @@ impl Docker {
     /// # Errors
     /// What the engine said.
     pub async fn containers_of(&self, run: &RunId) -> Result<Vec<ContainerSummary>, EngineError> {
-        self.list_containers(&label_filter(labels::RUN, run.as_str())).await
+        self.list_containers(&label_filter(labels::RUN, run.as_str()))
+            .await
     }
 
     /// Containers of all runs, in any state.
@@ -238,7 +243,10 @@ impl Docker {
         &self,
         filter: &std::collections::HashMap<String, Vec<String>>,
     ) -> Result<Vec<ContainerSummary>, EngineError> {
-        let options = ListContainersOptionsBuilder::new().all(true).filters(filter).build();
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(filter)
+            .build();
         let future = self.client.list_containers(Some(options));
         let list = call("list", "containers", READ, future).await?;
         Ok(list
@@ -307,7 +315,11 @@ impl Docker {
         tail: &str,
         limit: usize,
     ) -> Result<Vec<u8>, EngineError> {
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(tail).build();
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .tail(tail)
+            .build();
         let mut stream = self.client.logs(container, Some(options));
         let future = async {
             let mut output = Vec::new();
@@ -344,7 +356,10 @@ fn facts(answer: bollard::models::ContainerInspectResponse) -> ContainerFacts {
         paused: state.paused.unwrap_or(false),
         out_of_memory: state.oom_killed.unwrap_or(false),
         exit_code: state.exit_code.unwrap_or(0),
-        pid: state.pid.and_then(|pid| u64::try_from(pid).ok()).unwrap_or(0),
+        pid: state
+            .pid
+            .and_then(|pid| u64::try_from(pid).ok())
+            .unwrap_or(0),
         started_at: clean(&state.started_at.unwrap_or_default(), 60),
         addresses: networks
             .into_iter()

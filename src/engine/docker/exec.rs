@@ -25,7 +25,10 @@ pub struct ExecSession {
 
 impl fmt::Debug for ExecSession {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ExecSession").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("ExecSession")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,7 +63,9 @@ impl Docker {
             ..Default::default()
         };
         let future = self.client.create_exec(container, config);
-        let id = call("prepare a program in container", container, CHANGE, future).await?.id;
+        let id = call("prepare a program in container", container, CHANGE, future)
+            .await?
+            .id;
         let options = StartExecOptions {
             output_capacity: Some(64 * 1024),
             ..Default::default()
@@ -125,7 +130,9 @@ impl Docker {
     ) -> Result<ExecOutput, EngineError> {
         let future = async {
             let mut session = self.exec(container, command, user).await?;
-            let io = |error: std::io::Error| EngineError::inside("writing to a program", &error.to_string());
+            let io = |error: std::io::Error| {
+                EngineError::inside("writing to a program", &error.to_string())
+            };
             if !input.is_empty() {
                 session.input.write_all(input).await.map_err(io)?;
             }
@@ -133,7 +140,11 @@ impl Docker {
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
             while let Some(chunk) = session.output.next().await {
                 let chunk = chunk?;
-                let kept = if chunk.stderr { &mut stderr } else { &mut stdout };
+                let kept = if chunk.stderr {
+                    &mut stderr
+                } else {
+                    &mut stdout
+                };
                 let room = limit.saturating_sub(kept.len());
                 kept.extend_from_slice(&chunk.bytes[..chunk.bytes.len().min(room)]);
             }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::{
-    query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder},
-};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
@@ -90,7 +88,13 @@ impl Docker {
             }
             Ok(())
         };
-        call("import image", &format!("{repository}:{tag}"), IMPORT, future).await
+        call(
+            "import image",
+            &format!("{repository}:{tag}"),
+            IMPORT,
+            future,
+        )
+        .await
     }
 
     /// Gives an image another name.

@@ -138,15 +138,9 @@ impl Docker {
         &self,
         filter: Option<&std::collections::HashMap<String, Vec<String>>>,
     ) -> Result<Vec<NetworkFacts>, EngineError> {
-        let options = filter
-            .map(|filter| ListNetworksOptionsBuilder::new().filters(filter).build());
-        let list = call(
-            "list",
-            "networks",
-            READ,
-            self.client.list_networks(options),
-        )
-        .await?;
+        let options =
+            filter.map(|filter| ListNetworksOptionsBuilder::new().filters(filter).build());
+        let list = call("list", "networks", READ, self.client.list_networks(options)).await?;
         Ok(list
             .into_iter()
             .filter_map(|network| {

@@ -116,7 +116,10 @@ fn limit(value: u64) -> Option<i64> {
 /// Billionths of a processor, the engine's unit.
 pub(crate) fn nano_cpus(cpus: f64) -> i64 {
     // Invariant: plans hold finite, positive processor counts; anything else saturates harmlessly.
-    #[expect(clippy::cast_possible_truncation, reason = "saturating is what is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturating is what is wanted"
+    )]
     let nano = (cpus * 1e9).round() as i64;
     nano
 }
@@ -167,13 +170,14 @@ impl Mount {
 impl ContainerSpec {
     pub(super) fn into_model(self) -> models::ContainerCreateBody {
         let host_config = self.host_config();
-        let networking_config = self.network.as_ref().map(|(network, address)| {
-            models::NetworkingConfig {
-                endpoints_config: Some(
-                    [(network.clone(), endpoint(*address, &self.hostname))].into(),
-                ),
-            }
-        });
+        let networking_config =
+            self.network
+                .as_ref()
+                .map(|(network, address)| models::NetworkingConfig {
+                    endpoints_config: Some(
+                        [(network.clone(), endpoint(*address, &self.hostname))].into(),
+                    ),
+                });
         models::ContainerCreateBody {
             hostname: (!self.hostname.is_empty()).then_some(self.hostname),
             user: Some(self.user),
@@ -207,7 +211,10 @@ impl ContainerSpec {
             }])
         };
         let write_iops = self.throttle.as_ref().and_then(|t| t.write_iops);
-        let write_bytes = self.throttle.as_ref().and_then(|t| t.write_bytes_per_second);
+        let write_bytes = self
+            .throttle
+            .as_ref()
+            .and_then(|t| t.write_bytes_per_second);
         models::HostConfig {
             memory: limit(self.memory),
             // Equal to memory: no swap, so that a limit is a limit.
@@ -232,8 +239,7 @@ impl ContainerSpec {
             }),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: (!self.capabilities.is_empty()).then(|| self.capabilities.clone()),
-            device_cgroup_rules: (!self.device_rules.is_empty())
-                .then(|| self.device_rules.clone()),
+            device_cgroup_rules: (!self.device_rules.is_empty()).then(|| self.device_rules.clone()),
             security_opt: Some(security),
             readonly_rootfs: Some(self.read_only_root),
             pid_mode: self.host_processes.then(|| "host".to_owned()),

@@ -131,7 +131,9 @@ fn translate(run: &RunId, message: EventMessage) -> Option<EngineEvent> {
     let change = match message.action.as_deref()? {
         "start" => ContainerChange::Started,
         "kill" => ContainerChange::Killed {
-            signal: attributes.get("signal").and_then(|text| signal_number(text))?,
+            signal: attributes
+                .get("signal")
+                .and_then(|text| signal_number(text))?,
         },
         "die" => ContainerChange::Died {
             exit_code: number("exitCode").unwrap_or(-1),
@@ -143,13 +145,21 @@ fn translate(run: &RunId, message: EventMessage) -> Option<EngineEvent> {
         _ => return None,
     };
     Some(EngineEvent {
-        node: attributes.get(labels::NODE).and_then(|name| name.parse().ok()),
-        role: attributes.get(labels::ROLE).and_then(|role| Role::parse(role)),
+        node: attributes
+            .get(labels::NODE)
+            .and_then(|name| name.parse().ok()),
+        role: attributes
+            .get(labels::ROLE)
+            .and_then(|role| Role::parse(role)),
         container: actor.id.unwrap_or_default(),
         change,
         time_nanos: message
             .time_nano
-            .or_else(|| message.time.map(|seconds| seconds.saturating_mul(1_000_000_000)))
+            .or_else(|| {
+                message
+                    .time
+                    .map(|seconds| seconds.saturating_mul(1_000_000_000))
+            })
             .unwrap_or(0),
     })
 }
@@ -172,7 +182,10 @@ fn signal_number(text: &str) -> Option<u32> {
     ];
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }
 
 #[cfg(test)]
@@ -193,7 +206,11 @@ mod tests {
     #[test]
     fn events_are_translated_and_foreign_ones_dropped() {
         let run: RunId = "r1".parse().unwrap();
-        let node = [("canarynet.run", "r1"), ("canarynet.node", "s0-n01"), ("canarynet.role", "node")];
+        let node = [
+            ("canarynet.run", "r1"),
+            ("canarynet.node", "s0-n01"),
+            ("canarynet.role", "node"),
+        ];
         let killed = [node.as_slice(), &[("signal", "9")]].concat();
         let event = translate(&run, message("kill", &killed)).unwrap();
         assert_eq!(event.change, ContainerChange::Killed { signal: 9 });
@@ -203,7 +220,10 @@ mod tests {
         let event = translate(&run, message("die", &died)).unwrap();
         assert_eq!(event.change, ContainerChange::Died { exit_code: 137 });
         assert_eq!(translate(&run, message("exec_start: x", &node)), None);
-        assert_eq!(translate(&run, message("start", &[("canarynet.run", "r2")])), None);
+        assert_eq!(
+            translate(&run, message("start", &[("canarynet.run", "r2")])),
+            None
+        );
         assert_eq!(signal_number("SIGTERM"), Some(15));
     }
 }

@@ -43,7 +43,9 @@ impl Docker {
             ..Default::default()
         };
         let future = self.client.create_volume(request);
-        Ok(call("create volume", name, CHANGE, future).await?.mountpoint)
+        Ok(call("create volume", name, CHANGE, future)
+            .await?
+            .mountpoint)
     }
 
     /// Removes a volume; one that is gone is fine.

@@ -43,8 +43,9 @@ use crate::{
 pub const WIDTH: usize = 4;
 
 /// Renders a node's command and environment once addresses are known.
-pub type Render<'a> =
-    &'a (dyn Fn(&NodePlan, &BTreeMap<NodeName, NodeAddress>) -> Result<RenderedNode, String> + Sync);
+pub type Render<'a> = &'a (
+        dyn Fn(&NodePlan, &BTreeMap<NodeName, NodeAddress>) -> Result<RenderedNode, String> + Sync
+    );
 
 /// What to launch.
 pub struct LaunchRequest<'a> {
@@ -208,8 +209,7 @@ async fn build(
         progress(LaunchProgress::Watcher);
         Ok(watcher)
     };
-    let (watcher, nodes) =
-        tokio::try_join!(watcher, start_nodes(&context, &disks, progress))?;
+    let (watcher, nodes) = tokio::try_join!(watcher, start_nodes(&context, &disks, progress))?;
     let created_to_started = begun.elapsed();
     let notes = verify::verify(&context, &disks, &watcher, &nodes).await?;
     progress(LaunchProgress::Verified);

@@ -46,12 +46,11 @@ pub(super) fn spec(
     node: &NodePlan,
 ) -> Result<ContainerSpec, EngineError> {
     let network = &context.plan.network;
-    let mut rendered = (context.render)(node, &context.addresses).map_err(|message| {
-        EngineError::Render {
+    let mut rendered =
+        (context.render)(node, &context.addresses).map_err(|message| EngineError::Render {
             node: node.name.clone(),
             message,
-        }
-    })?;
+        })?;
     // A first word that names the image's program is the program itself: its entry point runs it already.
     let program = &context.images.node_program;
     if !program.is_empty() && rendered.command.first() == Some(program) {

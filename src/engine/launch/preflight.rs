@@ -94,7 +94,12 @@ async fn names_are_free(docker: &Docker, run: &RunId) -> Result<(), EngineError>
         crate::engine::labels::data_network(run),
         crate::engine::labels::management_network(run),
     ] {
-        if docker.all_networks().await?.iter().any(|network| network.name == name) {
+        if docker
+            .all_networks()
+            .await?
+            .iter()
+            .any(|network| network.name == name)
+        {
             return Err(taken(&name));
         }
     }

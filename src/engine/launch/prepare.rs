@@ -63,7 +63,11 @@ pub async fn prepare(
             image: node.clone(),
         })?;
     let node_program = if node_program.is_empty() {
-        let last = facts.entrypoint.last().map(String::as_str).unwrap_or_default();
+        let last = facts
+            .entrypoint
+            .last()
+            .map(String::as_str)
+            .unwrap_or_default();
         last.rsplit('/').next().unwrap_or_default().to_owned()
     } else {
         node_program

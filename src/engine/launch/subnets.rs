@@ -75,14 +75,13 @@ fn address(third: u8, last: u8) -> Ipv4Addr {
 pub(super) async fn create(docker: &Docker, labels: &RunLabels) -> Result<Subnets, EngineError> {
     let run = labels.run();
     let taken = taken(docker).await?;
-    let free: Vec<u8> = order(run.as_str()).filter(|third| !taken[usize::from(*third)]).collect();
+    let free: Vec<u8> = order(run.as_str())
+        .filter(|third| !taken[usize::from(*third)])
+        .collect();
     // Each network walks its own half, so that the two never race each other.
     let (data_pool, management_pool): (Vec<_>, Vec<_>) =
         free.into_iter().partition(|third| third % 2 == 0);
-    let (data_name, management_name) = (
-        labels::data_network(run),
-        labels::management_network(run),
-    );
+    let (data_name, management_name) = (labels::data_network(run), labels::management_network(run));
     let (data, management) = tokio::try_join!(
         first_free(docker, &data_name, data_pool, labels.of(Role::DataNetwork)),
         first_free(
@@ -174,7 +173,12 @@ mod tests {
     #[test]
     fn overlapping_subnets_are_taken() {
         let mut taken = [false; 256];
-        for subnet in ["10.214.7.0/24", "10.214.8.0/23", "192.168.0.0/16", "fd00::/8"] {
+        for subnet in [
+            "10.214.7.0/24",
+            "10.214.8.0/23",
+            "192.168.0.0/16",
+            "fd00::/8",
+        ] {
             if let Some((first, last)) = range(subnet) {
                 mark(&mut taken, first, last);
             }

@@ -81,34 +81,62 @@ fn compare_engine(asked: &ContainerSpec, found: &Observed) -> Result<(), EngineE
         }
     };
     same("memory", asked.memory.to_string(), found.memory.to_string())?;
-    same("memory and swap", asked.memory.to_string(), found.memory_swap.to_string())?;
+    same(
+        "memory and swap",
+        asked.memory.to_string(),
+        found.memory_swap.to_string(),
+    )?;
     same(
         "cpus",
         crate::engine::docker::nano_cpus(asked.cpus).to_string(),
         found.nano_cpus.to_string(),
     )?;
     same("pids", asked.pids.to_string(), found.pids.to_string())?;
-    same("open files", asked.open_files.to_string(), found.open_files.to_string())?;
+    same(
+        "open files",
+        asked.open_files.to_string(),
+        found.open_files.to_string(),
+    )?;
     same("user", asked.user.clone(), found.user.clone())?;
     same(
         "read-only root",
         asked.read_only_root.to_string(),
         found.read_only_root.to_string(),
     )?;
-    same("dropped capabilities", "ALL".to_owned(), found.capabilities_dropped.join(","))?;
+    same(
+        "dropped capabilities",
+        "ALL".to_owned(),
+        found.capabilities_dropped.join(","),
+    )?;
     same(
         "added capabilities",
-        asked.capabilities.join(",").replace("CAP_", "").to_ascii_uppercase(),
+        asked
+            .capabilities
+            .join(",")
+            .replace("CAP_", "")
+            .to_ascii_uppercase(),
         found.capabilities_added.join(","),
     )?;
     let no_new_privileges = found
         .security
         .iter()
         .any(|option| option.starts_with("no-new-privileges") && !option.ends_with("false"));
-    same("no new privileges", "true".to_owned(), no_new_privileges.to_string())?;
-    same("privileged", "false".to_owned(), found.privileged.to_string())?;
+    same(
+        "no new privileges",
+        "true".to_owned(),
+        no_new_privileges.to_string(),
+    )?;
+    same(
+        "privileged",
+        "false".to_owned(),
+        found.privileged.to_string(),
+    )?;
     same("log driver", "local".to_owned(), found.log_driver.clone())?;
-    same("restart policy", "no".to_owned(), found.restart_policy.clone())
+    same(
+        "restart policy",
+        "no".to_owned(),
+        found.restart_policy.clone(),
+    )
 }
 
 /// The kernel's view of one container against what was asked for.
@@ -137,7 +165,11 @@ fn compare_kernel(asked: &ContainerSpec, found: &CgroupLimits) -> Result<(), Eng
         }
     };
     let positive = |value: u64| (value > 0).then_some(value);
-    check("memory (kernel)", positive(asked.memory / PAGE * PAGE), found.memory)?;
+    check(
+        "memory (kernel)",
+        positive(asked.memory / PAGE * PAGE),
+        found.memory,
+    )?;
     check("pids (kernel)", positive(asked.pids), found.pids)?;
     let thousandths = |nano: i64| u64::try_from(nano / 1_000_000).ok().and_then(positive);
     check(
@@ -146,7 +178,11 @@ fn compare_kernel(asked: &ContainerSpec, found: &CgroupLimits) -> Result<(), Eng
         found.cpu_thousandths,
     )?;
     if let Some(throttle) = &asked.throttle {
-        check("disk writes per second", throttle.write_iops, found.write_iops)?;
+        check(
+            "disk writes per second",
+            throttle.write_iops,
+            found.write_iops,
+        )?;
         check(
             "disk bytes written per second",
             throttle.write_bytes_per_second,

@@ -136,12 +136,18 @@ mod tests {
         std::fs::write(&file, vec![7_u8; CHUNK * 2 + 5]).unwrap();
         let mut contents = Contents::new();
         contents.add_file(&file, "bin/z", 0o755).unwrap();
-        contents
-            .items
-            .insert("a/link".to_owned(), Item::Link { of: "bin/z".to_owned() });
+        contents.items.insert(
+            "a/link".to_owned(),
+            Item::Link {
+                of: "bin/z".to_owned(),
+            },
+        );
 
         let chunks: Vec<_> = stream(contents).collect().await;
-        let bytes: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.unwrap()).collect();
+        let bytes: Vec<u8> = chunks
+            .into_iter()
+            .flat_map(|chunk| chunk.unwrap())
+            .collect();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let seen: Vec<(String, tar::EntryType, u64)> = archive
             .entries()

@@ -46,14 +46,19 @@ impl Contents {
     /// What every image has: an empty `/tmp` and names for the two users that matter, which programs look up.
     pub(super) fn new() -> Self {
         let mut contents = Self::default();
-        contents.items.insert("tmp".to_owned(), Item::Folder { mode: 0o1777 });
+        contents
+            .items
+            .insert("tmp".to_owned(), Item::Folder { mode: 0o1777 });
         for (path, text) in [
             (
                 "etc/passwd",
                 "root:x:0:0::/:/bin/false\nnode:x:1000:1000::/tmp:/bin/false\nnobody:x:65534:65534::/:/bin/false\n",
             ),
             ("etc/group", "root:x:0:\nnode:x:1000:\nnogroup:x:65534:\n"),
-            ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+            (
+                "etc/nsswitch.conf",
+                "passwd: files\ngroup: files\nhosts: files dns\n",
+            ),
         ] {
             contents.items.insert(
                 path.to_owned(),
@@ -108,14 +113,19 @@ impl Contents {
 
     /// The loader is wanted at its own path, and beside the libraries for use by hand.
     fn add_loader(&mut self, interpreter: &Path) -> Result<String, EngineError> {
-        let real = interpreter.canonicalize().map_err(|source| EngineError::Read {
-            path: interpreter.to_owned(),
-            source,
-        })?;
+        let real = interpreter
+            .canonicalize()
+            .map_err(|source| EngineError::Read {
+                path: interpreter.to_owned(),
+                source,
+            })?;
         let name = base_name(&interpreter.to_string_lossy()).to_owned();
         let flat = format!("lib/{name}");
         self.add_file(&real, &flat, 0o755)?;
-        let place = interpreter.to_string_lossy().trim_start_matches('/').to_owned();
+        let place = interpreter
+            .to_string_lossy()
+            .trim_start_matches('/')
+            .to_owned();
         if place != flat {
             self.items.insert(place, Item::Link { of: flat });
         }
@@ -133,7 +143,8 @@ impl Contents {
             path: source.to_owned(),
             source: error,
         })?;
-        self.items.insert(target.to_owned(), Item::File { source, mode });
+        self.items
+            .insert(target.to_owned(), Item::File { source, mode });
         Ok(())
     }
 
@@ -221,12 +232,18 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         let architecture = std::env::consts::ARCH;
         let mut contents = Contents::new();
-        let linkage = contents.add_executable(&own, "bin/canarynet", architecture).unwrap();
+        let linkage = contents
+            .add_executable(&own, "bin/canarynet", architecture)
+            .unwrap();
         contents.set_entry_point("canarynet", linkage.clone());
         contents.add_toolbox().unwrap();
         if let Some(loader) = &linkage.loader {
             assert!(contents.items.contains_key(&format!("lib/{loader}")));
-            assert!(contents.items.contains_key(&format!(".canarynet/lib/{loader}")));
+            assert!(
+                contents
+                    .items
+                    .contains_key(&format!(".canarynet/lib/{loader}"))
+            );
         }
         assert!(contents.items.contains_key(".canarynet/canarynet"));
         let before = contents.hash().unwrap();

@@ -79,7 +79,10 @@ fn check_header(header: &[u8], architecture: &str) -> Result<(), String> {
     };
     // 0 is System V and 3 is Linux; nearly all executables for Linux say 0.
     if !matches!(header[7], 0 | 3) {
-        return Err(format!("it is built for another system than Linux (ELF OS/ABI {})", header[7]));
+        return Err(format!(
+            "it is built for another system than Linux (ELF OS/ABI {})",
+            header[7]
+        ));
     }
     // 2 is an executable, 3 a position-independent one (or a library, which nothing here tells apart).
     if !matches!(number(16), 2 | 3) {

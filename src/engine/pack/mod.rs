@@ -27,11 +27,7 @@ pub use contents::{Contents, Linkage};
 pub use elf::check_executable;
 pub use image::{LAUNCHER_REPOSITORY, PackedImage, ensure};
 
-use crate::engine::{
-    docker::Docker,
-    error::EngineError,
-    labels::Labels,
-};
+use crate::engine::{docker::Docker, error::EngineError, labels::Labels};
 
 /// Where the toolbox is mounted in every node.
 pub const TOOLBOX: &str = "/.canarynet";
@@ -136,7 +132,10 @@ pub fn toolbox_command(linkage: &Linkage, arguments: &[&str]) -> Vec<String> {
 /// Labels of images; they belong to no run and stay.
 fn image_labels(name: &str) -> Labels {
     let mut labels: BTreeMap<String, String> = BTreeMap::new();
-    labels.insert(crate::engine::labels::IMAGE_NAME.to_owned(), name.to_owned());
+    labels.insert(
+        crate::engine::labels::IMAGE_NAME.to_owned(),
+        name.to_owned(),
+    );
     labels.insert(
         crate::engine::labels::ROLE.to_owned(),
         crate::engine::labels::Role::Images.to_string(),
@@ -154,7 +153,8 @@ async fn contents_of(
     let name = name.to_owned();
     blocking(move || {
         let mut contents = Contents::new();
-        let linkage = contents.add_executable(&executable, &format!("bin/{name}"), &architecture)?;
+        let linkage =
+            contents.add_executable(&executable, &format!("bin/{name}"), &architecture)?;
         contents.set_entry_point(&name, linkage);
         if toolbox {
             contents.add_toolbox()?;
@@ -196,7 +196,9 @@ async fn blocking<T: Send + 'static>(
 
 /// A name that the engine accepts for the image of this executable.
 fn image_name(binary: &Path) -> String {
-    let stem = binary.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let stem = binary
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase());
     let name: String = stem
         .unwrap_or_default()
         .chars()
@@ -205,7 +207,11 @@ fn image_name(binary: &Path) -> String {
         .collect();
     let name = name.trim_matches('-');
     // Separators may not be doubled, and our own images have these names.
-    let name = name.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    let name = name
+        .split('-')
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("-");
     match name.as_str() {
         "" => "node".to_owned(),
         "program" | "helper" | "launcher" | "canarynet" => format!("{name}-node"),
