@@ -102,9 +102,6 @@ pub enum Verb {
     Pack(PackArguments),
     /// Shell completions
     Completions(CompletionsArguments),
-    /// Parts of a running network; not for people
-    #[command(flatten)]
-    Internal(super::internal::Internal),
 }
 
 /// `soak`

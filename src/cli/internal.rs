@@ -1,61 +1,57 @@
 //! Hidden verbs: the parts of a running network that are this same program inside containers.
+//!
+//! They are told apart before the command line is parsed: some live in a node's own small limits, where the tables of
+//! a parser would be a third of their memory.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
-use clap::Subcommand;
+use clap::Parser;
 
 use super::{Failure, network, runtime};
-use crate::{engine::toolbox, journal::generate, probe, reference_node};
+use crate::{
+    disk::helper,
+    engine::toolbox,
+    journal::generate,
+    probe,
+    reference_node::{config::NodeConfig, node},
+};
 
-/// Parts of a running network.
-#[derive(Debug, Subcommand)]
-pub enum Internal {
-    /// A node of the reference network
-    #[command(name = "reference-node", hide = true)]
-    ReferenceNode(Box<reference_node::NodeConfig>),
-    /// First process of the watcher's container: sleeps and so holds the volumes
-    #[command(hide = true)]
-    Keeper,
-    /// Polls the nodes over the management network
-    #[command(hide = true)]
-    Watcher,
-    /// Looks at a node's resources from inside
-    #[command(hide = true)]
-    Sampler(probe::SamplerArguments),
-    /// One privileged operation, in a container of its own
-    #[command(hide = true)]
-    Helper(crate::disk::HelperArguments),
-    /// Small tools for use inside containers
-    #[command(hide = true)]
-    Toolbox(toolbox::ToolboxArguments),
-    /// Standard input and output to a TCP address
-    #[command(hide = true)]
-    Relay {
-        /// IP address and port
-        address: String,
-    },
-    /// Writes the journal of a made-up run, to measure judging
-    #[command(hide = true)]
-    GenerateJournal(generate::GenerateArguments),
+/// A node of the reference network
+#[derive(Debug, Parser)]
+#[command(name = "canarynet reference-node")]
+struct ReferenceNode {
+    #[command(flatten)]
+    config: NodeConfig,
 }
 
-pub(super) fn run(verb: Internal) -> Result<ExitCode, Failure> {
-    match verb {
-        Internal::ReferenceNode(config) => reference_node::main_runtime(*config)
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(|error| Failure::infra("the node cannot go on").because(&error)),
-        Internal::Keeper => Ok(probe::keeper_main()),
-        Internal::Watcher => Ok(probe::watcher_main()),
-        Internal::Sampler(arguments) => Ok(probe::sampler_main(&arguments)),
-        Internal::Helper(arguments) => Ok(crate::disk::helper_main(&arguments)),
-        Internal::Toolbox(arguments) => Ok(toolbox::toolbox_main(&arguments)),
-        Internal::Relay { address } => {
-            runtime()?.block_on(network::relay(&address))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Internal::GenerateJournal(arguments) => {
-            generate::generate_main(&arguments).map_err(|error| Failure::infra("cannot write the journal").because(&error))?;
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+/// Runs a hidden verb; `None` if the first word is none.
+pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
+    let mut words = std::env::args_os().skip(1);
+    let verb = words.next()?;
+    let words: Vec<OsString> = words.collect();
+    let texts = || words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<String>>();
+    Some(match verb.to_str()? {
+        "keeper" => Ok(probe::keeper::keeper_main()),
+        "sampler" => Ok(probe::sampler::sampler_main(words)),
+        "watcher" => Ok(probe::watcher::watcher_main()),
+        "helper" => Ok(helper::helper_main(&texts())),
+        "toolbox" => Ok(toolbox::toolbox_main(&texts())),
+        "relay" => relay(&texts()),
+        "reference-node" => reference_node(),
+        "generate-journal" => Ok(generate::generate_main(&texts())),
+        _ => return None,
+    })
+}
+
+fn relay(words: &[String]) -> Result<ExitCode, Failure> {
+    let [address] = words else { return Err(Failure::usage("usage: relay ADDRESS:PORT")) };
+    runtime()?.block_on(network::relay(address))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reference_node() -> Result<ExitCode, Failure> {
+    // The verb itself takes the place of the program's name.
+    let arguments = ReferenceNode::parse_from(std::env::args_os().skip(1));
+    let ended = node::main_runtime().and_then(|runtime| runtime.block_on(node::run(arguments.config)));
+    ended.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::infra("the node cannot go on").because(&error))
 }

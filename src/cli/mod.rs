@@ -11,7 +11,6 @@ mod inspect;
 mod internal;
 mod judge;
 mod network;
-mod orphans;
 mod pack;
 mod plan;
 mod runs;
@@ -30,6 +29,9 @@ use arguments::Verb;
 /// Parses the command line, runs the verb, prints an error chain once, and gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(ended) = internal::dispatch() {
+        return told(ended);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -39,7 +41,12 @@ pub fn main() -> ExitCode {
             return if help { Exit::Pass } else { Exit::Usage }.into();
         }
     };
-    match run(arguments) {
+    told(run(arguments))
+}
+
+/// The exit code of what a verb came to; a failure is printed.
+fn told(ended: Result<ExitCode, Failure>) -> ExitCode {
+    match ended {
         Ok(code) => code,
         Err(failure) => {
             let _ = std::io::stderr().lock().write_all(failure.render().as_bytes());
@@ -69,7 +76,6 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Profile(verb) => plan::profile(&common, verb),
         Verb::Pack(verb) => pack::pack(&common, &verb),
         Verb::Completions(verb) => completions::completions(&verb),
-        Verb::Internal(verb) => internal::run(verb),
     }
 }
 

@@ -1,0 +1,111 @@
+//! `plan` and `profile`: what would be done, before anything is done.
+
+use std::process::ExitCode;
+
+use super::{
+    Failure,
+    arguments::{Common, PlanArguments, PlanCheckArguments, PlanOptions, PlanReachArguments, PlanVerb, ProfileArguments, ProfileVerb},
+    print, print_json,
+};
+use crate::{
+    exit::Exit,
+    plan::{Plan, PlanError, PlanRequest, Program, check, reach, schema},
+    profile::shipped::{self, PLANS, PROFILES, Shipped},
+    time::RunClock,
+};
+
+/// Loads a plan as the command line asks for it; everything that is wrong with it is bad input.
+pub(super) fn load(plan: &str, options: &PlanOptions, duration: Option<std::time::Duration>) -> Result<Plan, Failure> {
+    let plan = crate::plan::load(&request(plan, options, duration)).map_err(|error| bad(&error))?;
+    let refusals = check::check(&plan).refusals;
+    if refusals.is_empty() {
+        return Ok(plan);
+    }
+    Err(Failure::usage(format!("the plan cannot work:\n{}", refusals.join("\n"))))
+}
+
+fn bad(error: &PlanError) -> Failure {
+    Failure::usage("the plan cannot be used").because(error)
+}
+
+fn request(plan: &str, options: &PlanOptions, duration: Option<std::time::Duration>) -> PlanRequest {
+    let program = match (&options.binary, &options.image) {
+        (Some(path), _) => Some(Program::Binary(path.clone())),
+        (None, Some(image)) => Some(Program::Image(image.clone())),
+        (None, None) => None,
+    };
+    PlanRequest {
+        plan: plan.to_owned(),
+        profile: options.profile.clone(),
+        program,
+        set: options.set.clone(),
+        soak_for: duration,
+        seed: options.seed.clone(),
+        keep: None,
+        allow_helper: options.allow_helper,
+        // A variable that is no Unicode cannot be named in a plan.
+        environment: std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect(),
+        date: RunClock::wall().to_string().chars().take(10).collect(),
+    }
+}
+
+pub(super) fn plan(common: &Common, verb: PlanArguments) -> Result<ExitCode, Failure> {
+    match verb.verb {
+        PlanVerb::Check(verb) => check_plan(common, &verb),
+        PlanVerb::Reach(verb) => reach_height(common, &verb),
+        PlanVerb::Schema => print(schema::plan_schema().as_bytes()),
+        PlanVerb::List => list(common, PLANS),
+        PlanVerb::Show { name } => show("plan", PLANS, &name),
+    }
+}
+
+pub(super) fn profile(common: &Common, verb: ProfileArguments) -> Result<ExitCode, Failure> {
+    match verb.verb {
+        ProfileVerb::List => list(common, PROFILES),
+        ProfileVerb::Show { name } => show("profile", PROFILES, &name),
+        ProfileVerb::Schema => print(schema::profile_schema().as_bytes()),
+    }
+}
+
+fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Failure> {
+    let plan = crate::plan::load(&request(&verb.plan, &verb.options, verb.duration)).map_err(|error| bad(&error))?;
+    if verb.resolved {
+        return print_json(&plan);
+    }
+    let report = check::check(&plan);
+    if common.json {
+        print_json(&report)?;
+    } else {
+        print(report.to_string().as_bytes())?;
+    }
+    Ok(if report.refusals.is_empty() { Exit::Pass } else { Exit::Usage }.into())
+}
+
+fn reach_height(common: &Common, verb: &PlanReachArguments) -> Result<ExitCode, Failure> {
+    let answer = reach::reach(&request(&verb.plan, &verb.options, None), verb.height, verb.within).map_err(|error| bad(&error))?;
+    if common.json {
+        print_json(&answer)?;
+    } else {
+        print(answer.to_string().as_bytes())?;
+    }
+    let possible = matches!(answer.needs, reach::Reach::Possible { .. });
+    Ok(if possible { Exit::Pass } else { Exit::Fail }.into())
+}
+
+fn list(common: &Common, shipped: &[Shipped]) -> Result<ExitCode, Failure> {
+    for item in shipped {
+        if common.json {
+            print_json(&serde_json::json!({ "name": item.name, "about": item.about() }))?;
+        } else {
+            print(format!("{:<18} {}\n", item.name, item.about()).as_bytes())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(what: &str, list: &[Shipped], name: &str) -> Result<ExitCode, Failure> {
+    let names: Vec<_> = list.iter().map(|item| item.name).collect();
+    let item = shipped::find(list, name)
+        .ok_or_else(|| Failure::usage(format!("no shipped {what} {name:?}; there are: {}", names.join(", "))))?;
+    print(item.text.as_bytes())
+}
