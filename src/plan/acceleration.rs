@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Lever, error::PlanError, resolve::Sources};
 use crate::{
-    profile::manifest::{Clock, Mainnet, NoLever},
+    profile::manifest::{Clock, Mainnet, NoLever, Profile},
     time::Clocks,
 };
 
@@ -98,6 +98,25 @@ pub fn accelerate(
         clocks,
         levers,
     })
+}
+
+/// The shortest block interval that a profile allows; mainnet's own where nothing sets it.
+#[must_use]
+pub fn shortest_interval(profile: &Profile, mainnet: Duration) -> Duration {
+    let clock = profile
+        .accelerate
+        .as_ref()
+        .and_then(|clocks| clocks.get("block_interval"));
+    let Some(clock) = clock.filter(|clock| clock.set.is_some()) else {
+        return mainnet;
+    };
+    let own = clock
+        .mainnet
+        .map_or(mainnet, |span| span.0)
+        .as_secs_f64()
+        .max(1e-6);
+    let floor = clock.floor.map_or(0.0, |span| span.0.as_secs_f64());
+    whole_micros(mainnet.mul_f64((floor / own).min(1.0))).max(SHORTEST_INTERVAL)
 }
 
 fn speedup(sources: &Sources, interval: Duration, pace: Pace) -> Result<f64, PlanError> {

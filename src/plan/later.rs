@@ -1,8 +1,6 @@
 //! Keys of the published format that this version does not act on. They are refused, never ignored: a gate that
 //! silently did less than its plan says would be worse than none.
 
-use toml::de::DeValue;
-
 /// A key that is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Later {
@@ -15,10 +13,10 @@ pub struct Later {
 }
 
 impl Later {
-    /// Whether this key with this value is refused.
+    /// Whether this key, with a table for its value or not, is refused.
     #[must_use]
-    pub fn matches(&self, key: &str, value: &DeValue<'_>) -> bool {
-        self.key == key && (!self.only_tables || value.is_table())
+    pub fn matches(&self, key: &str, is_table: bool) -> bool {
+        self.key == key && (!self.only_tables || is_table)
     }
 }
 

@@ -7,7 +7,9 @@ use toml::{Table, Value};
 
 use super::{
     error::{Place, PlanError, clean},
+    later::Later,
     source::{self, Layer, join},
+    variables::Variables,
 };
 
 /// Environment variables with this prefix set a key: `CANARYNET_SET_LOAD__RATE` is `load.rate`, in lower case, `__`
@@ -159,35 +161,65 @@ impl Settings {
 }
 
 impl Setting {
-    /// The setting as a layer that fits `T`: the value as TOML, or, where that does not fit, as plain text.
+    /// The setting as a layer that fits `T`: the value as TOML, or, where that does not fit, as plain text. `${NAME}` in
+    /// it is replaced as in files.
     ///
     /// # Errors
-    /// When neither fits; says why the better of the two does not.
-    pub fn layer<T: DeserializeOwned>(&self) -> Result<Layer, PlanError> {
-        let key = self
-            .path
-            .iter()
-            .fold(String::new(), |parent, part| join(&parent, part));
-        let text = Value::String(self.value.clone());
-        let parsed = parse_value(&self.value);
+    /// When neither fits (says why the better of the two does not), or when the key is for a later version.
+    pub fn layer<T: DeserializeOwned>(
+        &self,
+        variables: &Variables<'_>,
+        later: &[Later],
+    ) -> Result<Layer, PlanError> {
+        let key = dotted(&self.path);
+        let expanded = variables
+            .expand(&self.value)
+            .map_err(|name| PlanError::Variable {
+                place: self.place.clone(),
+                key: key.clone(),
+                name: clean(&name),
+            })?;
+        let text = expanded.unwrap_or_else(|| self.value.clone());
+        let parsed = parse_value(&text);
+        self.refuse_later(later, parsed.as_ref())?;
+        let text = Value::String(text);
         let is_text = parsed.as_ref().is_none_or(Value::is_str);
-        let value = parsed.unwrap_or_else(|| text.clone());
-        let table = nest(&self.path, value);
+        let table = nest(&self.path, parsed.unwrap_or_else(|| text.clone()));
         let layer = |table| Layer {
             table,
             places: BTreeMap::from([(key.clone(), self.place.clone())]),
         };
-        match source::check::<T>(&self.place, &key, &table) {
-            Ok(()) => Ok(layer(table)),
-            Err(error) => {
-                let table = nest(&self.path, text);
-                if !is_text && source::check::<T>(&self.place, &key, &table).is_ok() {
-                    return Ok(layer(table));
-                }
-                Err(error)
+        let Err(error) = source::check::<T>(&self.place, &self.path, &table) else {
+            return Ok(layer(table));
+        };
+        let table = nest(&self.path, text);
+        if !is_text && source::check::<T>(&self.place, &self.path, &table).is_ok() {
+            return Ok(layer(table));
+        }
+        Err(error)
+    }
+
+    fn refuse_later(&self, later: &[Later], value: Option<&Value>) -> Result<(), PlanError> {
+        for depth in 1..=self.path.len() {
+            let key = dotted(&self.path[..depth]);
+            let is_table = depth < self.path.len() || value.is_some_and(Value::is_table);
+            if let Some(later) = later.iter().find(|later| later.matches(&key, is_table)) {
+                let place = self.place.clone();
+                return Err(PlanError::Later {
+                    place,
+                    key,
+                    note: later.note,
+                });
             }
         }
+        Ok(())
     }
+}
+
+/// The parts as one dotted key.
+fn dotted(path: &[String]) -> String {
+    path.iter()
+        .fold(String::new(), |parent, part| join(&parent, part))
 }
 
 fn nest(path: &[String], value: Value) -> Table {

@@ -87,7 +87,7 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     let found = Found::find("plan", asked, PLANS)?;
     let mut plan = reader.read::<Manifest>(&found, later::PLAN)?;
     found.anchor(&mut plan.table, &["profile"]);
-    put::<Manifest>(&mut plan, &settings.plan)?;
+    reader.put::<Manifest>(&mut plan, &settings.plan, later::PLAN)?;
     plan.put(flags(request));
     let profile = plan
         .table
@@ -102,7 +102,7 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
         });
     };
     let (profile_name, mut profile) = reader.profile(&asked)?;
-    put::<Profile>(&mut profile, &settings.profile)?;
+    reader.put::<Profile>(&mut profile, &settings.profile, later::PROFILE)?;
     if let Some(program) = &request.program {
         profile.put(program_flag(program));
     }
@@ -112,13 +112,6 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
         plan,
         profile,
     })
-}
-
-fn put<T: DeserializeOwned>(layer: &mut Layer, settings: &[Setting]) -> Result<(), PlanError> {
-    for setting in settings {
-        layer.put(setting.layer::<T>()?);
-    }
-    Ok(())
 }
 
 fn flags(request: &PlanRequest) -> Layer {
@@ -171,6 +164,18 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn put<T: DeserializeOwned>(
+        &self,
+        layer: &mut Layer,
+        settings: &[Setting],
+        later: &[Later],
+    ) -> Result<(), PlanError> {
+        for setting in settings {
+            layer.put(setting.layer::<T>(&self.variables, later)?);
+        }
+        Ok(())
+    }
+
     fn read<T: DeserializeOwned>(
         &self,
         found: &Found,

@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod acceleration;
+pub mod check;
 pub mod detectors;
 pub mod error;
 pub mod findings;
@@ -26,6 +27,7 @@ pub mod limits;
 pub mod load;
 pub mod manifest;
 mod network;
+pub mod reach;
 pub mod resolve;
 pub mod schema;
 pub mod source;

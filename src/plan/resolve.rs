@@ -71,7 +71,11 @@ impl Sources {
 
     /// The typed form of a merged layer. Each layer was checked before, so this fails only where two of them together
     /// make no sense.
-    fn typed<T: DeserializeOwned>(&self, what: &str, table: &Table) -> Result<T, PlanError> {
+    pub(super) fn typed<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        table: &Table,
+    ) -> Result<T, PlanError> {
         T::deserialize(table.clone()).map_err(|error| PlanError::Value {
             place: Place::whole(what),
             key: what.to_owned(),
@@ -188,7 +192,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         budget: budget(&manifest),
         origins: sources.origins(),
     };
-    render::verify(&plan).map_err(|error| sources.bad(&error.key.clone(), &error.to_string()))?;
+    render::verify(&plan).map_err(|error| sources.bad(&error.key, &error.to_string()))?;
     Ok(plan)
 }
 

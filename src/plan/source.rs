@@ -62,14 +62,24 @@ pub fn read<T: DeserializeOwned>(
 /// What is wrong, with the flag or variable as its place.
 pub fn check<T: DeserializeOwned>(
     place: &Place,
-    key: &str,
+    path: &[String],
     table: &Table,
 ) -> Result<(), PlanError> {
-    let parent = key.rsplit_once('.').map_or("", |(parent, _)| parent);
-    match T::deserialize(table.clone()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(explain(&error, place.clone(), key, parent)),
-    }
+    let Err(error) = T::deserialize(table.clone()) else {
+        return Ok(());
+    };
+    // There are no spans here: an unknown key is the first of this name on the way, or one within the value.
+    let whole = path
+        .iter()
+        .fold(String::new(), |parent, part| join(&parent, part));
+    let known = unknown_field(error.message())
+        .and_then(|(unknown, _)| path.iter().position(|part| part == unknown));
+    let key = known.map_or(whole, |at| {
+        path[..=at]
+            .iter()
+            .fold(String::new(), |parent, part| join(&parent, part))
+    });
+    Err(explain(&error, place.clone(), &key, &key))
 }
 
 /// A key as one part of a dotted key.
@@ -149,7 +159,7 @@ impl Walk<'_> {
             if let Some(later) = self
                 .later
                 .iter()
-                .find(|later| later.matches(&generic, value.get_ref()))
+                .find(|later| later.matches(&generic, value.get_ref().is_table()))
             {
                 let place = self.lines.place(Some(span));
                 return Err(PlanError::Later {
@@ -235,11 +245,7 @@ fn typed_error(
 
 fn explain(error: &toml::de::Error, place: Place, key: &str, parent: &str) -> PlanError {
     let message = error.message();
-    // Serde has no other way to tell which field it did not know; the tests hold this to its wording.
-    if let Some(rest) = message.strip_prefix("unknown field `")
-        && let Some((unknown, rest)) = rest.split_once("`, expected ")
-    {
-        let allowed: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    if let Some((unknown, allowed)) = unknown_field(message) {
         let unknown_key = if key == unknown || key.ends_with(&format!(".{unknown}")) {
             key.to_owned()
         } else {
@@ -258,4 +264,13 @@ fn explain(error: &toml::de::Error, place: Place, key: &str, parent: &str) -> Pl
         key: key.to_owned(),
         message: clean(message),
     }
+}
+
+/// The field that serde did not know, and those it knows. Serde has no other way to tell; the tests hold this to its
+/// wording.
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (unknown, rest) = message
+        .strip_prefix("unknown field `")?
+        .split_once("`, expected ")?;
+    Some((unknown, rest.split('`').skip(1).step_by(2).collect()))
 }

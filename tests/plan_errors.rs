@@ -1,0 +1,450 @@
+//! What is wrong with a plan or profile is said with file, line, key and what is allowed.
+
+use std::fs;
+
+use canarynet::{
+    plan::{PlanRequest, Program, load, schema},
+    profile::shipped::{PLANS, PROFILES},
+};
+
+fn request(plan: &str) -> PlanRequest {
+    PlanRequest {
+        plan: plan.to_owned(),
+        date: "2026-11-22".to_owned(),
+        ..PlanRequest::default()
+    }
+}
+
+/// The whole chain of an error, as `main` prints it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = format!("{text}: {error}");
+        next = error.source();
+    }
+    text
+}
+
+/// The error of a plan with this text, with the directory's path left out.
+fn plan_error(text: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("my plan.toml");
+    fs::write(&path, text).unwrap();
+    let error = load(&request(path.to_str().unwrap())).expect_err(text);
+    chain(&error).replace(&format!("{}/", directory.path().display()), "")
+}
+
+fn profile_error(text: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("net.toml"), text).unwrap();
+    fs::write(
+        directory.path().join("plan.toml"),
+        "profile = \"./net.toml\"",
+    )
+    .unwrap();
+    let error = load(&request(
+        directory.path().join("plan.toml").to_str().unwrap(),
+    ))
+    .expect_err(text);
+    chain(&error).replace(&format!("{}/./", directory.path().display()), "")
+}
+
+fn set_error(set: &str) -> String {
+    let request = PlanRequest {
+        set: vec![set.to_owned()],
+        ..request("smoke")
+    };
+    chain(&load(&request).expect_err(set))
+}
+
+#[track_caller]
+fn says(error: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(error.contains(part), "{part:?} is not in: {error}");
+    }
+}
+
+#[test]
+fn unknown_keys_have_a_place_and_a_suggestion() {
+    let error = plan_error("profile = \"reference\"\nspeedpu = 40\n");
+    says(
+        &error,
+        &[
+            "my plan.toml:2:1: unknown key `speedpu`",
+            "did you mean `speedup`?",
+            "warm_up",
+        ],
+    );
+    let error = plan_error("profile = \"reference\"\n[gate.coverage]\n  block = 3\n");
+    says(
+        &error,
+        &[
+            ":3:3: unknown key `gate.coverage.block`",
+            "did you mean `blocks`?",
+            "lines_lost",
+        ],
+    );
+    let error = plan_error("profile = \"reference\"\nload = { rat = \"5 tx/s\" }\n");
+    says(
+        &error,
+        &[":2:10: unknown key `load.rat`; did you mean `rate`?"],
+    );
+    says(
+        &plan_error("detectors.stal.after = \"3s\""),
+        &["unknown key `detectors.stal`; did you mean `stall`?"],
+    );
+    let error = profile_error(
+        "extends = \"reference\"\n[[log]]\nname = \"x\"\nclass = \"note\"\nmesage = \"y\"\n",
+    );
+    says(
+        &error,
+        &["net.toml:5:1: unknown key `log[0].mesage`; did you mean `message`?"],
+    );
+    says(
+        &set_error("profile.limits.memry=3 MiB"),
+        &["--set profile.limits.memry", "did you mean `memory`?"],
+    );
+    says(
+        &set_error("profle=x"),
+        &["unknown key `profle`; did you mean `profile`?"],
+    );
+    says(
+        &plan_error("zzz = 1"),
+        &["unknown key `zzz`; allowed here: requires, profile"],
+    );
+}
+
+#[test]
+fn wrong_values_say_what_is_allowed() {
+    says(
+        &plan_error("speedup = \"fast\""),
+        &[":1:11: `speedup`", "expected f64"],
+    );
+    says(
+        &plan_error("warm_up = 200"),
+        &["`warm_up`", "a number like `200 blocks`"],
+    );
+    says(
+        &plan_error("until = \"tomorrow\""),
+        &["`until`", "height 300000"],
+    );
+    says(
+        &plan_error("until = { any = [] }"),
+        &["`until`", "at least one condition"],
+    );
+    says(&plan_error("keep = \"maybe\""), &["`keep`", "on-fail"]);
+    says(
+        &plan_error("budget.memory = \"80\""),
+        &["`budget.memory`", "`64 MiB`"],
+    );
+    says(
+        &plan_error("settle = \"2 hour mainet\""),
+        &["`settle`", "`20 blocks`", "`1m mainnet`"],
+    );
+    let plan = |text: &str| plan_error(&format!("profile = \"reference\"\n{text}"));
+    says(&plan("speedup = 0.5"), &[":2:1: `speedup`", "between 1"]);
+    says(&plan("speedup = nan"), &["`speedup`", "between 1"]);
+    says(
+        &plan("speedup = 2\nblock_interval = \"1s\""),
+        &["exclude each other"],
+    );
+    says(
+        &plan("block_interval = \"9s\""),
+        &["mainnet's block interval"],
+    );
+    says(&plan("until = \"height 7\""), &["`until`", "warm-up"]);
+    says(
+        &plan("detectors.hung.after = \"99999999999 blocks\""),
+        &["hundred years"],
+    );
+    says(&plan("detectors.slow-blocks.factor = 0.5"), &["above 1"]);
+    says(
+        &set_error("load.rate=50"),
+        &["`load.rate`", "50 tx/s per shard"],
+    );
+    says(&set_error("load"), &["key=value"]);
+}
+
+#[test]
+fn syntax_errors_have_a_place() {
+    says(&plan_error("a = [1,\nb = \n"), &["my plan.toml:2:"]);
+    says(
+        &plan_error("seed = \"a\"\nseed = \"b\""),
+        &["my plan.toml:2:1", "duplicate key"],
+    );
+    says(&plan_error("speedup = \u{1b}[31m1"), &["my plan.toml:1:"]);
+    assert!(!plan_error("speedup = \u{1b}[31m1").contains('\u{1b}'));
+    assert!(!plan_error("keep = \"\\u001b[31m\"").contains('\u{1b}'));
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_by_name() {
+    for (text, key) in [
+        ("[[fault]]\nkind = \"kill\"", "fault"),
+        ("[chaos]\ngap = \"1s\"", "chaos"),
+        ("start = { lineage = \"x\" }", "start"),
+        ("snapshot = { every = \"1 blocks\" }", "snapshot"),
+        ("on_failure = { confirm = 3 }", "on_failure.confirm"),
+        ("gate.against = { baseline = \"x\" }", "gate.against"),
+    ] {
+        says(
+            &plan_error(text),
+            &[&format!("`{key}` is not in this version of canarynet")],
+        );
+    }
+    says(
+        &profile_error("image = { ref = \"x\" }"),
+        &["`image` is not in this version", "name:tag"],
+    );
+    says(
+        &profile_error("[probe.rpc]\nheight = { get = \"/\" }"),
+        &["`probe.rpc.height` is not in this version"],
+    );
+    says(
+        &profile_error("[[log]]\nmatch = { level = \"error\" }"),
+        &["`log[0].match` is not in this version"],
+    );
+    says(
+        &set_error("chaos.gap=1s"),
+        &["`chaos` is not in this version"],
+    );
+}
+
+#[test]
+fn gates_name_only_what_exists() {
+    let gate = |text: &str| plan_error(&format!("profile = \"reference\"\n{text}"));
+    says(
+        &gate("gate.severity.stal = \"major\""),
+        &["is no finding; did you mean `stall`?"],
+    );
+    says(
+        &gate("gate.severity.fork = \"minor\""),
+        &["critical by default"],
+    );
+    says(
+        &gate("gate.limits.\"block-interval.p98\" = \"< 1s\""),
+        &["is no metric", "block-interval.p99"],
+    );
+    says(
+        &gate("gate.limits.\"recovery.p99\" = \"15 blocks\""),
+        &["`< BOUND`"],
+    );
+    says(
+        &gate("gate.limits.\"recovery.p99\" = \"< 15 %\""),
+        &["a duration, blocks or mainnet time"],
+    );
+    let waive = |rest: &str| gate(&format!("[[waive]]\nfinding = \"hung\"\n{rest}"));
+    says(
+        &waive("until = 2026-13-31\nbecause = \"x\""),
+        &["my plan.toml:4"],
+    );
+    says(
+        &waive("until = \"soon\"\nbecause = \"x\""),
+        &["is no day", "2026-12-31"],
+    );
+    says(&waive("until = 2026-12-31\nbecause = \" \""), &["says why"]);
+    says(
+        &waive("until = 2026-12-31\nbecause = \"x\"\nwhere = { node = \"s9-n00\" }"),
+        &["no node \"s9-n00\""],
+    );
+    says(&waive("until = 2026-12-31"), &["missing field `because`"]);
+}
+
+#[test]
+fn versions_and_variables() {
+    let error = plan_error("requires = \">=99\"\nunheard_of = 1");
+    says(
+        &error,
+        &["requires canarynet >=99", env!("CARGO_PKG_VERSION")],
+    );
+    says(
+        &plan_error("requires = \"new\""),
+        &["`requires`", "range of versions"],
+    );
+    let error = plan_error("profile = \"reference\"\nseed = \"x-${NOBODY_SET_THIS}\"");
+    says(
+        &error,
+        &[
+            "my plan.toml:2:8: `seed`",
+            "${NOBODY_SET_THIS} is not defined",
+        ],
+    );
+}
+
+#[test]
+fn profiles_are_complete_and_consistent() {
+    says(
+        &profile_error("shards = 1"),
+        &["`profile.mainnet.block_interval` is missing"],
+    );
+    let with = |text: &str| profile_error(&format!("extends = \"reference\"\n{text}"));
+    says(
+        &with("shards = 0"),
+        &["net.toml:2:1: `profile.shards`", "between 1 and 64"],
+    );
+    says(&with("nodes = { validator = 0 }"), &["`profile.nodes`"]);
+    says(&with("nodes = { validator = 100 }"), &["at most 239 nodes"]);
+    says(
+        &with("binary = \"a\"\nimage = \"b\""),
+        &["exclude each other"],
+    );
+    says(&with("image = \"-x y\""), &["no image reference"]);
+    says(
+        &with("limits.memory = \"1 MiB\""),
+        &["`profile.limits.memory`", "at least 6 MiB"],
+    );
+    says(&with("limits.cpus = -1.0"), &["`profile.limits.cpus`"]);
+    says(
+        &with("disk.path = \"/a/../b\""),
+        &["`profile.disk.path`", "absolute path"],
+    );
+    says(&with("disk.write_iops = 10"), &["ext4"]);
+    says(&with("user = \"root\""), &["`uid:gid`"]);
+    says(&with("capabilities = [\"net admin\"]"), &["no capability"]);
+    says(
+        &with("accelerate.extra.mainnet = \"1s\""),
+        &["`profile.accelerate.extra.set` is missing"],
+    );
+    says(
+        &with("accelerate.view_change_max = { mainnet = \"1s\" }"),
+        &["shorter than view_change"],
+    );
+    says(
+        &with("accelerate.view_change = { floor = \"1h\" }"),
+        &["longer than mainnet's"],
+    );
+    says(
+        &with("command = [\"{{ node.nme }}\"]"),
+        &["`profile.command[0]`", "undefined"],
+    );
+    says(
+        &with("command = [\"{% for %}\"]"),
+        &["`profile.command[0]`", "syntax error"],
+    );
+    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+    says(&with(&format!("command = [\"{endless}\"]")), &["fuel"]);
+    says(
+        &with("environment.A = \"{{ nothing }}\""),
+        &["`profile.environment.A`"],
+    );
+    says(
+        &with("environment.\"A B\" = \"x\""),
+        &["no variable's name"],
+    );
+    says(
+        &with("[[log]]\nname = \"x\"\nclass = \"note\""),
+        &["matches every line"],
+    );
+    says(&with("extends = \"reference\""), &["duplicate key"]);
+    says(&profile_error("extends = \"./net.toml\""), &["in a circle"]);
+    says(
+        &profile_error("extends = \"refrence\""),
+        &["did you mean `reference`?", "reference-small"],
+    );
+    says(
+        &profile_error("extends = \"./gone.toml\""),
+        &["cannot read the profile", "gone.toml", "No such file"],
+    );
+}
+
+#[test]
+fn plans_that_are_not_there() {
+    says(
+        &chain(&load(&request("smok")).unwrap_err()),
+        &["did you mean `smoke`?", "default, smoke, nightly"],
+    );
+    says(
+        &chain(&load(&request("/nonexistent/x.toml")).unwrap_err()),
+        &["cannot read the plan", "No such file"],
+    );
+    says(
+        &chain(&load(&request("/")).unwrap_err()),
+        &["cannot read the plan"],
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.toml");
+    fs::write(&path, vec![b'#'; 300 * 1024]).unwrap();
+    says(
+        &chain(&load(&request(path.to_str().unwrap())).unwrap_err()),
+        &["is longer than 262144 bytes"],
+    );
+    fs::write(&path, [0xff, 0xfe]).unwrap();
+    says(
+        &chain(&load(&request(path.to_str().unwrap())).unwrap_err()),
+        &["cannot read the plan", "utf-8"],
+    );
+    says(&plan_error("seed = 7"), &["`profile` is missing"]);
+}
+
+#[test]
+fn paths_are_relative_to_the_file_that_names_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    let rule =
+        |name: &str| format!("[[log]]\nname = \"{name}\"\nmessage = \"a\"\nclass = \"note\"\n");
+    fs::create_dir_all(at("nets")).unwrap();
+    fs::create_dir_all(at("plans")).unwrap();
+    let base = format!(
+        "extends = \"reference-small\"\nname = \"base\"\n{}",
+        rule("old")
+    );
+    fs::write(at("nets/base.toml"), base).unwrap();
+    let app = format!(
+        "extends = \"./base.toml\"\nbinary = \"target/app\"\n{}",
+        rule("new")
+    );
+    fs::write(at("nets/My_App.toml"), app).unwrap();
+    fs::write(
+        at("plans/Gate 1.toml"),
+        "profile = \"../nets/My_App.toml\"\nseed = 7",
+    )
+    .unwrap();
+    let file = at("plans/Gate 1.toml");
+    let plan = load(&request(file.to_str().unwrap())).unwrap();
+    assert_eq!(
+        (
+            plan.name.as_str(),
+            plan.profile.as_str(),
+            plan.seed.as_str()
+        ),
+        ("gate-1", "my-app", "7")
+    );
+    assert_eq!(
+        plan.network.program,
+        Program::Binary(at("plans/../nets/target/app"))
+    );
+    let names: Vec<&str> = plan
+        .network
+        .log_rules
+        .iter()
+        .map(|rule| rule.name.as_str())
+        .collect();
+    assert_eq!(names, ["new", "old"]);
+    let flag = PlanRequest {
+        program: Some(Program::Image("x:1".to_owned())),
+        ..request(file.to_str().unwrap())
+    };
+    assert_eq!(
+        load(&flag).unwrap().network.program,
+        Program::Image("x:1".to_owned())
+    );
+}
+
+#[test]
+fn the_schemas_know_every_key_of_the_shipped_files() {
+    let plan: serde_json::Value = serde_json::from_str(&schema::plan_schema()).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&schema::profile_schema()).unwrap();
+    for (schema, list) in [(&plan, PLANS), (&profile, PROFILES)] {
+        assert_eq!(
+            schema["additionalProperties"],
+            serde_json::Value::Bool(false)
+        );
+        for shipped in list {
+            for key in shipped.text.parse::<toml::Table>().unwrap().keys() {
+                let described = schema["properties"][key]["description"].is_string();
+                assert!(described, "{key} of {} has no description", shipped.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The shipped plans and profiles resolve, mean what they say, and fit their disks.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use canarynet::{
+    ids::{NodeName, ShardId},
+    plan::{NodeAddress, Plan, PlanRequest, check::check, load, reach},
+    profile::{
+        render,
+        shipped::{PLANS, PROFILES},
+    },
+};
+
+fn request(plan: &str) -> PlanRequest {
+    PlanRequest {
+        plan: plan.to_owned(),
+        date: "2026-11-22".to_owned(),
+        ..PlanRequest::default()
+    }
+}
+
+fn with(plan: &str, set: &[&str]) -> PlanRequest {
+    PlanRequest {
+        set: set.iter().map(|text| (*text).to_owned()).collect(),
+        ..request(plan)
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
+}
+
+#[test]
+fn every_shipped_plan_resolves_on_every_shipped_profile_and_is_accepted() {
+    for plan in PLANS {
+        for profile in PROFILES {
+            let request = PlanRequest {
+                profile: Some(profile.name.to_owned()),
+                ..request(plan.name)
+            };
+            let plan = load(&request).unwrap_or_else(|error| panic!("{}: {error}", profile.name));
+            let report = check(&plan);
+            assert_eq!(report.refusals, Vec::<String>::new());
+            assert!(report.disk.flat_after.is_some(), "{}", report.disk.says);
+            assert!(
+                report.clocks.iter().all(|clock| clock.scaled),
+                "{:?}",
+                report.clocks
+            );
+            // The plan is the journal's first entry: it must survive the way there and back.
+            let json = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+        }
+    }
+}
+
+#[test]
+fn the_default_plan_has_the_clocks_of_the_domain() {
+    let plan = load(&request("")).unwrap();
+    assert_eq!(
+        (plan.name.as_str(), plan.profile.as_str()),
+        ("default", "reference")
+    );
+    assert_eq!((plan.network.shards, plan.network.nodes.len()), (4, 16));
+    assert_eq!(millis(plan.clocks.block_interval), 200.0);
+    assert_eq!(millis(plan.clocks.view_change_timeout), 675.0);
+    assert_eq!(millis(plan.clocks.view_change_timeout_max), 2_700.0);
+    assert_eq!(millis(plan.thresholds.stall_suspected), 1_012.5);
+    assert_eq!(millis(plan.thresholds.stall), 4_000.0);
+    assert_eq!(millis(plan.thresholds.page), 1_500.0);
+    assert_eq!(millis(plan.thresholds.recovery), 5_400.0);
+    assert_eq!(plan.levers[0].clock, "block_interval");
+    let text = check(&plan).to_string();
+    let page = text
+        .lines()
+        .find(|line| line.starts_with("stall.page"))
+        .unwrap();
+    let words: Vec<&str> = page.split_whitespace().collect();
+    assert_eq!(
+        words[..7],
+        ["stall.page", "1.5", "s", "7.5", "1m00s", "1m", "mainnet"]
+    );
+    assert!(text.contains("flat at"), "{text}");
+}
+
+#[test]
+fn the_nightly_is_eight_hours_and_draws_its_seed_from_the_date() {
+    let plan = load(&request("soak/nightly.toml")).unwrap();
+    assert_eq!(plan.seed, "nightly-2026-11-22");
+    assert_eq!(check(&plan).length.soak, Duration::from_secs(8 * 3_600));
+    let short = PlanRequest {
+        soak_for: Some(Duration::from_secs(1_800)),
+        ..request("nightly")
+    };
+    let short = load(&short).unwrap();
+    assert_eq!(short.soak.unwrap().0, Duration::from_secs(1_800));
+    assert!(short.gate.coverage.blocks < plan.gate.coverage.blocks);
+    assert_eq!(short.origins["until"], "--for");
+}
+
+#[test]
+fn the_smoke_plan_crosses_shards_and_is_short() {
+    let plan = load(&request("smoke")).unwrap();
+    assert_eq!(plan.network.shards, 2);
+    assert!(plan.load.cross_shard > 0.0);
+    assert!(plan.soak.unwrap().0 <= Duration::from_secs(75));
+}
+
+#[test]
+fn the_reference_command_names_every_clock_and_peer() {
+    let plan = load(&request("smoke")).unwrap();
+    let nodes = plan.network.nodes.iter();
+    let addresses: BTreeMap<NodeName, NodeAddress> = nodes
+        .map(|node| {
+            let last = 16 + node.position as u8;
+            let address = NodeAddress {
+                data: [10, 1, 2, last].into(),
+                management: [10, 1, 3, last].into(),
+            };
+            (node.name.clone(), address)
+        })
+        .collect();
+    let node = &plan.network.nodes[5];
+    assert_eq!(node.name, NodeName::of(ShardId(1), 1));
+    let command = render::command(&plan, node, &addresses).unwrap();
+    let value = |flag: &str| {
+        let at = command.iter().position(|word| word == flag);
+        command[at.unwrap_or_else(|| panic!("{flag} in {command:?}")) + 1].as_str()
+    };
+    assert_eq!(command[0], "reference-node");
+    assert_eq!(value("--block-interval"), "200ms");
+    assert_eq!(value("--view-change-timeout"), "675ms");
+    assert_eq!(value("--view-change-max"), "2700ms");
+    assert_eq!(value("--retry-interval"), "200ms");
+    assert_eq!(value("--sync-interval"), "675ms");
+    assert_eq!((value("--shard"), value("--index")), ("1", "1"));
+    assert_eq!(
+        (
+            value("--shards"),
+            value("--validators"),
+            value("--explorers")
+        ),
+        ("2", "4", "0")
+    );
+    assert_eq!(
+        (
+            value("--retention"),
+            value("--load"),
+            value("--cross-shard")
+        ),
+        ("2000", "20 tx/s", "10%")
+    );
+    assert_eq!(
+        (value("--rpc"), value("--metrics")),
+        ("0.0.0.0:9500", "0.0.0.0:9900")
+    );
+    assert_eq!((value("--data"), value("--seed")), ("/data", "smoke"));
+    let peers: Vec<&str> = value("--peers").split(',').collect();
+    assert_eq!(
+        (peers.len(), peers[0], peers[7]),
+        (8, "s0-n00=10.1.2.16:9000", "s1-n03=10.1.2.23:9000")
+    );
+}
+
+#[test]
+fn the_pace_may_be_given_either_way_and_from_outside() {
+    let by_interval = load(&with(
+        "default",
+        &["block_interval=50ms", "profile.shards=1"],
+    ))
+    .unwrap();
+    assert_eq!(by_interval.speedup, 160.0);
+    assert_eq!(millis(by_interval.clocks.view_change_timeout), 168.75);
+    let floored = load(&with("default", &["speedup=400"])).unwrap();
+    assert_eq!(millis(floored.clocks.block_interval), 50.0);
+    assert!(floored.levers[0].at_floor);
+    let warnings = check(&floored).warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("block_interval is at its floor")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn flags_go_over_the_environment_over_the_file() {
+    let mut request = with("default", &["load.rate=70 tx/s"]);
+    let environment = [
+        ("CANARYNET_SET_LOAD__RATE", "60 tx/s"),
+        ("CANARYNET_SET_LOAD__CROSS_SHARD", "20 %"),
+        ("CANARYNET_SET_DETECTORS__SLOW_BLOCKS__FACTOR", "2"),
+        ("CANARYNET_SET_PROFILE__LIMITS__MEMORY", "64 MiB"),
+        ("CANARYNET_OTHER", "not for us"),
+    ];
+    request.environment = environment
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let plan = load(&request).unwrap();
+    assert_eq!((plan.load.rate, plan.load.cross_shard), (70.0, 0.2));
+    assert_eq!(plan.thresholds.slow_blocks_factor, 2.0);
+    assert_eq!(plan.network.limits.memory, 64 << 20);
+    assert_eq!(plan.origins["load.rate"], "--set load.rate=70 tx/s");
+    assert_eq!(
+        plan.origins["load.cross_shard"],
+        "environment CANARYNET_SET_LOAD__CROSS_SHARD"
+    );
+    assert_eq!(
+        plan.origins["profile.limits.memory"],
+        "environment CANARYNET_SET_PROFILE__LIMITS__MEMORY"
+    );
+    assert!(plan.origins["profile.limits.cpus"].starts_with("profiles/reference.toml (shipped):"));
+}
+
+#[test]
+fn a_disk_that_cannot_hold_the_run_is_refused() {
+    let report = check(&load(&with("nightly", &["profile.disk.size=8500 KiB"])).unwrap());
+    assert_eq!(report.refusals.len(), 1, "{report}");
+    assert!(
+        report.refusals[0].contains("full after 77 blocks (15.4 s)"),
+        "{:?}",
+        report.refusals
+    );
+    // Without pruning the smoke plan still fits, and it is told when it would not.
+    let report = check(&load(&with("smoke", &["profile.disk.retention=1000000 blocks"])).unwrap());
+    assert_eq!(report.refusals, Vec::<String>::new());
+    assert_eq!(report.disk.full_after, Some(14_336));
+}
+
+#[test]
+fn memory_counts_tmpfs_disks() {
+    let memory = |set: &[&str]| check(&load(&with("default", set)).unwrap()).memory;
+    assert_eq!(memory(&[]).each, (48 + 64) << 20);
+    assert_eq!(memory(&["allow_helper=true"]).each, 48 << 20);
+    assert_eq!(
+        memory(&["allow_helper=true", "profile.disk.kind=tmpfs"]).each,
+        (48 + 64) << 20
+    );
+}
+
+#[test]
+fn the_incidents_height_is_within_reach_of_a_night_and_not_of_an_hour() {
+    let night = reach::reach(&request("nightly"), 270_109, Duration::from_secs(8 * 3_600)).unwrap();
+    let reach::Reach::Possible {
+        interval,
+        takes,
+        disk_needed,
+        ref audit,
+        ..
+    } = night.needs
+    else {
+        panic!("{night}")
+    };
+    assert!(
+        interval > Duration::from_millis(100) && interval < Duration::from_millis(107),
+        "{interval:?}"
+    );
+    assert!(takes < Duration::from_secs(8 * 3_600));
+    assert_eq!(disk_needed, Some(2_000 * 4_096 + (8 << 20)));
+    assert!(audit.is_empty(), "{audit:?}");
+    assert!(
+        night.to_string().contains("takes 25.0 days on mainnet"),
+        "{night}"
+    );
+    let hour = reach::reach(&request("nightly"), 270_109, Duration::from_secs(3_600)).unwrap();
+    let reach::Reach::Impossible { because, floor, .. } = &hour.needs else {
+        panic!("{hour}")
+    };
+    assert!(because.contains("50ms"), "{because}");
+    assert_eq!(*floor, Duration::from_millis(50));
+}
+
+#[test]
+fn a_dead_validator_of_four_is_judged_by_signers_alone() {
+    let thresholds = load(&request("smoke")).unwrap().thresholds;
+    assert!(0.75 < thresholds.low_signers_share);
+    assert!(thresholds.view_change_storm_least > 2 && thresholds.slow_blocks_factor >= 1.5);
+}
