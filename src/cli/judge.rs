@@ -11,27 +11,29 @@ use super::{
     print, print_json, state_folder,
 };
 use crate::{
-    detect::Judge,
+    detect::{Judge, Judgement},
     ids::RunId,
-    journal::{Event, Reader},
+    journal::{Entry, Event, Reader},
     plan::Plan,
-    report::{self, ReportInput},
-    run::directory::RunDirectory,
+    report::{Fact, Look, REPORTERS, ReportInput, terminal, timeline},
+    run::{self, directory::RunDirectory},
     verdict,
 };
 
 pub(super) fn judge(common: &Common, verb: &JudgeArguments) -> Result<ExitCode, Failure> {
     let input = judge_run(common, &verb.run)?;
     if verb.write {
-        let directory = RunDirectory::at(input.directory.clone());
-        for (name, bytes) in report::files(&input) {
-            directory.write(name, &bytes).map_err(|error| Failure::infra("cannot write the report").because(&error))?;
+        let directory = RunDirectory::at(PathBuf::from(&input.run_directory));
+        for reporter in REPORTERS {
+            let failed = |error: &dyn std::error::Error| Failure::infra("cannot write the report").because(error);
+            let text = (reporter.render)(&input).map_err(|error| failed(&error))?;
+            directory.write(reporter.file, text.as_bytes()).map_err(|error| failed(&error))?;
         }
     }
     if common.json {
         print_json(&input.verdict)?;
     } else {
-        print(report::terminal(&input).as_bytes())?;
+        print(terminal::render(&input, Look::of(&console::Term::stdout())).as_bytes())?;
     }
     Ok(input.verdict.exit().into())
 }
@@ -41,14 +43,14 @@ pub(super) fn report(common: &Common, verb: &ReportArguments) -> Result<ExitCode
         ReportFormat::Terminal if common.json => "verdict.json",
         ReportFormat::Terminal => {
             let input = judge_run(common, &verb.run)?;
-            return print(report::terminal(&input).as_bytes());
+            return print(terminal::render(&input, Look::of(&console::Term::stdout())).as_bytes());
         }
         ReportFormat::Markdown => "report.md",
         ReportFormat::Verdict => "verdict.json",
         ReportFormat::Findings => "findings.json",
         ReportFormat::Junit => "junit.xml",
     };
-    let (directory, _) = locate(common, &verb.run)?;
+    let directory = locate(common, &verb.run)?;
     let path = directory.join(file);
     let bytes = std::fs::read(&path).map_err(|error| {
         Failure::usage(format!("{} has no {file}; `canarynet judge {} --write` makes it", directory.display(), verb.run)).because(&error)
@@ -57,21 +59,21 @@ pub(super) fn report(common: &Common, verb: &ReportArguments) -> Result<ExitCode
 }
 
 /// The run's directory: by what people type, or as a path (of the directory, or of the journal in it).
-fn locate(common: &Common, text: &str) -> Result<(PathBuf, Option<String>), Failure> {
+fn locate(common: &Common, text: &str) -> Result<PathBuf, Failure> {
     let path = Path::new(text);
     if path.join("journal").is_dir() {
-        return Ok((path.to_owned(), None));
+        return Ok(path.to_owned());
     }
     if path.is_dir() && path.file_name().is_some_and(|name| name == "journal") {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        return Ok((parent.to_owned(), None));
+        return Ok(parent.to_owned());
     }
-    let (directory, record) = state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
-    Ok((directory.path().to_owned(), Some(record.name)))
+    let (directory, _) = state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
+    Ok(directory.path().to_owned())
 }
 
 fn judge_run(common: &Common, text: &str) -> Result<ReportInput, Failure> {
-    let (directory, name) = locate(common, text)?;
+    let directory = locate(common, text)?;
     let unreadable = |error: &dyn std::error::Error| Failure::infra(format!("cannot read the journal in {}", directory.display())).because(error);
     let mut reader = Reader::open(&directory.join("journal")).map_err(|error| unreadable(&error))?;
     let first = match reader.next() {
@@ -88,14 +90,37 @@ fn judge_run(common: &Common, text: &str) -> Result<ReportInput, Failure> {
     let judgement = judge.finish();
     let verdict = verdict::decide(&plan, &judgement);
     Ok(ReportInput {
-        name: name.unwrap_or_else(|| run.to_string()),
-        facts: vec![("judged by".to_owned(), format!("canarynet {}", env!("CARGO_PKG_VERSION")))],
         run,
+        run_directory: directory.display().to_string(),
+        entries: cited(&directory, &judgement),
+        exit_code: verdict.exit() as u8,
+        program: run::program(&plan),
+        facts: vec![Fact::new("judged by", format!("canarynet {}", env!("CARGO_PKG_VERSION")))],
+        detectors: run::detector_ids(),
+        reproduce: run::reproduce(&plan),
+        kept: None,
         plan,
         judgement,
         verdict,
-        directory,
     })
+}
+
+/// The entries that findings rest on, by a second reading: a journal may be longer than memory.
+fn cited(directory: &Path, judgement: &Judgement) -> Vec<Entry> {
+    let mut wanted = timeline::wanted(judgement);
+    let mut entries = Vec::new();
+    if wanted.is_empty() {
+        return entries;
+    }
+    for entry in Reader::open(&directory.join("journal")).into_iter().flatten().flatten() {
+        if wanted.remove(&entry.seq) {
+            entries.push(entry);
+        }
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    entries
 }
 
 fn opening(event: &Event) -> Option<(RunId, Result<Plan, serde_json::Error>)> {

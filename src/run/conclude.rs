@@ -10,6 +10,7 @@ use super::{
     error::RunError,
 };
 use crate::{
+    detect::{DETECTORS, Judgement},
     engine,
     exit::Exit,
     journal::{
@@ -17,8 +18,8 @@ use crate::{
         event::{FinishReason, Stage},
         text::clean,
     },
-    plan::Keep,
-    report::{self, ReportInput},
+    plan::{Keep, Plan, Program},
+    report::{self, Fact, Look, REPORTERS, ReportInput, progress::Progress},
     time::RunClock,
     verdict::{self, Outcome, Verdict},
 };
@@ -28,6 +29,9 @@ const DRAIN: Duration = Duration::from_millis(1_500);
 
 /// ... and when a signal ended it: verdict and reports are to be on disk within three seconds of the signal.
 const DRAIN_INTERRUPTED: Duration = Duration::from_millis(300);
+
+/// Longest wait for the terminal to take the last lines.
+const SCREEN: Duration = Duration::from_millis(500);
 
 /// What a run came to.
 #[derive(Debug)]
@@ -48,50 +52,39 @@ impl Conductor {
     pub(super) async fn conclude(mut self, reason: FinishReason) -> Result<Conclusion, RunError> {
         let interrupted = self.signals.first();
         self.abort_launch().await;
-        let journal_broken = self.collect(reason, interrupted.is_some()).await.err();
-        if let Some(error) = journal_broken {
+        if let Err(error) = self.collect(reason, interrupted.is_some()).await {
             // Judge what was written: a finding in it still counts.
-            self.screen.line(&format!("the journal ended early: {}", clean(&chain(&error), 400)));
+            self.note(&format!("the journal ended early: {}", clean(&chain(&error), 400)));
         }
-        let judgement = self.judge.finish();
+        let judgement = self.judge.judgement();
         let verdict = verdict::decide(&self.plan, &judgement);
-        let input = ReportInput {
-            plan: self.plan.clone(),
-            judgement,
-            verdict: verdict.clone(),
-            run: self.record.run.clone(),
-            name: self.record.name.clone(),
-            directory: self.directory.path().to_owned(),
-            facts: self.facts(),
-        };
-        let written = self.write_reports(&input);
         let keep = match self.plan.keep {
-            Keep::Always => true,
-            Keep::OnFail => verdict.outcome != Outcome::Pass && interrupted.is_none(),
+            Keep::Always => self.launched.is_some(),
+            Keep::OnFail => self.launched.is_some() && verdict.outcome != Outcome::Pass && interrupted.is_none(),
             Keep::Never => false,
         };
+        let exit = interrupted.map_or(verdict.exit(), super::signal::Interrupt::exit);
+        let mut input = self.report_input(judgement, verdict, exit);
+        if keep {
+            input.kept = Some(format!("the network still runs; canarynet down {} removes it", self.record.name));
+        }
+        let written = self.write_reports(&input);
+        self.evidence.finish();
         let left = if keep { Vec::new() } else { self.tear_down().await };
-        let exit = match (interrupted, left.is_empty()) {
-            (Some(interrupt), _) => interrupt.exit(),
-            // A run that leaves something behind is no pass, whatever it found.
-            (None, false) if verdict.exit() == Exit::Pass => Exit::Infra,
-            _ => verdict.exit(),
-        };
+        // A run that leaves something behind is no pass, whatever it found.
+        let exit = if exit == Exit::Pass && !left.is_empty() { Exit::Infra } else { exit };
         self.record.state = RunState::Finished;
         self.record.exit = Some(exit as u8);
-        self.record.verdict = Some(format!("{:?}", verdict.outcome).to_lowercase());
+        self.record.verdict = Some(report::terminal::outcome_word(input.verdict.outcome).to_lowercase());
         self.record.kept = keep;
         self.directory.write_record(&self.record)?;
         written?;
-        self.screen.finish();
-        let mut summary = report::terminal(&input);
+        finish_screen(self.screen);
+        let mut summary = report::terminal::render(&input, Look::of(&console::Term::stdout()));
         for problem in &left {
             summary.push_str(&format!("left behind: {}\n", clean(problem, 400)));
         }
-        if keep {
-            summary.push_str(&format!("kept       the network still runs; `canarynet down {}` removes it\n", self.record.name));
-        }
-        Ok(Conclusion { exit, summary, verdict })
+        Ok(Conclusion { exit, summary, verdict: input.verdict })
     }
 
     /// A launch that was under way is given up; what it made is found by its labels.
@@ -103,21 +96,26 @@ impl Conductor {
     }
 
     async fn collect(&mut self, reason: FinishReason, hurry: bool) -> Result<(), RunError> {
+        self.cost_entry()?;
         self.enter(Stage::Collect)?;
-        self.observers.stop();
         let deadline = Instant::now() + if hurry { DRAIN_INTERRUPTED } else { DRAIN };
-        // All senders are gone when the last observer has ended: then the queue says so.
-        while let Ok(Some(observed)) = timeout_at(deadline, self.observations.recv()).await {
+        self.observers.stop(deadline.into_std()).await;
+        while let Ok(observed) = self.observations.try_recv() {
+            self.record(observed.event)?;
+        }
+        // Senders that are still alive may be in the middle of a line.
+        while let Ok(Some(observed)) = timeout_at(deadline.min(Instant::now() + Duration::from_millis(50)), self.observations.recv()).await {
             self.record(observed.event)?;
         }
         self.record(Event::RunFinished { reason, wall: RunClock::wall() })?;
-        self.journal.finish()?;
+        self.journal.close()?;
         Ok(())
     }
 
     fn write_reports(&mut self, input: &ReportInput) -> Result<(), RunError> {
-        for (name, bytes) in report::files(input) {
-            self.directory.write(name, &bytes)?;
+        for reporter in REPORTERS {
+            let text = (reporter.render)(input).map_err(RunError::Render)?;
+            self.directory.write(reporter.file, text.as_bytes())?;
         }
         self.record.state = RunState::TearingDown;
         self.directory.write_record(&self.record)?;
@@ -126,27 +124,79 @@ impl Conductor {
 
     /// Removes all that the run made; says what could not be removed.
     async fn tear_down(&mut self) -> Vec<String> {
-        self.screen.stage(Stage::TearDown);
+        self.note("removing what the run made");
         match engine::teardown(&self.docker, &self.record.run).await {
             Ok(done) => done.left,
             Err(error) => vec![chain(&error)],
         }
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
-        let info = self.docker.info();
-        let mut facts = vec![
-            ("canarynet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("engine".to_owned(), format!("{} (API {})", info.version, info.api)),
-            ("machine".to_owned(), format!("{} {}, {} processors, {} MiB", info.os, info.arch, info.cpus, info.memory >> 20)),
-        ];
+    fn report_input(&self, judgement: Judgement, verdict: Verdict, exit: Exit) -> ReportInput {
+        let mut facts = machine_facts(self.docker.info());
         if let Some(launched) = &self.launched {
-            let disk = launched.nodes.values().next().map(|node| &node.disk);
-            if let Some(disk) = disk {
-                facts.push(("disk".to_owned(), format!("{:?}, {} usable bytes", disk.kind, disk.usable_bytes).to_lowercase()));
-            }
-            facts.push(("image".to_owned(), launched.image.clone()));
+            facts.push(Fact::new("disks", launched.disk_reason.clone()));
+            let took = launched.timings.created_to_started.as_secs_f64();
+            facts.push(Fact::new("start", format!("{} nodes in {took:.1} s", launched.nodes.len())));
+            facts.extend(launched.notes.iter().map(|note| Fact::new("not checked", note.clone())));
         }
-        facts
+        if let Some(images) = &self.images {
+            facts.push(Fact::new("image", format!("{} ({})", images.node, images.node_digest)));
+        }
+        ReportInput {
+            run: self.record.run.clone(),
+            run_directory: self.directory.path().display().to_string(),
+            program: program(&self.plan),
+            detectors: detector_ids(),
+            entries: Vec::new(),
+            reproduce: reproduce(&self.plan),
+            kept: None,
+            exit_code: exit as u8,
+            plan: self.plan.clone(),
+            judgement,
+            verdict,
+            facts,
+        }
     }
+}
+
+fn finish_screen(screen: Progress) {
+    let _ = screen.finish(SCREEN);
+}
+
+/// What the engine is.
+fn machine_facts(info: &engine::EngineInfo) -> Vec<Fact> {
+    let (major, minor) = info.api;
+    vec![
+        Fact::new("canarynet", env!("CARGO_PKG_VERSION")),
+        Fact::new("engine", format!("{}, API {major}.{minor}, {}", info.version, info.storage_driver)),
+        Fact::new("machine", format!("{} {}, {} processors, {} MiB", info.architecture, info.kernel, info.cpus, info.memory >> 20)),
+    ]
+}
+
+/// Ids of all detectors, in the order of their table.
+#[must_use]
+pub(crate) fn detector_ids() -> Vec<String> {
+    DETECTORS.iter().map(|detector| detector.id.to_owned()).collect()
+}
+
+/// What the nodes run, short.
+#[must_use]
+pub(crate) fn program(plan: &Plan) -> String {
+    match &plan.network.program {
+        Program::Itself => format!("reference node {}", env!("CARGO_PKG_VERSION")),
+        Program::Binary(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        Program::Image(image) => image.clone(),
+    }
+}
+
+/// The command that repeats a run.
+#[must_use]
+pub(crate) fn reproduce(plan: &Plan) -> Vec<String> {
+    let mut words = vec!["canarynet".to_owned(), "soak".to_owned(), plan.name.clone(), "--seed".to_owned(), plan.seed.clone()];
+    match &plan.network.program {
+        Program::Itself => {}
+        Program::Binary(path) => words.extend(["--binary".to_owned(), path.display().to_string()]),
+        Program::Image(image) => words.extend(["--image".to_owned(), image.clone()]),
+    }
+    words
 }

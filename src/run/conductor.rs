@@ -18,7 +18,7 @@ use super::{
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState},
     error::RunError,
-    evidence,
+    evidence::Evidence,
     live::{LiveStatus, STOP_REQUEST},
     observe::Observers,
     restart::{Decision, Restarts},
@@ -85,6 +85,7 @@ pub(super) struct Conductor {
     pub(super) signals: Signals,
     pub(super) restarts: Restarts,
     pub(super) cost: CostMeter,
+    pub(super) evidence: Evidence,
     pub(super) stage: Stage,
     pub(super) launched: Option<Launched>,
     pub(super) launching: Option<JoinHandle<Result<Launched, EngineError>>>,
@@ -169,7 +170,7 @@ impl Conductor {
             FindingChange::Closed(finding) => (progress::Change::Closed, finding),
         };
         if kind == progress::Change::Opened {
-            evidence::keep(&self.directory, &mut self.journal, finding);
+            self.evidence.keep(&self.directory, &mut self.journal, finding);
         }
         self.screen.finding(entry.elapsed, kind, finding);
     }
@@ -277,7 +278,7 @@ impl Conductor {
                 self.record(Event::WatchPaused)?;
                 self.observers.pause().await;
             }
-            Stage::Soak if self.plan.stop_on_failure && self.judge.over_the_gate() => {
+            Stage::Soak if self.plan.stop_on_failure && self.judge.over_gate().is_some() => {
                 return Ok(Some(FinishReason::StoppedOnFailure));
             }
             Stage::Settle if self.settle_started.is_some_and(|at| now.since(at) >= self.plan.settle) => {
@@ -321,10 +322,10 @@ impl Conductor {
             self.cost_entry()?;
         }
         self.journal.flush()?;
-        let live = self.live(now);
-        self.screen.live(&live.live());
         if now.since(self.live_at) >= LIVE_EVERY {
             self.live_at = now;
+            let live = self.live(now);
+            self.screen.live(&live.live());
             live.write(&self.directory);
         }
         Ok(self.directory.path().join(STOP_REQUEST).is_file())
@@ -337,15 +338,16 @@ impl Conductor {
     }
 
     fn live(&self, now: Elapsed) -> LiveStatus {
+        let judgement = self.judge.judgement();
         LiveStatus {
             run: self.record.run.clone(),
             elapsed: now,
-            stage: self.judge.stage(),
+            stage: judgement.stages.last().copied(),
             soak: if self.endless { None } else { self.plan.soak.map(|soak| soak.0) },
             until_height: self.plan.until_height,
-            acceleration: self.judge.acceleration(),
-            shards: self.judge.shards().to_vec(),
-            findings: tally(self.judge.findings()),
+            acceleration: judgement.acceleration,
+            findings: tally(&judgement.findings),
+            shards: judgement.shards,
         }
     }
 }

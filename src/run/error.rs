@@ -1,6 +1,6 @@
 //! Why a run could not be done: each is infra (exit 3), since bad input was refused before a run began.
 
-use crate::{engine::EngineError, journal::JournalError};
+use crate::{engine::EngineError, journal::JournalError, report::RenderError};
 
 use super::directory::DirectoryError;
 
@@ -19,6 +19,15 @@ pub enum RunError {
     /// Signals.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    /// Live progress.
+    #[error("cannot start the display")]
+    Screen(#[source] std::io::Error),
+    /// The plan as JSON.
+    #[error("cannot write the plan as JSON")]
+    Encode(#[source] serde_json::Error),
+    /// A report.
+    #[error("cannot render a report")]
+    Render(#[source] RenderError),
     /// The plan in a journal.
     #[error("the journal of {run} holds no plan that this version understands")]
     Plan {

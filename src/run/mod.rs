@@ -1,5 +1,6 @@
 //! A run from its first container to its last: stages, the loop, the end, and taking a run over.
 
+mod access;
 mod conclude;
 mod conductor;
 mod cost;
@@ -14,5 +15,6 @@ pub mod restart;
 mod signal;
 
 pub use conclude::Conclusion;
+pub(crate) use conclude::{detector_ids, program, reproduce};
 pub use error::RunError;
 pub use prepare::{AttachRequest, SoakRequest, attach, soak};
