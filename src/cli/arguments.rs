@@ -416,9 +416,6 @@ pub struct PackArguments {
     /// Pack this program: the launcher image, which needs only the engine's socket
     #[arg(long = "self")]
     pub this_program: bool,
-    /// The image's name [default: the file's]
-    #[arg(long)]
-    pub name: Option<String>,
 }
 
 /// `completions`

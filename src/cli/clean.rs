@@ -130,7 +130,7 @@ pub(super) async fn orphans(common: &Common, docker: &Docker) -> Result<Option<E
         Some(OnOrphan::Fail) => Err(Failure::infra(format!(
             "ownerless runs are in the engine: {listed}; `canarynet clean` removes them, `canarynet runs attach RUN` goes on with one"
         ))),
-        Some(OnOrphan::Attach) => Ok(ownerless.into_iter().max_by_key(|run| run.found.created_seconds)),
+        Some(OnOrphan::Attach) => Ok(ownerless.into_iter().max_by_key(|run| run.found.created)),
         Some(OnOrphan::Clean) => {
             for run in &ownerless {
                 remove(common, docker, run).await?;

@@ -11,7 +11,6 @@ use super::{Failure, network, runtime};
 use crate::{
     disk::helper,
     engine::toolbox,
-    journal::generate,
     probe,
     reference_node::{config::NodeConfig, node},
 };
@@ -38,7 +37,6 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
         "toolbox" => Ok(toolbox::toolbox_main(&texts())),
         "relay" => relay(&texts()),
         "reference-node" => reference_node(),
-        "generate-journal" => Ok(generate::generate_main(&texts())),
         _ => return None,
     })
 }

@@ -21,10 +21,10 @@ use super::{
     print, print_line, runtime, state_folder,
 };
 use crate::{
-    engine::{self, Docker, ExecSession, Launched, toolbox},
+    engine::{self, Docker, Launched, docker::{ExecSession, LogChunk}},
     exit::Exit,
     ids::NodeName,
-    journal::text::clean_bytes,
+    journal::text::{clean, clean_bytes},
     plan::Plan,
     run::directory::RunRecord,
 };
@@ -71,7 +71,8 @@ impl Reached {
     /// A connection to a port of a node, through the watcher.
     async fn open(&self, node: &engine::NodeHandle, port: u16) -> Result<ExecSession, Failure> {
         let address = format!("{}:{port}", node.addresses.management);
-        let command = [toolbox::PROGRAM.to_owned(), "relay".to_owned(), address];
+        let mut command = self.network.toolbox.clone();
+        command.extend(["relay".to_owned(), address]);
         self.docker
             .exec(&self.network.watcher, &command, None)
             .await
@@ -110,7 +111,7 @@ pub(super) fn exec(common: &Common, verb: &ExecArguments) -> Result<ExitCode, Fa
 }
 
 /// What the relay's other end says, as one stream of bytes; what it complains of comes on standard error.
-fn incoming(output: Pin<Box<dyn futures_util::Stream<Item = Result<engine::LogChunk, engine::EngineError>> + Send>>) -> impl AsyncRead + Send + Unpin {
+fn incoming(output: Pin<Box<dyn futures_util::Stream<Item = Result<LogChunk, engine::EngineError>> + Send>>) -> impl AsyncRead + Send + Unpin {
     let bytes = output.filter_map(|chunk| async move {
         match chunk {
             Ok(chunk) if chunk.stderr => None,
@@ -140,9 +141,15 @@ pub(super) fn rpc(common: &Common, verb: &RpcArguments) -> Result<ExitCode, Fail
         }
         let result = value.get("result").unwrap_or(&serde_json::Value::Null);
         let text = if common.json { result.to_string() } else { format!("{result:#}") };
-        print_line(&crate::report::harmless_lines(&text))?;
+        print_line(&harmless_lines(&text))?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Lines that a node said, safe for a terminal.
+fn harmless_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| clean(line, ANSWER_MOST)).collect();
+    lines.join("\n")
 }
 
 async fn ask(session: ExecSession, body: String) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {

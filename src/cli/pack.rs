@@ -10,11 +10,14 @@ pub(super) fn pack(common: &Common, verb: &PackArguments) -> Result<ExitCode, Fa
         let docker = connect(common, None).await?;
         let failed = |error: crate::engine::EngineError| Failure::usage("cannot pack").because(&error);
         let packed = match &verb.binary {
-            Some(binary) => pack::binary(&docker, binary, verb.name.as_deref()).await.map_err(failed)?,
-            None => pack::launcher(&docker, verb.name.as_deref()).await.map_err(failed)?,
+            Some(binary) => pack::binary_image(&docker, binary).await.map_err(failed)?,
+            None => {
+                let program = pack::own_program(&docker, None).map_err(failed)?;
+                pack::launcher_image(&docker, &program).await.map_err(failed)?
+            }
         };
         if common.json {
-            return print_json(&packed);
+            return print_json(&serde_json::json!({ "image": packed.reference }));
         }
         print_line(&packed.reference)?;
         if verb.this_program {

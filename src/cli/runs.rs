@@ -14,10 +14,15 @@ use super::{
 };
 use crate::{
     exit::Exit,
-    report,
+    report::{
+        Look,
+        listing::{self, RunRow},
+        status, tally_words,
+    },
     run::{
         directory::{RunDirectory, RunRecord, RunState},
         live::{LiveStatus, STOP_REQUEST},
+        ownership::engine_runs,
     },
 };
 
@@ -27,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Longest wait of `stop` for the verdict, the drain and the teardown.
 const STOP_DEADLINE: Duration = Duration::from_secs(180);
 
+/// A run for `runs show` and JSON.
 #[derive(Debug, Serialize)]
 struct RunLine {
     #[serde(flatten)]
@@ -51,6 +57,27 @@ impl RunLine {
             (RunState::TearingDown, _) => "ending",
         }
     }
+
+    /// For the table of runs.
+    fn row(&self, live: Option<&LiveStatus>) -> RunRow {
+        let state = match (self.record.state, self.owner) {
+            (RunState::Finished, _) => listing::RunState::Ended,
+            (_, Some(_)) => listing::RunState::Running,
+            (_, None) => listing::RunState::Ownerless,
+        };
+        RunRow {
+            run: self.record.run.clone(),
+            plan: self.record.name.clone(),
+            state,
+            outcome: self.record.verdict.clone(),
+            started: Some(self.record.created),
+            duration: live.map(|live| live.elapsed.as_duration()).unwrap_or_default(),
+            mainnet: live.map(|live| live.acceleration.mainnet).unwrap_or_default(),
+            findings: live.map_or_else(|| "-".to_owned(), |live| tally_words(live.findings)),
+            objects: 0,
+            directory: Some(self.directory.clone()),
+        }
+    }
 }
 
 fn find(common: &Common, text: &str) -> Result<(RunDirectory, RunRecord), Failure> {
@@ -66,28 +93,34 @@ pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Fai
 }
 
 fn list(common: &Common) -> Result<ExitCode, Failure> {
-    let lines: Vec<_> = state_folder(common)?.all().into_iter().map(|(directory, record)| RunLine::of(&directory, record)).collect();
-    if common.json {
-        for line in &lines {
-            print_json(line)?;
+    let runs = state_folder(common)?.all();
+    let mut rows = Vec::new();
+    for (directory, record) in runs {
+        let line = RunLine::of(&directory, record);
+        if common.json {
+            print_json(&line)?;
         }
+        rows.push(line.row(LiveStatus::read(&directory).as_ref()));
+    }
+    if common.json {
         return Ok(ExitCode::SUCCESS);
     }
-    if lines.is_empty() {
-        print_line("no runs yet; `canarynet soak` makes one")?;
+    count_objects(common, &mut rows)?;
+    print(listing::runs(&rows, Look::of(&console::Term::stdout())).as_bytes())
+}
+
+/// What each run still has in the engine; without an engine the list is printed all the same.
+fn count_objects(common: &Common, rows: &mut [RunRow]) -> Result<(), Failure> {
+    let held = runtime()?.block_on(async {
+        let docker = super::network::connect(common, None).await.ok()?;
+        engine_runs(&docker).await.ok()
+    });
+    for run in held.unwrap_or_default() {
+        if let Some(row) = rows.iter_mut().find(|row| row.run == run.found.run) {
+            row.objects = (run.found.containers + run.found.networks + run.found.volumes) as u64;
+        }
     }
-    let mut rows = Vec::new();
-    for line in &lines {
-        rows.push([
-            line.record.name.clone(),
-            line.state().to_owned(),
-            line.record.verdict.clone().unwrap_or_else(|| "-".to_owned()),
-            line.record.created.to_string(),
-            line.record.profile.clone(),
-            line.record.run.to_string(),
-        ]);
-    }
-    print(report::runs_table(&rows).as_bytes())
+    Ok(())
 }
 
 fn show(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
@@ -126,7 +159,11 @@ pub(super) fn status(common: &Common, verb: &RunArgument) -> Result<ExitCode, Fa
     }
     print_line(&format!("{}  {}  {}", line.record.name, line.state(), line.record.verdict.as_deref().unwrap_or("no verdict yet")))?;
     match live {
-        Some(live) => print(report::status(&live.view).as_bytes()),
+        Some(live) => {
+            let plan = std::fs::read(directory.path().join("plan.json"))?;
+            let plan = serde_json::from_slice(&plan).map_err(|error| Failure::infra("plan.json is damaged").because(&error))?;
+            print(status::render(&live.live(), &plan, Look::of(&console::Term::stdout())).as_bytes())
+        }
         None => print(b"nothing was observed yet\n"),
     }
 }

@@ -182,7 +182,7 @@ pub(super) fn up(common: &Common, verb: UpArguments) -> Result<ExitCode, Failure
         let live = LiveStatus::read(&directory);
         let shards = usize::try_from(plan.network.shards).unwrap_or(usize::MAX);
         let up = live.as_ref().is_some_and(|live| {
-            live.view.shards.len() >= shards && live.view.shards.iter().all(|shard| shard.first_block.is_some())
+            live.shards.len() >= shards && live.shards.iter().all(|shard| shard.first_block.is_some())
         });
         if up {
             print_line(&format!("{} is up; `canarynet down {}` ends it", record.name, record.name))?;

@@ -51,7 +51,8 @@ impl Conductor {
     /// When the reports cannot be written; the teardown was tried all the same.
     pub(super) async fn conclude(mut self, reason: FinishReason) -> Result<Conclusion, RunError> {
         let interrupted = self.signals.first();
-        self.abort_launch().await;
+        // A launch that was under way is given up; what it made is found by its labels.
+        self.launching = None;
         if let Err(error) = self.collect(reason, interrupted.is_some()).await {
             // Judge what was written: a finding in it still counts.
             self.note(&format!("the journal ended early: {}", clean(&chain(&error), 400)));
@@ -87,14 +88,6 @@ impl Conductor {
         Ok(Conclusion { exit, summary, verdict: input.verdict })
     }
 
-    /// A launch that was under way is given up; what it made is found by its labels.
-    async fn abort_launch(&mut self) {
-        if let Some(handle) = self.launching.take() {
-            handle.abort();
-            let _ = handle.await;
-        }
-    }
-
     async fn collect(&mut self, reason: FinishReason, hurry: bool) -> Result<(), RunError> {
         self.cost_entry()?;
         self.enter(Stage::Collect)?;
@@ -108,7 +101,9 @@ impl Conductor {
             self.record(observed.event)?;
         }
         self.record(Event::RunFinished { reason, wall: RunClock::wall() })?;
-        self.journal.close()?;
+        if let Some(journal) = self.journal.take() {
+            journal.finish()?;
+        }
         Ok(())
     }
 

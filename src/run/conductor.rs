@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::{
     sync::mpsc,
-    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -25,7 +25,7 @@ use super::{
     signal::{Interrupt, Signals},
 };
 use crate::{
-    detect::{FindingChange, Judge},
+    detect::{ChangeKind, FindingChange, Judge},
     engine::{Docker, EngineError, Launched, launch::Images},
     ids::{NodeName, ShardId},
     journal::{
@@ -70,7 +70,10 @@ enum Input {
 pub(super) struct Conductor {
     pub(super) plan: Plan,
     pub(super) clock: RunClock,
-    pub(super) journal: Writer,
+    /// `None` after the end: then there are no more facts.
+    pub(super) journal: Option<Writer>,
+    /// When the last fact was appended.
+    pub(super) appended: Elapsed,
     pub(super) judge: Judge,
     pub(super) screen: Progress,
     pub(super) directory: RunDirectory,
@@ -88,7 +91,8 @@ pub(super) struct Conductor {
     pub(super) evidence: Evidence,
     pub(super) stage: Stage,
     pub(super) launched: Option<Launched>,
-    pub(super) launching: Option<JoinHandle<Result<Launched, EngineError>>>,
+    /// Polled by the loop itself; dropping it gives the launch up.
+    pub(super) launching: Option<LocalBoxFuture<'static, Result<Launched, EngineError>>>,
     pub(super) endless: bool,
     /// When all containers ran.
     pub(super) started_at: Elapsed,
@@ -155,7 +159,10 @@ impl Conductor {
 
     /// Journals a fact and judges the entries that were written.
     pub(super) fn record(&mut self, event: Event) -> Result<(), RunError> {
-        for entry in self.journal.append(self.clock.elapsed(), event)? {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let now = self.clock.elapsed();
+        self.appended = now;
+        for entry in journal.append(now, event)? {
             for change in self.judge.step(&entry) {
                 self.tell(&entry, &change);
             }
@@ -164,19 +171,25 @@ impl Conductor {
     }
 
     fn tell(&mut self, entry: &Entry, change: &FindingChange) {
-        let (kind, finding) = match change {
-            FindingChange::Opened(finding) => (progress::Change::Opened, finding),
-            FindingChange::Raised(finding) => (progress::Change::Raised, finding),
-            FindingChange::Closed(finding) => (progress::Change::Closed, finding),
+        let finding = &change.finding;
+        let kind = match change.kind {
+            ChangeKind::Opened => progress::Change::Opened,
+            ChangeKind::Raised => progress::Change::Raised,
+            ChangeKind::Closed => progress::Change::Closed,
+            ChangeKind::Paged => return,
         };
         if kind == progress::Change::Opened {
-            self.evidence.keep(&self.directory, &mut self.journal, finding);
+            if let Some(journal) = &mut self.journal {
+                // What is cited may still be in the buffer; if it cannot be written, the next append says so.
+                let _ = journal.flush();
+            }
+            self.evidence.keep(&self.directory, finding);
         }
         self.screen.finding(entry.elapsed, kind, finding);
     }
 
     fn tick(&mut self) -> Result<(), RunError> {
-        let quiet = self.clock.elapsed().since(self.journal.last());
+        let quiet = self.clock.elapsed().since(self.appended);
         if quiet >= tick_interval(self.plan.clocks.block_interval) {
             self.record(Event::Tick { wall: RunClock::wall() })?;
         }
@@ -276,7 +289,7 @@ impl Conductor {
                 self.cost_entry()?;
                 self.enter(Stage::Settle)?;
                 self.record(Event::WatchPaused)?;
-                self.observers.pause().await;
+                self.observers.pause();
             }
             Stage::Soak if self.plan.stop_on_failure && self.judge.over_gate().is_some() => {
                 return Ok(Some(FinishReason::StoppedOnFailure));
@@ -321,7 +334,9 @@ impl Conductor {
         if now.since(self.cost_at) >= COST_EVERY {
             self.cost_entry()?;
         }
-        self.journal.flush()?;
+        if let Some(journal) = &mut self.journal {
+            journal.flush()?;
+        }
         if now.since(self.live_at) >= LIVE_EVERY {
             self.live_at = now;
             let live = self.live(now);
@@ -359,11 +374,11 @@ fn tick_interval(block_interval: Duration) -> Duration {
 }
 
 /// Waits for the launch, for ever when there is none.
-async fn join(launching: &mut Option<JoinHandle<Result<Launched, EngineError>>>) -> Result<Launched, EngineError> {
-    let Some(handle) = launching else { return std::future::pending().await };
-    let outcome = handle.await;
+async fn join(launching: &mut Option<LocalBoxFuture<'static, Result<Launched, EngineError>>>) -> Result<Launched, EngineError> {
+    let Some(future) = launching else { return std::future::pending().await };
+    let outcome = future.await;
     *launching = None;
-    outcome.unwrap_or_else(|error| Err(EngineError::Task { message: error.to_string() }))
+    outcome
 }
 
 /// An error with its causes, in one line.

@@ -344,7 +344,10 @@ fn folder_name(plan: &str) -> String {
 
 /// Several state folders may share an engine, so the number alone would not be unique.
 fn new_run_id(plan: &str, number: u64) -> RunId {
-    let salt: u32 = rand::random_range(0..0x10_0000);
+    let mut bytes = [0; 4];
+    // Without randomness two state folders might choose one name, and then the preflight refuses the second.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    let salt = u32::from_ne_bytes(bytes) & 0xf_ffff;
     let text = format!("{plan}-{number}-{salt:05x}");
     RunId::from_str(&text).unwrap_or_else(|_| unreachable!("invariant: {text:?} is made of checked parts"))
 }

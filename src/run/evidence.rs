@@ -8,10 +8,7 @@ use std::{
 };
 
 use super::directory::RunDirectory;
-use crate::{
-    detect::{evidence, finding::Finding},
-    journal::Writer,
-};
+use crate::detect::{evidence, finding::Finding};
 
 /// Findings whose evidence may wait. A run with more at a moment has bigger worries, and the journal has all of it.
 const WAITING: usize = 64;
@@ -41,9 +38,7 @@ impl Evidence {
     }
 
     /// Copies what a finding cites.
-    pub(super) fn keep(&mut self, directory: &RunDirectory, journal: &mut Writer, finding: &Finding) {
-        // What is cited may still be in the writer's buffer; if it cannot be written, the next append says so.
-        let _ = journal.flush();
+    pub(super) fn keep(&mut self, directory: &RunDirectory, finding: &Finding) {
         if let Some(work) = &self.work {
             let _ = work.try_send((directory.path().to_owned(), finding.clone()));
         }

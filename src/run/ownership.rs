@@ -1,9 +1,9 @@
 //! Whose is what the engine holds: runs whose owner is gone, told from labels and locks alone.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::{
-    engine::{Docker, EngineError, FoundRun, owner},
+    engine::{Docker, EngineError, FoundRun},
     time::{RunClock, WallTime},
 };
 
@@ -49,29 +49,25 @@ pub async fn engine_runs(docker: &Docker) -> Result<Vec<EngineRun>, EngineError>
 }
 
 fn look(found: FoundRun) -> EngineRun {
-    let known = found
-        .state_directory
-        .as_deref()
-        .map(|path| RunDirectory::at(path.to_owned()))
-        .and_then(|directory| directory.record().ok().map(|record| (directory, record)))
+    let directory = RunDirectory::at(PathBuf::from(&found.state));
+    let known = directory
+        .record()
+        .ok()
+        .map(|record| (directory, record))
         // A stranger's directory may stand at the same path, for example in another container.
         .filter(|(_, record)| record.run == found.run);
     let standing = match &known {
         Some((directory, _)) if directory.owner().is_some() => Standing::Owned,
         Some((_, record)) if record.kept && record.state == RunState::Finished => Standing::Kept,
         Some(_) => Standing::Ownerless,
-        None => standing_from_labels(&found, RunClock::wall(), &owner::boot_id(), Path::new("/proc")),
+        None => standing_from_labels(&found, RunClock::wall()),
     };
     EngineRun { found, known, standing }
 }
 
-/// Without the run's directory: it is somebody's while its process lives here, or, where that cannot be seen (another
-/// host, a container), until its time to live has passed.
-fn standing_from_labels(found: &FoundRun, now: WallTime, boot_id: &str, proc_folder: &Path) -> Standing {
-    let same_boot = found.boot_id.as_deref() == Some(boot_id);
-    if same_boot && found.owner_pid.is_some_and(|pid| proc_folder.join(pid.to_string()).is_dir()) {
-        return Standing::Owned;
-    }
-    let alive_until = found.created_seconds.saturating_add(found.ttl_seconds).saturating_mul(1_000);
+/// Without the run's directory it is taken for somebody's until its time to live has passed: its owner may live where
+/// it cannot be seen from here (another host, another container).
+fn standing_from_labels(found: &FoundRun, now: WallTime) -> Standing {
+    let alive_until = found.created.saturating_add(found.time_to_live).saturating_mul(1_000);
     if now.0 < alive_until { Standing::Owned } else { Standing::Ownerless }
 }

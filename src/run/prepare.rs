@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::{
@@ -171,7 +172,8 @@ fn assemble(
     let observers = Observers::new(docker.clone(), &record.run, &plan, directory.path(), sink.clone());
     Ok(Conductor {
         clock: begun.clock,
-        journal,
+        journal: Some(journal),
+        appended: Elapsed::default(),
         judge,
         screen: begun.screen,
         restarts: Restarts::new(plan.restart),
@@ -228,9 +230,8 @@ impl Conductor {
             _ => LIFE_ENDLESS,
         };
         self.stage = Stage::Start;
-        self.launching = Some(tokio::spawn(async move {
-            launch_network(&docker, &run, &plan, state, life, &images).await
-        }));
+        let launching = async move { launch_network(&docker, &run, &plan, state, life, &images).await };
+        self.launching = Some(launching.boxed_local());
     }
 }
 
@@ -244,9 +245,11 @@ async fn launch_network(
 ) -> Result<Launched, EngineError> {
     let render = |node: &crate::plan::NodePlan, addresses: &std::collections::BTreeMap<_, _>| {
         let failed = |error: render::RenderError| chain(&error);
+        let environment = render::environment(plan, node, addresses).map_err(failed)?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Ok(RenderedNode {
             command: render::command(plan, node, addresses).map_err(failed)?,
-            environment: render::environment(plan, node, addresses).map_err(failed)?,
+            environment: environment.iter().filter_map(|entry| entry.split_once('=')).map(owned).collect(),
         })
     };
     let request = LaunchRequest {
