@@ -168,7 +168,7 @@ async fn tick(state: Shared, interval: Duration) {
 async fn tell_cost(state: Shared) {
     let cgroup = contained().then(Cgroup::own);
     let mut memory = 0;
-    let mut round = 0;
+    let mut round = 0_u32;
     let mut ticks = tokio::time::interval(COST_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
