@@ -19,6 +19,7 @@ pub mod cost;
 pub mod events;
 pub mod heads;
 pub mod keeper;
+pub mod logs;
 pub mod sampler;
 pub mod signals;
 pub mod sink;

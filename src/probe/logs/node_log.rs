@@ -1,0 +1,255 @@
+//! What becomes of one node's lines, wherever they were read: kept raw, classified, counted.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{bucket::Bucket, raw::RawLog};
+use crate::{
+    ids::NodeName,
+    journal::event::{Event, LogClass},
+    probe::sink::Sink,
+    profile::log_rules::RuleSet,
+};
+
+/// Classified lines a second of one rule that go into the journal.
+const RATE: u32 = 50;
+/// The same for lines that are only worth counting.
+const NOTE_RATE: u32 = 2;
+/// How often counts are written.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
+/// One node's log; cheap to clone. Lines of its standard output and of followed files meet here.
+#[derive(Debug, Clone)]
+pub struct NodeLog {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    node: NodeName,
+    rules: Arc<RuleSet>,
+    /// One for each rule, made when it first matches.
+    buckets: Vec<Option<Bucket>>,
+    raw: Option<RawLog>,
+    sink: Sink,
+    counts: Counts,
+    counted: Instant,
+}
+
+/// Figures of one node since the run started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Lines known to be lost before they were read.
+    pub lost: u64,
+    /// Lines read but cut.
+    pub cut: u64,
+}
+
+impl NodeLog {
+    /// For one node; without `raw` the lines are not kept.
+    #[must_use]
+    pub fn new(node: NodeName, rules: Arc<RuleSet>, raw: Option<RawLog>, sink: Sink) -> Self {
+        let buckets = vec![None; rules.len()];
+        let inner = Inner {
+            node,
+            rules,
+            buckets,
+            raw,
+            sink,
+            counts: Counts::default(),
+            counted: Instant::now(),
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+        }
+    }
+
+    /// Takes a line without its end; `cut` bytes of it are missing.
+    pub fn line(&self, line: &[u8], cut: u64) {
+        self.lock().line(line, cut);
+    }
+
+    /// Counts lines that were lost before they were read.
+    pub fn lost(&self, lines: u64) {
+        let mut inner = self.lock();
+        inner.counts.lost = inner.counts.lost.saturating_add(lines);
+    }
+
+    /// The figures.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// Hands raw lines on, and writes the counts when their time has come. Call it about once a second.
+    pub fn tick(&self) {
+        let mut inner = self.lock();
+        inner.flush();
+        if inner.counted.elapsed() >= COUNT_EVERY {
+            inner.tell_counts();
+        }
+    }
+
+    /// Writes the counts: nothing more comes.
+    pub fn finish(&self) {
+        let mut inner = self.lock();
+        inner.flush();
+        inner.tell_counts();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // Nothing below panics; a poisoned log still counts right.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn line(&mut self, line: &[u8], cut: u64) {
+        self.counts.lines += 1;
+        self.counts.bytes += line.len() as u64 + cut + 1;
+        self.counts.cut += u64::from(cut > 0);
+        let at = self.raw.as_mut().map(|raw| raw.write(line, cut));
+        let Some(found) = self.rules.classify(line) else {
+            return;
+        };
+        let now = Instant::now();
+        let rate = if found.class == LogClass::Note {
+            NOTE_RATE
+        } else {
+            RATE
+        };
+        let Some(bucket) = self.buckets.get_mut(found.index) else {
+            return;
+        };
+        if !bucket
+            .get_or_insert_with(|| Bucket::new(rate, now))
+            .pass(now)
+        {
+            return;
+        }
+        self.sink.offer(Event::Log {
+            node: self.node.clone(),
+            level: found.level.name().into(),
+            rule: found.rule,
+            class: found.class,
+            message: found.message,
+            error: found.error,
+            time: found.time,
+            at,
+        });
+    }
+
+    fn flush(&mut self) {
+        let Some(raw) = &mut self.raw else { return };
+        raw.flush();
+        if let Some(detail) = raw.trouble() {
+            self.sink.offer(Event::Infra {
+                what: "logs".to_owned(),
+                detail,
+                fatal: false,
+            });
+        }
+    }
+
+    fn tell_counts(&mut self) {
+        self.counted = Instant::now();
+        let Counts {
+            lines,
+            bytes,
+            lost,
+            cut,
+        } = self.counts;
+        self.sink.offer(Event::LogCount {
+            node: self.node.clone(),
+            lines,
+            bytes,
+            lost,
+            cut,
+        });
+        for index in 0..self.buckets.len() {
+            let held_back = self.buckets[index]
+                .as_mut()
+                .map_or(0, Bucket::take_held_back);
+            if held_back > 0 {
+                self.tell_held_back(index, held_back);
+            }
+        }
+    }
+
+    fn tell_held_back(&self, index: usize, held_back: u64) {
+        let Some(rule) = self.rules.name(index) else {
+            return;
+        };
+        self.sink.offer(Event::Log {
+            node: self.node.clone(),
+            level: "info".into(),
+            rule: Arc::clone(rule),
+            class: LogClass::Note,
+            message: format!("{held_back} more lines of this rule are only in the raw log"),
+            error: None,
+            time: None,
+            at: None,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::ShardId, probe::sink::ProbeEvent};
+    use tokio::sync::mpsc::Receiver;
+
+    fn log() -> (NodeLog, Receiver<ProbeEvent>) {
+        let (sink, receiver) = Sink::new(1_000);
+        let rules = Arc::new(RuleSet::new(&[]).unwrap());
+        let node = NodeName::of(ShardId(0), 0);
+        (NodeLog::new(node, rules, None, sink), receiver)
+    }
+
+    #[test]
+    fn lines_are_counted_classified_and_held_back() {
+        let (log, mut receiver) = log();
+        for _ in 0..500 {
+            log.line(
+                br#"{"level":"error","message":"no space left on device"}"#,
+                0,
+            );
+            log.line(b"nothing", 3);
+        }
+        log.lost(2);
+        log.finish();
+        let mut events = Vec::new();
+        while let Ok(event) = receiver.try_recv() {
+            events.push(event.event);
+        }
+        let full = |event: &&Event| {
+            matches!(
+                event,
+                Event::Log {
+                    class: LogClass::DiskFull,
+                    ..
+                }
+            )
+        };
+        let written = events.iter().filter(full).count();
+        assert!((50..70).contains(&written), "{written}");
+        let counts = Event::LogCount {
+            node: NodeName::of(ShardId(0), 0),
+            lines: 1_000,
+            bytes: 500 * 54 + 500 * 11,
+            lost: 2,
+            cut: 500,
+        };
+        assert!(events.contains(&counts), "{:?}", log.counts());
+        let Some(Event::Log { message, .. }) = events.last() else {
+            panic!("{events:?}")
+        };
+        assert!(message.starts_with(&format!("{} more lines", 500 - written)));
+    }
+}
