@@ -5,14 +5,13 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader, Seek as _, SeekFrom},
     ops::RangeInclusive,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
 
 use super::{Failure, arguments::{Common, LogsArguments}, print_line, state_folder};
-use crate::{ids::NodeName, journal::text::clean_bytes};
+use crate::{ids::NodeName, journal::text::clean_bytes, probe::logs::raw};
 
 /// Longest line shown; the rest of a longer one is cut.
 const LINE_MOST: usize = 64 * 1024;
@@ -22,14 +21,15 @@ pub(super) fn logs(common: &Common, verb: &LogsArguments) -> Result<ExitCode, Fa
     let node: NodeName = verb.node.parse().map_err(|error| Failure::usage("no such node").because(&error))?;
     let heights = verb.height.as_deref().map(parse_heights).transpose()?;
     let folder = directory.path().join("logs");
-    let current = folder.join(format!("{node}.log"));
-    if !current.is_file() {
+    let kept = raw::files(&folder, &node);
+    if kept.is_empty() {
         let known = node_names(&folder).join(", ");
         return Err(Failure::usage(format!("run {} kept no log of {node}; it has: {known}", record.name)));
     }
     let wanted = |line: &[u8]| heights.as_ref().is_none_or(|range| line_height(line).is_some_and(|height| range.contains(&height)));
     let mut tail = Tail { lines: VecDeque::new(), most: verb.tail };
-    for path in rotated(&folder, &node).into_iter().chain([current.clone()]) {
+    let mut newest = None;
+    for (number, path) in kept {
         let Ok(file) = File::open(&path) else { continue };
         let mut lines = Lines::new(file);
         while let Some(line) = lines.next_line()? {
@@ -37,32 +37,32 @@ pub(super) fn logs(common: &Common, verb: &LogsArguments) -> Result<ExitCode, Fa
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        if verb.follow && path == current {
-            if !tail.flush()? {
-                return Ok(ExitCode::SUCCESS);
-            }
-            return follow(lines, &current, wanted);
-        }
+        newest = Some((number, lines));
     }
-    tail.flush()?;
-    Ok(ExitCode::SUCCESS)
+    let listened_to = tail.flush()?;
+    match newest {
+        Some((number, lines)) if verb.follow && listened_to => follow(lines, number, &folder, &node, wanted),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
-/// Prints as lines come, over rotations, until nobody reads any more.
-fn follow(mut lines: Lines, path: &Path, wanted: impl Fn(&[u8]) -> bool) -> Result<ExitCode, Failure> {
+/// Prints as lines come, over files, until nobody reads any more.
+fn follow(mut lines: Lines, mut number: u64, folder: &Path, node: &NodeName, wanted: impl Fn(&[u8]) -> bool) -> Result<ExitCode, Failure> {
     loop {
         while let Some(line) = lines.next_line()? {
             if wanted(&line) && !print_line(&clean_bytes(&line, LINE_MOST))? {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        std::thread::sleep(Duration::from_millis(200));
-        if let Ok(there) = std::fs::metadata(path)
-            && there.ino() != lines.inode
-            && let Ok(file) = File::open(path)
+        // Files are never renamed, so the next one has a higher number.
+        let next = raw::files(folder, node).into_iter().find(|(later, _)| *later > number);
+        if let Some((later, path)) = next
+            && let Ok(file) = File::open(&path)
         {
-            lines = Lines::new(file);
+            (number, lines) = (later, Lines::new(file));
+            continue;
         }
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -98,13 +98,11 @@ impl Tail {
 struct Lines {
     reader: BufReader<File>,
     partial: Vec<u8>,
-    inode: u64,
 }
 
 impl Lines {
     fn new(file: File) -> Self {
-        let inode = file.metadata().map_or(0, |metadata| metadata.ino());
-        Self { reader: BufReader::new(file), partial: Vec::new(), inode }
+        Self { reader: BufReader::new(file), partial: Vec::new() }
     }
 
     fn next_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
@@ -125,13 +123,6 @@ impl Lines {
             }
         }
     }
-}
-
-/// The kept older files of a node, oldest first: `s0-n00.log.3`, `.2`, `.1`.
-fn rotated(folder: &Path, node: &NodeName) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = (1..=99).map(|n| folder.join(format!("{node}.log.{n}"))).filter(|path| path.is_file()).collect();
-    paths.reverse();
-    paths
 }
 
 fn node_names(folder: &Path) -> Vec<String> {

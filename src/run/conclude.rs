@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use super::{
     conductor::{Conductor, chain},
     directory::RunState,
@@ -25,7 +23,7 @@ use crate::{
 };
 
 /// Longest wait for what is still on its way when a run ends in order.
-const DRAIN: Duration = Duration::from_millis(1_500);
+const DRAIN: Duration = Duration::from_millis(1_000);
 
 /// ... and when a signal ended it: verdict and reports are to be on disk within three seconds of the signal.
 const DRAIN_INTERRUPTED: Duration = Duration::from_millis(300);
@@ -91,13 +89,8 @@ impl Conductor {
     async fn collect(&mut self, reason: FinishReason, hurry: bool) -> Result<(), RunError> {
         self.cost_entry()?;
         self.enter(Stage::Collect)?;
-        let deadline = Instant::now() + if hurry { DRAIN_INTERRUPTED } else { DRAIN };
-        self.observers.stop(deadline.into_std()).await;
+        self.observers.stop(if hurry { DRAIN_INTERRUPTED } else { DRAIN }).await;
         while let Ok(observed) = self.observations.try_recv() {
-            self.record(observed.event)?;
-        }
-        // Senders that are still alive may be in the middle of a line.
-        while let Ok(Some(observed)) = timeout_at(deadline.min(Instant::now() + Duration::from_millis(50)), self.observations.recv()).await {
             self.record(observed.event)?;
         }
         self.record(Event::RunFinished { reason, wall: RunClock::wall() })?;

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{sync::watch, task::JoinSet};
@@ -17,9 +17,15 @@ use crate::{
         Context,
         cost::CostBook,
         events::{self, Requested},
+        logs::{LogSource, node_log::NodeLog, raw::RawLogs, run_logs},
+        sampling::{SamplerLaunch, run_sampler},
         signals::Signals,
         sink::Sink,
+        watcher::protocol::WatcherConfig,
+        watching::{WatcherLaunch, run_watcher},
     },
+    profile::log_rules::RuleSet,
+    time::RunClock,
 };
 
 use super::cost::free_bytes;
@@ -27,6 +33,9 @@ use super::cost::free_bytes;
 /// How often the room on the engine's and the run directory's file systems is looked at. A disk that fills at
 /// 100 MiB/s loses 3 GiB meanwhile; the preflight keeps more than half a GiB free.
 const ROOM_EVERY: Duration = Duration::from_secs(30);
+
+/// How often a node's resources are looked at.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// The probes of a run.
 #[derive(Debug)]
@@ -36,6 +45,9 @@ pub(super) struct Observers {
     requested: Requested,
     run: RunId,
     directory: Arc<Path>,
+    logs: Vec<NodeLog>,
+    raw: Option<RawLogs>,
+    logs_since: i64,
     tasks: JoinSet<()>,
 }
 
@@ -55,6 +67,9 @@ impl Observers {
             requested: Requested::default(),
             run: run.clone(),
             directory: directory.into(),
+            logs: Vec::new(),
+            raw: None,
+            logs_since: 0,
             tasks: JoinSet::new(),
         }
     }
@@ -76,8 +91,46 @@ impl Observers {
 
     /// Everything else, when all containers run.
     pub(super) fn network_runs(&mut self, launched: &Launched, plan: &Plan) {
-        let _ = (launched, plan);
-        self.tasks.spawn(watch_room(self.context.clone(), launched.watcher.clone(), launched.toolbox.clone(), Arc::clone(&self.directory)));
+        self.tasks.spawn(watch_room(
+            self.context.clone(),
+            launched.watcher.clone(),
+            launched.toolbox.clone(),
+            Arc::clone(&self.directory),
+        ));
+        let addresses = launched.nodes.iter().map(|(name, node)| (name.clone(), node.addresses)).collect();
+        let watcher = WatcherLaunch {
+            container: launched.watcher.clone(),
+            command: verb(&launched.toolbox, "watcher"),
+            user: None,
+            config: WatcherConfig::new(plan, &addresses),
+        };
+        self.tasks.spawn(run_watcher(self.context.clone(), watcher));
+        // A plan's rules were checked when it was resolved; without them the built-in ones remain.
+        let rules = Arc::new(RuleSet::new(&plan.network.log_rules).unwrap_or_default());
+        let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;
+        self.raw = RawLogs::start(&self.directory.join("logs"), budget).ok();
+        for (name, node) in &launched.nodes {
+            let raw = self.raw.as_ref().and_then(|raw| raw.node(name));
+            let log = NodeLog::new(name.clone(), Arc::clone(&rules), raw, self.context.sink.clone());
+            self.logs.push(log.clone());
+            let source = LogSource { node: name.clone(), container: node.container_id.clone(), since_unix_seconds: self.logs_since };
+            self.tasks.spawn(run_logs(self.context.clone(), source, log.clone()));
+            let sampler = SamplerLaunch {
+                node: name.clone(),
+                container: node.container_id.clone(),
+                command: verb(&launched.toolbox, "sampler"),
+                user: Some(plan.network.user.clone()),
+                path: plan.network.disk.path.clone(),
+                interval: SAMPLE_EVERY,
+                follow: plan.network.log_files.clone(),
+            };
+            self.tasks.spawn(run_sampler(self.context.clone(), sampler, log));
+        }
+    }
+
+    /// A run that is taken over: logs go on from now, what came before is in the journal or lost.
+    pub(super) fn from_now(&mut self) {
+        self.logs_since = i64::try_from(RunClock::wall().0 / 1_000).unwrap_or(0);
     }
 
     /// Switches watching off, to measure what it costs.
@@ -86,10 +139,22 @@ impl Observers {
     }
 
     /// Ends all probes; what they had read is in the queue afterwards.
-    pub(super) async fn stop(&mut self, deadline: Instant) {
-        let _ = deadline;
+    pub(super) async fn stop(&mut self, grace: Duration) {
+        // Lines that the engine has already handed over are read within a few turns.
+        tokio::time::sleep(grace).await;
         self.tasks.shutdown().await;
+        for log in &self.logs {
+            log.finish();
+        }
+        self.logs.clear();
+        if let Some(raw) = self.raw.take() {
+            raw.finish();
+        }
     }
+}
+
+fn verb(toolbox: &[String], verb: &str) -> Vec<String> {
+    toolbox.iter().cloned().chain([verb.to_owned()]).collect()
 }
 
 /// Room where the engine keeps its data and where the run directory is.

@@ -288,6 +288,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     directory.write_record(&record)?;
     let mut conductor = assemble(Begun { screen, clock }, plan, docker, directory, lock, record, signals, (journal, judge))?;
     conductor.record(Event::Attached { wall: RunClock::wall() })?;
+    conductor.observers.from_now();
     conductor.observers.watch_engine();
     conductor.resume_network(launched, &stages)?;
     end(conductor).await
