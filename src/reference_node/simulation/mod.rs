@@ -10,6 +10,7 @@
 mod chance;
 mod checks;
 mod disk;
+mod pace;
 mod schedule;
 mod world;
 
@@ -98,4 +99,23 @@ fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
         sum(|outcome| outcome.snapshots),
         totals.iter().map(|outcome| outcome.recovery).max().unwrap_or(0) / 1_000
     );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_outcome() {
+    let networks = networks();
+    for seed in 0..20 {
+        assert_eq!(play_fake(seed, &networks, false), play_fake(seed, &networks, false), "seed {seed}");
+    }
+    let digests: std::collections::BTreeSet<u64> =
+        (0..20).map(|seed| play_fake(seed, &networks, false).digest).collect();
+    assert_eq!(digests.len(), 20, "different seeds must play different schedules");
+}
+
+#[test]
+fn schedules_with_real_signatures() {
+    let network = genesis(4, 1, 5, None);
+    for seed in 1_000_000..1_000_003 {
+        play(seed, &network, 1, false, |node| network.bls(node).expect("genesis knows its nodes"));
+    }
 }
