@@ -18,9 +18,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use self::chance::Chance;
-use self::schedule::{Outcome, genesis, play};
+use self::disk::Network;
+use self::schedule::{Outcome, network, play};
 use crate::reference_node::crypto::FakeCrypto;
-use crate::reference_node::genesis::Genesis;
 
 /// Schedules of a normal test run.
 const SCHEDULES: u64 = 2_000;
@@ -30,17 +30,17 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 /// The kinds of network that schedules are played on.
-fn networks() -> Vec<Genesis> {
+fn networks() -> Vec<Network> {
     vec![
-        genesis(4, 0, 100, None),
-        genesis(4, 1, 5, None),
-        genesis(4, 0, 3, None),
-        genesis(7, 0, 100, None),
-        genesis(7, 1, 4, Some(4)),
+        network(4, 0, 100, None),
+        network(4, 1, 5, None),
+        network(4, 0, 3, None),
+        network(7, 0, 100, None),
+        network(7, 1, 4, Some(4)),
     ]
 }
 
-fn network_of(seed: u64, networks: &[Genesis]) -> &Genesis {
+fn network_of(seed: u64, networks: &[Network]) -> &Network {
     // Four nodes in most cases: they are the common shape and the fastest to play.
     let choice = match Chance::new(seed).between(0, 9) {
         0..=3 => 0,
@@ -52,7 +52,7 @@ fn network_of(seed: u64, networks: &[Genesis]) -> &Genesis {
     &networks[choice]
 }
 
-fn play_fake(seed: u64, networks: &[Genesis], trace: bool) -> Outcome {
+fn play_fake(seed: u64, networks: &[Network], trace: bool) -> Outcome {
     play(seed, network_of(seed, networks), 1 + seed % 3, trace, FakeCrypto::new)
 }
 
@@ -114,8 +114,8 @@ fn the_same_seed_gives_the_same_outcome() {
 
 #[test]
 fn schedules_with_real_signatures() {
-    let network = genesis(4, 1, 5, None);
+    let network = network(4, 1, 5, None);
     for seed in 1_000_000..1_000_003 {
-        play(seed, &network, 1, false, |node| network.bls(node).expect("genesis knows its nodes"));
+        play(seed, &network, 1, false, |node| network.genesis.bls(node).expect("genesis knows its nodes"));
     }
 }

@@ -1,6 +1,6 @@
 //! A shard in health: its pace, its signers, its log. And single faults with an exact answer.
 
-use super::schedule::{budget, genesis};
+use super::schedule::{budget, network};
 use super::world::{CALM, CLOCKS, Clocks, MILLISECOND, Weather, World};
 use crate::reference_node::consensus::Mode;
 use crate::reference_node::crypto::FakeCrypto;
@@ -10,7 +10,7 @@ use crate::reference_node::types::NodeId;
 type Healthy = World<FakeCrypto, fn(NodeId) -> FakeCrypto>;
 
 fn healthy(validators: u16, explorers: u16, epoch_length: u64, clocks: Clocks) -> Healthy {
-    let mut world = World::new(7, genesis(validators, explorers, epoch_length, None), clocks, 1_000, FakeCrypto::new as _);
+    let mut world = World::new(7, &network(validators, explorers, epoch_length, None), clocks, 1_000, FakeCrypto::new as _);
     world.keep_lines = true;
     for node in 0..world.len() {
         world.start_at(node, 10 * MILLISECOND * node as u64);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use super::checks::Checks;
-use super::disk::Disk;
+use super::disk::{Disk, Network};
 use crate::reference_node::chain::Payload;
-use crate::reference_node::consensus::{Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output};
+use crate::reference_node::consensus::{CommittedBlock, Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output};
 use crate::reference_node::crypto::Crypto;
 use crate::reference_node::genesis::Genesis;
 use crate::reference_node::log::{Event as LogEvent, Level};
-use crate::reference_node::types::NodeId;
+use crate::reference_node::types::{NodeId, ShardId};
 
 pub(super) const MILLISECOND: Micros = 1_000;
 
@@ -118,13 +118,12 @@ pub(super) struct World<C, F> {
 }
 
 impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
-    pub(super) fn new(seed: u64, genesis: Genesis, clocks: Clocks, retention: usize, crypto: F) -> Self {
+    pub(super) fn new(seed: u64, network: &Network, clocks: Clocks, retention: usize, crypto: F) -> Self {
         let mut chance = Chance::new(seed);
-        let shard = crate::reference_node::types::ShardId::BEACON;
-        let nodes = genesis.nodes(shard).map(|id| Node {
+        let nodes = network.genesis.nodes(ShardId::BEACON).map(|id| Node {
             id,
             core: None,
-            disk: Disk::new(&genesis, retention),
+            disk: Disk::new(network, retention),
             incarnation: 0,
             wake_at: None,
             wall_origin_ms: 1_700_000_000_000 + chance.between(0, 800),
@@ -142,7 +141,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             payload: Payload::default(),
             steps: 0,
             clocks,
-            genesis: Arc::new(genesis),
+            genesis: Arc::clone(&network.genesis),
             crypto,
             nodes,
             cut: BTreeMap::new(),
@@ -163,7 +162,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         self.nodes[node].disk.height()
     }
 
-    pub(super) fn head(&self, node: usize) -> &crate::reference_node::consensus::CommittedBlock {
+    pub(super) fn head(&self, node: usize) -> &CommittedBlock {
         self.nodes[node].disk.head()
     }
 
