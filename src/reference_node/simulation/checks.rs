@@ -54,6 +54,11 @@ impl Checks {
         self.digest = self.digest.rotate_left(5).wrapping_mul(0x0100_0000_01b3) ^ mix;
     }
 
+    /// The node lost its disk: what it reported is not there any more, and it is not asked to remember it.
+    pub(super) fn forget(&mut self, node: usize) {
+        self.reported.remove(&node);
+    }
+
     pub(super) fn started(&self, node: usize, recovered: &Recovered) {
         let height = recovered.head.block.header.height;
         let before = self.reported.get(&node).copied().unwrap_or(0);

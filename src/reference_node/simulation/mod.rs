@@ -10,6 +10,7 @@
 mod chance;
 mod checks;
 mod disk;
+mod liar;
 mod pace;
 mod schedule;
 mod world;

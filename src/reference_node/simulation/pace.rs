@@ -108,3 +108,36 @@ fn two_of_four_down_and_back() {
     let recovery = world.now - now;
     assert!(recovery < 3 * CLOCKS.timeout, "however long the outage was: {recovery} us");
 }
+
+#[test]
+fn a_node_that_lost_its_disk_comes_back() {
+    let mut world = healthy(4, 0, 100, CLOCKS);
+    world.run_until(60_000 * MILLISECOND, |world| world.best() >= 12);
+    world.crash(3);
+    world.wipe(3, &network(4, 0, 100, None));
+    let now = world.now;
+    world.start_at(3, now);
+    assert!(world.run_until(now + budget(CLOCKS), |world| world.height(3) == world.best()));
+    world.run_for(5 * CLOCKS.interval);
+    assert_eq!(world.checks.signers.last(), Some(&4), "it signs again");
+    assert_eq!(world.checks.new_views, 0);
+}
+
+#[test]
+fn transfers_are_executed_once_whoever_leads() {
+    use crate::reference_node::types::{ShardId, Transaction};
+    let network = network(4, 0, 3, None);
+    let key = network.genesis.faucet_key(ShardId::BEACON, 0);
+    let sender = network.genesis.faucet_address(ShardId::BEACON, 0);
+    let to = network.genesis.faucet_address(ShardId::BEACON, 0);
+    let shards = (ShardId::BEACON, ShardId::BEACON);
+    let mut world = healthy(4, 0, 3, CLOCKS);
+    // Every leader is offered all of them, again and again.
+    world.payload.transactions = (0..20).map(|nonce| Transaction::transfer(&key, nonce, shards, to, 1)).collect();
+    world.run_until(60_000 * MILLISECOND, |world| world.best() >= 8);
+    world.run_for(CLOCKS.interval);
+    for node in 0..4 {
+        let core = world.core(node).expect("all are up");
+        assert_eq!(core.state().account(&sender).nonce, 20, "node {node}");
+    }
+}

@@ -65,7 +65,12 @@ pub(super) fn play<C: Crypto, F: Fn(NodeId) -> C>(
     let retention = if chance.percent(30) { 3 } else { 1_000 };
     let mut world = World::new(seed, network, CLOCKS, retention, crypto);
     world.trace = trace;
-    let spare = if whole { (validators - 1) / 3 } else { 0 };
+    let mut spare = if whole { (validators - 1) / 3 } else { 0 };
+    if spare > 0 && chance.percent(15) {
+        // A liar takes the place of one that may be missing.
+        world.liar = Some(chance.index(validators));
+        spare -= 1;
+    }
     let mut schedule = Schedule { world, validators, spare, recovery: 0, heals: 0 };
     schedule.begin();
     for _ in 0..phases {
@@ -253,7 +258,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
     fn finish(&mut self) {
         self.repair(&[]);
         self.owe_catching_up(&[]);
-        if self.world.chance.percent(20) {
+        if self.world.liar.is_none() && self.world.chance.percent(20) {
             // Back at its rate: nine blocks of ten intervals, after what a change of leadership may still take.
             self.world.run_for(2 * CLOCKS.timeout);
             let before = self.world.best();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::chance::Chance;
 use super::checks::Checks;
 use super::disk::{Disk, Network};
+use super::liar::spoil;
 use crate::reference_node::chain::Payload;
 use crate::reference_node::consensus::{CommittedBlock, Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output};
 use crate::reference_node::crypto::Crypto;
@@ -105,7 +106,10 @@ pub(super) struct World<C, F> {
     pub(super) keep_lines: bool,
     /// Print what happens: for the one seed that a person looks at.
     pub(super) trace: bool,
+    /// What every leader is offered.
     pub(super) payload: Payload,
+    /// A member that lies.
+    pub(super) liar: Option<usize>,
     pub(super) steps: u64,
     clocks: Clocks,
     genesis: Arc<Genesis>,
@@ -139,6 +143,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             keep_lines: false,
             trace: false,
             payload: Payload::default(),
+            liar: None,
             steps: 0,
             clocks,
             genesis: Arc::clone(&network.genesis),
@@ -199,6 +204,13 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             one.wake_at = None;
             one.disk.crash(&mut self.chance);
         }
+    }
+
+    /// Replaces the disk of a node that is down by an empty one.
+    pub(super) fn wipe(&mut self, node: usize, network: &Network) {
+        assert!(!self.is_up(node), "the disk of a running node stays");
+        self.nodes[node].disk = Disk::new(network, 1_000);
+        self.checks.forget(node);
     }
 
     pub(super) fn set_failing(&mut self, node: usize, failing: bool) {
@@ -396,7 +408,9 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             let copies = if self.chance.percent(self.weather.duplication) { 2 } else { 1 };
             for _ in 0..copies {
                 let at = self.now + self.chance.between(100, self.weather.delay);
-                self.push(at, Event::Deliver { from, to, message: message.clone() });
+                let lies = self.liar == Some(from);
+                let message = if lies { spoil(message, &mut self.chance) } else { message.clone() };
+                self.push(at, Event::Deliver { from, to, message });
             }
         }
         if sprung {
