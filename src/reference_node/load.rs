@@ -129,7 +129,9 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference_node::crypto::FakeCrypto;
     use crate::reference_node::genesis::GenesisConfig;
+    use crate::reference_node::mempool::Tip;
 
     fn genesis() -> Genesis {
         Genesis::new(GenesisConfig { shards: 2, ..GenesisConfig::default() }).unwrap()
@@ -142,11 +144,13 @@ mod tests {
         let start = Instant::now();
         let node = NodeId::new(1, 2);
         let mut mempool = Mempool::new(node.shard, 2);
+        let crypto = FakeCrypto::new(node);
         let mut load = Load::new(&genesis, node, Rate(40.0), Share(0.5), start).unwrap();
         let mut made = Vec::new();
         for step in 0..=20_u32 {
             for transaction in load.due(start + step * Duration::from_secs(1), &mempool, &state) {
-                mempool.insert(transaction.clone(), true, &state, 0).unwrap();
+                let tip = Tip { state: &state, height: 0, crypto: &crypto };
+                mempool.insert(transaction.clone(), true, &tip).unwrap();
                 made.push(transaction);
             }
         }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::chain::ChainState;
+use super::crypto::Crypto;
 use super::types::{Address, Block, ShardId, Transaction};
 
 /// Transfers in all: eight of the largest blocks, at 150 bytes each well below a megabyte.
@@ -39,6 +40,17 @@ pub enum RejectedTransaction {
     /// No room, in all or for this sender.
     #[error("transaction pool is full")]
     Full,
+}
+
+/// What a transfer is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Tip<'a, C> {
+    /// State after the head.
+    pub state: &'a ChainState,
+    /// Height of the head.
+    pub height: u64,
+    /// Checks the sender's signature, and remembers good ones for the block that will carry them.
+    pub crypto: &'a C,
 }
 
 struct Waiting {
@@ -79,12 +91,11 @@ impl Mempool {
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn insert(
+    pub fn insert<C: Crypto>(
         &mut self,
         transaction: Transaction,
         own: bool,
-        state: &ChainState,
-        height: u64,
+        tip: &Tip<'_, C>,
     ) -> Result<(), RejectedTransaction> {
         if transaction.shard != self.shard {
             return Err(RejectedTransaction::OtherShard);
@@ -93,7 +104,7 @@ impl Mempool {
             return Err(RejectedTransaction::UnknownShard);
         }
         let sender = transaction.sender();
-        let next = state.account(&sender).nonce;
+        let next = tip.state.account(&sender).nonce;
         if transaction.nonce < next {
             return Err(RejectedTransaction::NonceTooLow);
         }
@@ -108,14 +119,14 @@ impl Mempool {
             return Err(RejectedTransaction::Full);
         }
         // Last, because it costs a curve operation.
-        if !transaction.signature_is_valid() {
+        if !tip.crypto.verify_transaction(&transaction) {
             return Err(RejectedTransaction::Signature);
         }
         let waiting = self.senders.entry(sender).or_insert_with(|| {
             self.turns.push_back(sender);
             BTreeMap::new()
         });
-        waiting.insert(transaction.nonce, Waiting { transaction, own, since: height });
+        waiting.insert(transaction.nonce, Waiting { transaction, own, since: tip.height });
         self.size += 1;
         Ok(())
     }

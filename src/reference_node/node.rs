@@ -31,7 +31,7 @@ use super::crypto::Bls;
 use super::genesis::Genesis;
 use super::load::Load;
 use super::log::{Context, Event, Logger};
-use super::mempool::{Mempool, RejectedTransaction};
+use super::mempool::{Mempool, RejectedTransaction, Tip};
 use super::network::{Arrival, Frame, Kind, Network};
 use super::store::{Done, Store};
 use super::types::{Block, NodeId, ShardId, Transaction, encode};
@@ -176,7 +176,8 @@ impl Node {
         let mut result = Ok(());
         let mut taken = Vec::new();
         for transaction in transactions {
-            result = self.mempool.insert(transaction.clone(), true, &self.state, self.head);
+            let tip = Tip { state: &self.state, height: self.head, crypto: &self.crypto };
+            result = self.mempool.insert(transaction.clone(), true, &tip);
             match result {
                 Ok(()) => taken.push(transaction),
                 Err(_) => self.tallies.refused_transactions += 1,

@@ -143,7 +143,7 @@ pub struct Done {
 }
 
 enum Request {
-    Write { id: WriteId, write: Write },
+    Write { id: WriteId, write: Box<Write> },
     Blocks { from: Height, count: u32, bytes: usize, answer: oneshot::Sender<Result<Range, StoreError>> },
 }
 
@@ -190,7 +190,7 @@ impl Store {
     pub fn write(&self, id: WriteId, write: Write) {
         // The thread ends only after this handle: a send cannot fail while it exists, short of a panic there,
         // after which the silence is what the node's log and RPC show.
-        let _ = self.requests.send(Request::Write { id, write });
+        let _ = self.requests.send(Request::Write { id, write: Box::new(write) });
     }
 
     /// Reads consecutive blocks, at most `count` and about `bytes` of them (but at least one).

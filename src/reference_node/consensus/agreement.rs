@@ -212,7 +212,12 @@ impl<C: Crypto> Consensus<C> {
     }
 
     pub(super) fn on_lock_durable(&mut self, lock: &Lock) {
-        if lock.height != self.round.height || self.is_decided() {
+        if lock.height != self.round.height {
+            return;
+        }
+        // Too late for the quorum, and still good for the bitmap and the reward.
+        let late = self.round.committed.as_ref().is_some_and(|known| known.payload.block == lock.certificate.payload.block);
+        if self.is_decided() && !late {
             return;
         }
         self.round.durable_view = self.round.durable_view.max(lock.view);
@@ -256,7 +261,8 @@ impl<C: Crypto> Consensus<C> {
         if votes.is_complete(&self.round.committee) {
             self.close_commit();
         } else if self.round.grace_until.is_none() {
-            let until = self.next_proposal.min(self.now + self.config.grace());
+            let last = self.genesis.is_epoch_start(self.round.height + 1);
+            let until = self.next_proposal.min(self.now + self.config.grace(last));
             self.round.grace_until = Some(until.max(self.now));
         }
     }
@@ -317,7 +323,6 @@ impl<C: Crypto> Consensus<C> {
         let block = Arc::clone(&candidate.block);
         let state = candidate.state.clone();
         let previous = self.head.state.clone();
-        self.durable.forget(Kind::Lock);
         self.durable.forget(Kind::View);
         self.round.grace_until = None;
         self.round.synced = synced;
@@ -332,9 +337,11 @@ impl<C: Crypto> Consensus<C> {
         let synced = self.round.synced;
         let Some(certificate) = committed.certificate.clone() else { return };
         self.log_reached(&committed, &certificate);
+        let lived = self.round.proposal.is_some() && !synced;
         let votes = self.round.commit_votes.take().filter(|votes| *votes.payload() == certificate.payload);
         let output = Output::Committed { committed: committed.clone(), state: state.clone(), synced };
         self.begin_after(committed, state, votes);
+        self.doubt(!lived);
         self.emit(output);
         let header = &self.head.committed.block.header;
         let carried = certificate.payload.view.saturating_sub(header.view);
@@ -344,6 +351,17 @@ impl<C: Crypto> Consensus<C> {
             self.start_view_change(self.round.first_view.saturating_add(carried));
         }
         self.replay_early();
+    }
+
+    /// A node with a new store that finds the chain ahead may have lost its disk, and may have voted at the height that
+    /// it reaches now. It stays silent in the first view of every height until it has seen one from its proposal to its
+    /// end.
+    pub(super) fn doubt(&mut self, passed_by: bool) {
+        if passed_by && self.forgetful {
+            self.round.abstain = Some(self.round.first_view);
+        } else {
+            self.forgetful = false;
+        }
     }
 
     /// Moves to the height after a new head.

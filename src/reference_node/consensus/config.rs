@@ -40,8 +40,10 @@ impl ConsensusConfig {
 
     /// How long the leader waits for more commit signatures than a quorum. Short enough that a missing validator
     /// costs nothing: the next proposal is due only after a whole interval.
-    pub(super) fn grace(&self) -> Micros {
-        self.interval / 8
+    ///
+    /// After the last block of an epoch another node leads, and votes that come later than this are lost for it.
+    pub(super) fn grace(&self, last_of_epoch: bool) -> Micros {
+        if last_of_epoch { self.interval / 4 } else { self.interval / 8 }
     }
 
     /// Patience with a view, by the number of views that failed before it at this height.

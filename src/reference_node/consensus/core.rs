@@ -48,6 +48,8 @@ pub struct Consensus<C> {
     pub(super) next_retry: Micros,
     pub(super) next_heartbeat: Micros,
     pub(super) view_changes: u64,
+    /// The store was new at the start: it may be that of a node that lost its disk.
+    pub(super) forgetful: bool,
     outputs: Vec<Output>,
 }
 
@@ -81,6 +83,7 @@ impl<C: Crypto> Consensus<C> {
             next_proposal: now,
             gathered: None,
             view_changes: 0,
+            forgetful: fresh,
             outputs: Vec::new(),
         };
         if !fresh {
@@ -107,7 +110,10 @@ impl<C: Crypto> Consensus<C> {
         if let Some(lock) = lock {
             self.resume_lock(lock, in_view);
         }
-        if self.round.changing {
+        if self.round.leader(promised) == self.me() && !in_view && self.round.position.is_some() {
+            // It would be waited for in vain: nothing can be proposed in a view in which that may have happened before.
+            self.start_view_change(promised.saturating_add(1));
+        } else if self.round.changing {
             self.send_view_change();
         }
     }

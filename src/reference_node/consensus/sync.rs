@@ -282,6 +282,7 @@ impl<C: Crypto> Consensus<C> {
 
     pub(super) fn on_snapshot_durable(&mut self, head: CommittedBlock, state: ChainState) {
         self.begin_after(head.clone(), state.clone(), None);
+        self.doubt(true);
         let event = Event::new(Level::Info, "[STAGED_STREAM_SYNC] snapshot installed");
         self.log(event.field("blockNum", head.block.header.height));
         self.emit(Output::SnapshotInstalled { head, state });

@@ -41,8 +41,12 @@ impl<C: Crypto> Consensus<C> {
         }
         let seen = round.quorum_seen.filter(|_| !self.durable.waits(Kind::View))?;
         if round.committee.is_quorum(self.power_asking(|asked| asked == round.view)) {
-            // Its leader has all it needs.
-            return Some(deadline.max(seen + self.config.view_change_timeout));
+            // Its leader has all it needs. Growing patience is for slow leaders: one that has not even asked for its
+            // own view is gone, and several of them in a row must not cost more than the recovery budget.
+            let leader = round.view_changes.get(&round.leader(round.view));
+            let speaks = leader.is_some_and(|known| known.vote.view == round.view);
+            let least = seen + self.config.view_change_timeout;
+            return Some(if speaks { deadline.max(least) } else { least });
         }
         // A quorum wants to go on and some of it is further: follow, one view a repetition.
         Some(seen + self.config.retry())

@@ -82,7 +82,7 @@ impl RotatedFile {
             Err(error) => {
                 self.error = Some(error.to_string());
                 self.retry_at = Some(Instant::now() + RETRY_AFTER);
-                // A half-written line is ended when the file is opened again.
+                // What a crash left half-written is ended when the file is opened again.
                 self.open = None;
             }
         }
@@ -97,7 +97,11 @@ impl RotatedFile {
             Some(open) => open,
             None => self.open.insert(self.open_file()?),
         };
-        file.write_all(line.as_bytes())?;
+        if let Err(error) = file.write_all(line.as_bytes()) {
+            // A full disk takes the beginning of a line: it is taken back, so that every line is whole.
+            let _ = file.set_len(*size);
+            return Err(error);
+        }
         *size += line.len() as u64;
         Ok(())
     }

@@ -1,7 +1,9 @@
 use ed25519_dalek::SigningKey;
 
 use super::*;
+use crate::reference_node::crypto::FakeCrypto;
 use crate::reference_node::genesis::{Genesis, GenesisConfig};
+use crate::reference_node::types::NodeId;
 
 struct Fixture {
     genesis: Genesis,
@@ -22,7 +24,8 @@ impl Fixture {
     }
 
     fn insert(&mut self, transaction: Transaction) -> Result<(), RejectedTransaction> {
-        self.pool.insert(transaction, true, &self.state, 0)
+        let tip = Tip { state: &self.state, height: 0, crypto: &FakeCrypto::new(NodeId::new(0, 0)) };
+        self.pool.insert(transaction, true, &tip)
     }
 }
 

@@ -4,6 +4,7 @@ use super::Node;
 use super::gossip::{self, Gossip};
 use crate::reference_node::consensus::{Input, Message};
 use crate::reference_node::log::{Event, Level};
+use crate::reference_node::mempool::Tip;
 use crate::reference_node::network::{Arrival, FRAME_LIMIT, Kind};
 use crate::reference_node::types::{NodeId, Transaction, decode};
 
@@ -65,8 +66,9 @@ impl Node {
             self.tallies.malformed += 1;
             return;
         }
+        let tip = Tip { state: &self.state, height: self.head, crypto: &self.crypto };
         for transaction in transactions {
-            if self.mempool.insert(transaction, false, &self.state, self.head).is_err() {
+            if self.mempool.insert(transaction, false, &tip).is_err() {
                 self.tallies.refused_transactions += 1;
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Checks {
     pub(super) times: Vec<(u64, Micros)>,
     /// A digest of all that was reported, in order: equal seeds must give equal digests.
     digest: u64,
+    /// Signers that each block names for its parent, in order of height.
+    pub(super) signers: Vec<usize>,
     pub(super) new_views: u64,
     pub(super) snapshots: u64,
 }
@@ -46,9 +48,15 @@ impl Checks {
         }
         if self.times.last().is_none_or(|(last, _)| *last < height) {
             self.times.push((height, now));
+            self.signers.push(committed.block.header.last_commit.as_ref().map_or(0, |proof| proof.signers.count()));
         }
         let mix = u64::from_be_bytes(hash.0[..8].try_into().expect("invariant: eight bytes")) ^ now ^ (node as u64) << 56;
         self.digest = self.digest.rotate_left(5).wrapping_mul(0x0100_0000_01b3) ^ mix;
+    }
+
+    /// The node lost its disk: what it reported is not there any more, and it is not asked to remember it.
+    pub(super) fn forget(&mut self, node: usize) {
+        self.reported.remove(&node);
     }
 
     pub(super) fn started(&self, node: usize, recovered: &Recovered) {

@@ -6,9 +6,26 @@ use std::sync::Arc;
 use super::chance::Chance;
 use crate::reference_node::chain::ChainState;
 use crate::reference_node::consensus::{CommittedBlock, Lock, Message, Micros, PersistedView, Recovered, Write, WriteId};
-use crate::reference_node::genesis::Genesis;
-use crate::reference_node::types::ShardId;
+use crate::reference_node::genesis::{Genesis, GenesisConfig};
+use crate::reference_node::types::{Block, ShardId};
 
+/// A network before its first block. Made once: the state of genesis takes longer than most schedules.
+pub(super) struct Network {
+    pub(super) genesis: Arc<Genesis>,
+    block: Arc<Block>,
+    state: ChainState,
+}
+
+impl Network {
+    pub(super) fn new(config: GenesisConfig) -> Self {
+        let genesis = Genesis::new(config).expect("the parameters are in range");
+        let block = Arc::new(genesis.block(ShardId::BEACON));
+        let state = genesis.state(ShardId::BEACON);
+        Self { genesis: Arc::new(genesis), block, state }
+    }
+}
+
+/// What a node finds again after a crash, and what it has asked for.
 pub(super) struct Disk {
     blocks: BTreeMap<u64, CommittedBlock>,
     state: ChainState,
@@ -27,13 +44,12 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(genesis: &Genesis, retention: usize) -> Self {
-        let shard = ShardId::BEACON;
-        let block = Arc::new(genesis.block(shard));
+    pub(super) fn new(network: &Network, retention: usize) -> Self {
+        let block = Arc::clone(&network.block);
         let height = block.header.height;
         Self {
             blocks: BTreeMap::from([(height, CommittedBlock { block, certificate: None })]),
-            state: genesis.state(shard),
+            state: network.state.clone(),
             lock: None,
             view: None,
             used: false,

@@ -10,6 +10,8 @@
 mod chance;
 mod checks;
 mod disk;
+mod liar;
+mod pace;
 mod schedule;
 mod world;
 
@@ -17,9 +19,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use self::chance::Chance;
-use self::schedule::{Outcome, genesis, play};
+use self::disk::Network;
+use self::schedule::{Outcome, network, play};
 use crate::reference_node::crypto::FakeCrypto;
-use crate::reference_node::genesis::Genesis;
 
 /// Schedules of a normal test run.
 const SCHEDULES: u64 = 2_000;
@@ -29,17 +31,17 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 /// The kinds of network that schedules are played on.
-fn networks() -> Vec<Genesis> {
+fn networks() -> Vec<Network> {
     vec![
-        genesis(4, 0, 100, None),
-        genesis(4, 1, 5, None),
-        genesis(4, 0, 3, None),
-        genesis(7, 0, 100, None),
-        genesis(7, 1, 4, Some(4)),
+        network(4, 0, 100, None),
+        network(4, 1, 5, None),
+        network(4, 0, 3, None),
+        network(7, 0, 100, None),
+        network(7, 1, 4, Some(4)),
     ]
 }
 
-fn network_of(seed: u64, networks: &[Genesis]) -> &Genesis {
+fn network_of(seed: u64, networks: &[Network]) -> &Network {
     // Four nodes in most cases: they are the common shape and the fastest to play.
     let choice = match Chance::new(seed).between(0, 9) {
         0..=3 => 0,
@@ -51,7 +53,7 @@ fn network_of(seed: u64, networks: &[Genesis]) -> &Genesis {
     &networks[choice]
 }
 
-fn play_fake(seed: u64, networks: &[Genesis], trace: bool) -> Outcome {
+fn play_fake(seed: u64, networks: &[Network], trace: bool) -> Outcome {
     play(seed, network_of(seed, networks), 1 + seed % 3, trace, FakeCrypto::new)
 }
 
@@ -98,4 +100,23 @@ fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
         sum(|outcome| outcome.snapshots),
         totals.iter().map(|outcome| outcome.recovery).max().unwrap_or(0) / 1_000
     );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_outcome() {
+    let networks = networks();
+    for seed in 0..20 {
+        assert_eq!(play_fake(seed, &networks, false), play_fake(seed, &networks, false), "seed {seed}");
+    }
+    let digests: std::collections::BTreeSet<u64> =
+        (0..20).map(|seed| play_fake(seed, &networks, false).digest).collect();
+    assert_eq!(digests.len(), 20, "different seeds must play different schedules");
+}
+
+#[test]
+fn schedules_with_real_signatures() {
+    let network = network(4, 1, 5, None);
+    for seed in 1_000_000..1_000_003 {
+        play(seed, &network, 1, false, |node| network.genesis.bls(node).expect("genesis knows its nodes"));
+    }
 }

@@ -1,10 +1,11 @@
 //! One seed, one schedule: faults, heals, and what is owed after each heal.
 
 use super::chance::Chance;
+use super::disk::Network;
 use super::world::{CALM, CLOCKS, Clocks, MILLISECOND, Trap, Weather, World};
 use crate::reference_node::consensus::{Micros, Mode};
 use crate::reference_node::crypto::Crypto;
-use crate::reference_node::genesis::{Genesis, GenesisConfig};
+use crate::reference_node::genesis::GenesisConfig;
 use crate::reference_node::types::NodeId;
 
 /// What a schedule came to. Equal seeds give equal outcomes.
@@ -26,7 +27,7 @@ pub(super) fn budget(clocks: Clocks) -> Micros {
     (10 * clocks.interval).max(2 * clocks.timeout_max)
 }
 
-pub(super) fn genesis(validators: u16, explorers: u16, epoch_length: u64, committee_size: Option<u16>) -> Genesis {
+pub(super) fn network(validators: u16, explorers: u16, epoch_length: u64, committee_size: Option<u16>) -> Network {
     let config = GenesisConfig {
         seed: "simulation".to_owned(),
         validators,
@@ -37,7 +38,7 @@ pub(super) fn genesis(validators: u16, explorers: u16, epoch_length: u64, commit
         timestamp_ms: 1_600_000_000_000,
         ..GenesisConfig::default()
     };
-    Genesis::new(config).expect("the parameters are in range")
+    Network::new(config)
 }
 
 struct Schedule<C, F> {
@@ -53,18 +54,23 @@ struct Schedule<C, F> {
 /// Plays the schedule of a seed.
 pub(super) fn play<C: Crypto, F: Fn(NodeId) -> C>(
     seed: u64,
-    genesis: &Genesis,
+    network: &Network,
     phases: u64,
     trace: bool,
     crypto: F,
 ) -> Outcome {
     let mut chance = Chance::new(seed ^ 0x5eed);
-    let validators = usize::from(genesis.config().validators);
-    let whole = genesis.config().committee_size.is_none_or(|size| usize::from(size) == validators);
+    let validators = usize::from(network.genesis.config().validators);
+    let whole = network.genesis.config().committee_size.is_none_or(|size| usize::from(size) == validators);
     let retention = if chance.percent(30) { 3 } else { 1_000 };
-    let mut world = World::new(seed, genesis.clone(), CLOCKS, retention, crypto);
+    let mut world = World::new(seed, network, CLOCKS, retention, crypto);
     world.trace = trace;
-    let spare = if whole { (validators - 1) / 3 } else { 0 };
+    let mut spare = if whole { (validators - 1) / 3 } else { 0 };
+    if spare > 0 && chance.percent(15) {
+        // A liar takes the place of one that may be missing.
+        world.liar = Some(chance.index(validators));
+        spare -= 1;
+    }
     let mut schedule = Schedule { world, validators, spare, recovery: 0, heals: 0 };
     schedule.begin();
     for _ in 0..phases {
@@ -252,7 +258,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
     fn finish(&mut self) {
         self.repair(&[]);
         self.owe_catching_up(&[]);
-        if self.world.chance.percent(20) {
+        if self.world.liar.is_none() && self.world.chance.percent(20) {
             // Back at its rate: nine blocks of ten intervals, after what a change of leadership may still take.
             self.world.run_for(2 * CLOCKS.timeout);
             let before = self.world.best();

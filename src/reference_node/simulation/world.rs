@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use super::checks::Checks;
-use super::disk::Disk;
+use super::disk::{Disk, Network};
+use super::liar::spoil;
 use crate::reference_node::chain::Payload;
-use crate::reference_node::consensus::{Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output};
+use crate::reference_node::consensus::{CommittedBlock, Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output};
 use crate::reference_node::crypto::Crypto;
 use crate::reference_node::genesis::Genesis;
 use crate::reference_node::log::{Event as LogEvent, Level};
-use crate::reference_node::types::NodeId;
+use crate::reference_node::types::{NodeId, ShardId};
 
 pub(super) const MILLISECOND: Micros = 1_000;
 
@@ -105,7 +106,10 @@ pub(super) struct World<C, F> {
     pub(super) keep_lines: bool,
     /// Print what happens: for the one seed that a person looks at.
     pub(super) trace: bool,
+    /// What every leader is offered.
     pub(super) payload: Payload,
+    /// A member that lies.
+    pub(super) liar: Option<usize>,
     pub(super) steps: u64,
     clocks: Clocks,
     genesis: Arc<Genesis>,
@@ -118,13 +122,12 @@ pub(super) struct World<C, F> {
 }
 
 impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
-    pub(super) fn new(seed: u64, genesis: Genesis, clocks: Clocks, retention: usize, crypto: F) -> Self {
+    pub(super) fn new(seed: u64, network: &Network, clocks: Clocks, retention: usize, crypto: F) -> Self {
         let mut chance = Chance::new(seed);
-        let shard = crate::reference_node::types::ShardId::BEACON;
-        let nodes = genesis.nodes(shard).map(|id| Node {
+        let nodes = network.genesis.nodes(ShardId::BEACON).map(|id| Node {
             id,
             core: None,
-            disk: Disk::new(&genesis, retention),
+            disk: Disk::new(network, retention),
             incarnation: 0,
             wake_at: None,
             wall_origin_ms: 1_700_000_000_000 + chance.between(0, 800),
@@ -140,9 +143,10 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             keep_lines: false,
             trace: false,
             payload: Payload::default(),
+            liar: None,
             steps: 0,
             clocks,
-            genesis: Arc::new(genesis),
+            genesis: Arc::clone(&network.genesis),
             crypto,
             nodes,
             cut: BTreeMap::new(),
@@ -163,7 +167,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         self.nodes[node].disk.height()
     }
 
-    pub(super) fn head(&self, node: usize) -> &crate::reference_node::consensus::CommittedBlock {
+    pub(super) fn head(&self, node: usize) -> &CommittedBlock {
         self.nodes[node].disk.head()
     }
 
@@ -200,6 +204,13 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             one.wake_at = None;
             one.disk.crash(&mut self.chance);
         }
+    }
+
+    /// Replaces the disk of a node that is down by an empty one.
+    pub(super) fn wipe(&mut self, node: usize, network: &Network) {
+        assert!(!self.is_up(node), "the disk of a running node stays");
+        self.nodes[node].disk = Disk::new(network, 1_000);
+        self.checks.forget(node);
     }
 
     pub(super) fn set_failing(&mut self, node: usize, failing: bool) {
@@ -397,7 +408,9 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             let copies = if self.chance.percent(self.weather.duplication) { 2 } else { 1 };
             for _ in 0..copies {
                 let at = self.now + self.chance.between(100, self.weather.delay);
-                self.push(at, Event::Deliver { from, to, message: message.clone() });
+                let lies = self.liar == Some(from);
+                let message = if lies { spoil(message, &mut self.chance) } else { message.clone() };
+                self.push(at, Event::Deliver { from, to, message });
             }
         }
         if sprung {

@@ -45,6 +45,10 @@ impl Counters {
         self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn forget_complaint(&self) {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn note(&self, error: &io::Error) {
         *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = words(error);
     }

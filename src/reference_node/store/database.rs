@@ -6,8 +6,9 @@
 //! | state  | row key     | row of the state after the head; changed rows are overwritten |
 //! | meta   | name        | `network`, `head` (height), `lock`, `view`                    |
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -33,6 +34,17 @@ const VALUE_LIMIT: usize = 16 * 1_024 * 1_024;
 /// enough that the transaction stays short.
 const PRUNED_AT_ONCE: usize = 16;
 
+/// The name of a file that is not whole yet.
+const UNFINISHED: &str = "reference.redb.new";
+
+/// How much of the file is checked when it is opened.
+enum Care {
+    /// Every page, so that damage is an error of the start and not a surprise later.
+    Everything,
+    /// What redb has to look at: after a failed write of ours every moment counts.
+    AsNeeded,
+}
+
 /// The open file.
 pub(super) struct Database {
     inner: redb::Database,
@@ -54,14 +66,16 @@ impl Database {
         counters: &Arc<Counters>,
         genesis: impl FnOnce() -> (CommittedBlock, ChainState),
     ) -> Result<(Self, Recovered), StoreError> {
-        fs::create_dir_all(&settings.directory)
-            .map_err(|source| StoreError::Directory { path: settings.directory.clone(), source })?;
-        let mut database = Self::open_file(settings, counters)?;
-        let fresh = database.stored("network")?.is_none();
+        let path = settings.directory.join(FILE);
+        let failed = |source| StoreError::Directory { path: settings.directory.clone(), source };
+        fs::create_dir_all(&settings.directory).map_err(failed)?;
+        let fresh = !path.try_exists().map_err(failed)?;
         if fresh {
             let (head, state) = genesis();
-            database.create(settings.network, &head, &state)?;
+            Self::create(settings, counters, &head, &state)?;
+            File::open(&settings.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         }
+        let mut database = Self::open_file(&path, settings, counters, Care::Everything)?;
         let recovered = database.recover(settings, fresh)?;
         database.head = recovered.head.block.header.height;
         database.head_hash = recovered.head.block.hash();
@@ -70,24 +84,31 @@ impl Database {
 
     /// Opens again after a failure: only the head is read, the core knows the rest.
     pub(super) fn reopen(settings: &Settings, counters: &Arc<Counters>) -> Result<Self, StoreError> {
-        let mut database = Self::open_file(settings, counters)?;
+        let path = settings.directory.join(FILE);
+        let mut database = Self::open_file(&path, settings, counters, Care::AsNeeded)?;
         let head = database.read_head()?;
         database.head = head.block.header.height;
         database.head_hash = head.block.hash();
         Ok(database)
     }
 
-    fn open_file(settings: &Settings, counters: &Arc<Counters>) -> Result<Self, StoreError> {
-        let path = settings.directory.join(FILE);
-        let failed = |operation, cause: Failure| failure(operation, &path, &cause, counters);
-        let backend = Backend::open(&path, counters).map_err(|error| failed("open", Failure::Io(error)))?;
+    fn open_file(
+        path: &Path,
+        settings: &Settings,
+        counters: &Arc<Counters>,
+        care: Care,
+    ) -> Result<Self, StoreError> {
+        counters.forget_complaint();
+        let failed = |operation, cause: Failure| failure(operation, path, &cause, counters);
+        let backend = Backend::open(path, counters).map_err(|error| failed("open", Failure::Io(error)))?;
         let inner = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(matches!(care, Care::Everything))
             .create_with_backend(backend)
             .map_err(|error| failed("open", error.into()))?;
         Ok(Self {
             inner,
-            path,
+            path: path.to_path_buf(),
             counters: Arc::clone(counters),
             retention: settings.retention,
             head: 0,
@@ -95,14 +116,30 @@ impl Database {
         })
     }
 
-    fn create(&mut self, network: Hash, head: &CommittedBlock, state: &ChainState) -> Result<(), StoreError> {
+    /// Makes the file under another name, so that one with the right name is always whole: a start that is killed or
+    /// finds no room half-way leaves nothing that the next start stumbles over.
+    fn create(
+        settings: &Settings,
+        counters: &Arc<Counters>,
+        head: &CommittedBlock,
+        state: &ChainState,
+    ) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Directory { path: settings.directory.clone(), source };
+        let unfinished = settings.directory.join(UNFINISHED);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
         let rows = all_rows(state);
-        self.transaction("create", |transaction| {
+        let mut database = Self::open_file(&unfinished, settings, counters, Care::AsNeeded)?;
+        database.transaction("create", |transaction| {
             put_chain(transaction, head, &rows)?;
             let mut meta = transaction.open_table(META)?;
-            meta.insert("network", network.as_bytes())?;
+            meta.insert("network", settings.network.as_bytes())?;
             Ok(())
-        })
+        })?;
+        drop(database);
+        fs::rename(&unfinished, settings.directory.join(FILE)).map_err(failed)
     }
 
     fn recover(&self, settings: &Settings, fresh: bool) -> Result<Recovered, StoreError> {
@@ -319,14 +356,18 @@ fn decoded<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, S
 }
 
 /// Puts the system's words into the error even where redb has only its own.
-fn failure(operation: &'static str, path: &std::path::Path, cause: &Failure, counters: &Counters) -> StoreError {
+fn failure(operation: &'static str, path: &Path, cause: &Failure, counters: &Counters) -> StoreError {
     let complaint = counters.complaint();
     let cause_text = match cause {
         Failure::Io(error) => words(error),
         _ if complaint.is_empty() => cause.to_string(),
         other => format!("{complaint} ({other})"),
     };
-    let transient = matches!(cause, Failure::Io(_) | Failure::PreviousIo | Failure::DatabaseAlreadyOpen)
-        || !complaint.is_empty();
+    // An I/O error without a number is redb's own word for content that it cannot read.
+    let transient = match cause {
+        Failure::Io(error) => error.raw_os_error().is_some(),
+        Failure::PreviousIo | Failure::DatabaseAlreadyOpen => true,
+        _ => !complaint.is_empty(),
+    };
     StoreError::Database { operation, path: path.to_path_buf(), cause: cause_text, transient }
 }
