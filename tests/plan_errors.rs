@@ -1,5 +1,10 @@
 //! What is wrong with a plan or profile is said with file, line, key and what is allowed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its own preparation fails"
+)]
+
 use std::fs;
 
 use canarynet::{
@@ -322,8 +327,26 @@ fn profiles_are_complete_and_consistent() {
         &with("command = [\"{% for %}\"]"),
         &["`profile.command[0]`", "syntax error"],
     );
+}
+
+#[test]
+fn templates_names_and_extends_are_checked() {
+    let with = |text: &str| profile_error(&format!("extends = \"reference\"\n{text}"));
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     says(&with(&format!("command = [\"{endless}\"]")), &["fuel"]);
+    let long = "{% for a in range(9999) %}0123456789abcdef{% endfor %}";
+    says(
+        &with(&format!("command = [\"{long}\"]")),
+        &["more than 131072 bytes"],
+    );
+    let unset = "[probe.rpc]\ndialect = \"harmony\"\nport = 1\n";
+    let base = "shards = 1\nnodes.validator = 1\nitself = true\ndisk.size = \"8 MiB\"\nmainnet.block_interval = \"8s\"\n\
+                accelerate.block_interval.lever = \"none\"\naccelerate.view_change = { mainnet = \"27s\", lever = \"none\" }\n";
+    let text = format!("{base}command = [\"{{{{ ports.metrics }}}}\"]\n{unset}");
+    says(
+        &profile_error(&text),
+        &["`profile.command[0]`", "undefined"],
+    );
     says(
         &with("environment.A = \"{{ nothing }}\""),
         &["`profile.environment.A`"],
