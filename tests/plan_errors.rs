@@ -172,6 +172,34 @@ fn wrong_values_say_what_is_allowed() {
 }
 
 #[test]
+fn flags_are_checked_like_values() {
+    let seed = PlanRequest {
+        seed: Some("two words".to_owned()),
+        ..request("smoke")
+    };
+    says(
+        &chain(&load(&seed).unwrap_err()),
+        &["--seed: `seed`", "without spaces"],
+    );
+    let nothing = PlanRequest {
+        soak_for: Some(std::time::Duration::ZERO),
+        ..request("smoke")
+    };
+    says(
+        &chain(&load(&nothing).unwrap_err()),
+        &["--for: `until`", "no length"],
+    );
+    let image = PlanRequest {
+        program: Some(Program::Image("a b".to_owned())),
+        ..request("smoke")
+    };
+    says(
+        &chain(&load(&image).unwrap_err()),
+        &["--image: `profile.image`", "name:tag"],
+    );
+}
+
+#[test]
 fn syntax_errors_have_a_place() {
     says(&plan_error("a = [1,\nb = \n"), &["my plan.toml:2:"]);
     says(
