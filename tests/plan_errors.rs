@@ -1,5 +1,10 @@
 //! What is wrong with a plan or profile is said with file, line, key and what is allowed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its own preparation fails"
+)]
+
 use std::fs;
 
 use canarynet::{
@@ -167,6 +172,34 @@ fn wrong_values_say_what_is_allowed() {
 }
 
 #[test]
+fn flags_are_checked_like_values() {
+    let seed = PlanRequest {
+        seed: Some("two words".to_owned()),
+        ..request("smoke")
+    };
+    says(
+        &chain(&load(&seed).unwrap_err()),
+        &["--seed: `seed`", "without spaces"],
+    );
+    let nothing = PlanRequest {
+        soak_for: Some(std::time::Duration::ZERO),
+        ..request("smoke")
+    };
+    says(
+        &chain(&load(&nothing).unwrap_err()),
+        &["--for: `until`", "no length"],
+    );
+    let image = PlanRequest {
+        program: Some(Program::Image("a b".to_owned())),
+        ..request("smoke")
+    };
+    says(
+        &chain(&load(&image).unwrap_err()),
+        &["--image: `profile.image`", "name:tag"],
+    );
+}
+
+#[test]
 fn syntax_errors_have_a_place() {
     says(&plan_error("a = [1,\nb = \n"), &["my plan.toml:2:"]);
     says(
@@ -322,8 +355,26 @@ fn profiles_are_complete_and_consistent() {
         &with("command = [\"{% for %}\"]"),
         &["`profile.command[0]`", "syntax error"],
     );
+}
+
+#[test]
+fn templates_names_and_extends_are_checked() {
+    let with = |text: &str| profile_error(&format!("extends = \"reference\"\n{text}"));
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     says(&with(&format!("command = [\"{endless}\"]")), &["fuel"]);
+    let long = "{% for a in range(9999) %}0123456789abcdef{% endfor %}";
+    says(
+        &with(&format!("command = [\"{long}\"]")),
+        &["more than 131072 bytes"],
+    );
+    let unset = "[probe.rpc]\ndialect = \"harmony\"\nport = 1\n";
+    let base = "shards = 1\nnodes.validator = 1\nitself = true\ndisk.size = \"8 MiB\"\nmainnet.block_interval = \"8s\"\n\
+                accelerate.block_interval.lever = \"none\"\naccelerate.view_change = { mainnet = \"27s\", lever = \"none\" }\n";
+    let text = format!("{base}command = [\"{{{{ ports.metrics }}}}\"]\n{unset}");
+    says(
+        &profile_error(&text),
+        &["`profile.command[0]`", "undefined"],
+    );
     says(
         &with("environment.A = \"{{ nothing }}\""),
         &["`profile.environment.A`"],

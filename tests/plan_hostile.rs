@@ -1,5 +1,10 @@
 //! No plan, profile or setting makes the program panic, however broken it is.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its own preparation fails"
+)]
+
 use std::{fs, path::Path};
 
 use canarynet::{

@@ -228,6 +228,45 @@ fn a_disk_that_cannot_hold_the_run_is_refused() {
 }
 
 #[test]
+fn a_clock_that_does_not_scale_is_named_with_what_it_hides() {
+    let none = |clock: &str| format!("profile.accelerate.{clock}.lever=none");
+    let hides = "profile.accelerate.view_change.hides=races of two leaders";
+    let (view, longest) = (none("view_change"), none("view_change_max"));
+    let plan = load(&with("smoke", &[&view, &longest, hides])).unwrap();
+    assert_eq!(millis(plan.clocks.view_change_timeout), 27_000.0);
+    assert_eq!(millis(plan.thresholds.page), 40_500.0);
+    let report = check(&plan);
+    let expected = "clock view_change has no lever: 135 block intervals in the canary, 3.38 on mainnet; races of two leaders";
+    assert!(
+        report.warnings.iter().any(|warning| warning == expected),
+        "{:?}",
+        report.warnings
+    );
+    let page = report
+        .windows
+        .iter()
+        .find(|window| window.key == "stall.page")
+        .unwrap();
+    assert_eq!(page.decided_by, "1.5 V + S");
+}
+
+#[test]
+fn a_window_set_by_the_plan_says_so() {
+    let plan = load(&with("smoke", &["detectors.stall.after=30 blocks"])).unwrap();
+    let report = check(&plan);
+    let stall = report
+        .windows
+        .iter()
+        .find(|window| window.key == "stall.after")
+        .unwrap();
+    assert_eq!(stall.wall, Duration::from_secs(6));
+    assert_eq!(
+        stall.decided_by,
+        "set by --set detectors.stall.after=30 blocks"
+    );
+}
+
+#[test]
 fn memory_counts_tmpfs_disks() {
     let memory = |set: &[&str]| check(&load(&with("default", set)).unwrap()).memory;
     assert_eq!(memory(&[]).each, (48 + 64) << 20);

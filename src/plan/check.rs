@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     DiskKind, Lever, Plan,
     thresholds::{Basis, by_key},
-    values::{human_size, one_unit},
+    values::human_size,
 };
 use crate::time::{human, micros};
 
@@ -196,7 +196,7 @@ fn windows(plan: &Plan) -> Vec<WindowCheck> {
         let terms: Vec<String> = rule
             .terms
             .iter()
-            .map(|term| format!("{} = {}", term.text, human(term.wall)))
+            .map(|term| format!("{} = {}", term.text, precise(term.wall)))
             .collect();
         WindowCheck {
             key: rule.key,
@@ -386,83 +386,17 @@ fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
     }
 }
 
+/// A duration to the millisecond below a minute: windows differ by less than a tenth of a second.
+pub(super) fn precise(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    if seconds >= 60.0 {
+        return human(span);
+    }
+    let text = format!("{seconds:.3}");
+    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 pub(super) fn round(number: f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-impl std::fmt::Display for CheckReport {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let length = &self.length;
-        writeln!(formatter, "plan {} on profile {}", self.plan, self.profile)?;
-        writeln!(
-            formatter,
-            "length   {} of soak = {} mainnet, {} blocks a shard in all; verdict after {} at the latest",
-            human(length.soak),
-            human(length.mainnet),
-            length.blocks,
-            human(length.at_most)
-        )?;
-        writeln!(
-            formatter,
-            "window                 wall       blocks  mainnet    decided by"
-        )?;
-        for window in &self.windows {
-            writeln!(
-                formatter,
-                "{:<22} {:<10} {:<7} {:<10} {} (of {})",
-                window.key,
-                human(window.wall),
-                round(window.blocks),
-                human(window.mainnet),
-                window.decided_by,
-                window.terms
-            )?;
-        }
-        writeln!(
-            formatter,
-            "clock                  canary     mainnet    in blocks (mainnet)  set by"
-        )?;
-        for clock in &self.clocks {
-            writeln!(
-                formatter,
-                "{:<22} {:<10} {:<10} {:<20} {}{}",
-                clock.lever.clock,
-                one_unit(clock.lever.canary),
-                one_unit(clock.lever.mainnet),
-                format!(
-                    "{} ({})",
-                    round(clock.ratio_canary),
-                    round(clock.ratio_mainnet)
-                ),
-                clock.lever.lever,
-                if clock.lever.at_floor {
-                    ", at its floor"
-                } else {
-                    ""
-                }
-            )?;
-        }
-        writeln!(formatter, "disk     {}", self.disk.says)?;
-        let memory = &self.memory;
-        let disks = if memory.disks_in_memory {
-            ", disks included (tmpfs is memory)"
-        } else {
-            ""
-        };
-        writeln!(
-            formatter,
-            "memory   {} nodes x {} + the canary = {} at most{disks}",
-            memory.nodes,
-            human_size(memory.each),
-            human_size(memory.all)
-        )?;
-        for warning in &self.warnings {
-            writeln!(formatter, "warning  {warning}")?;
-        }
-        for refusal in &self.refusals {
-            writeln!(formatter, "REFUSED  {refusal}")?;
-        }
-        Ok(())
-    }
 }

@@ -36,6 +36,11 @@ pub const METRICS: &[(&str, MetricUnit)] = &[
     ("acceleration", MetricUnit::Count),
     ("canary.cpu", MetricUnit::Share),
     ("canary.memory", MetricUnit::Bytes),
+    ("canary.lag", MetricUnit::Time),
+    ("engine.cpu-rise", MetricUnit::Share),
+    ("restarts", MetricUnit::Count),
+    ("blind", MetricUnit::Share),
+    ("lines-lost", MetricUnit::Share),
 ];
 
 /// Parses a condition on a metric.
@@ -92,4 +97,38 @@ fn time(bound: &str, clocks: &Clocks) -> Option<f64> {
         parse_blocks(bound)?;
     }
     Some(bound.parse::<Window>().ok()?.resolve(clocks).as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn bounds_are_in_the_metrics_base_unit() {
+        let clocks = Clocks {
+            block_interval: Duration::from_millis(200),
+            mainnet_block_interval: Duration::from_secs(8),
+            view_change_timeout: Duration::from_millis(675),
+            view_change_slot: Duration::ZERO,
+            view_change_timeout_max: Duration::from_millis(2_700),
+        };
+        let limit =
+            |metric, text| parse(metric, text, &clocks).map(|limit| (limit.below, limit.value));
+        assert_eq!(limit("recovery.p99", "< 15 blocks"), Ok((true, 3_000.0)));
+        assert_eq!(limit("block-interval.mean", "<210ms"), Ok((true, 210.0)));
+        assert_eq!(limit("recovery.max", "< 1m mainnet"), Ok((true, 1_500.0)));
+        assert_eq!(limit("signers.mean", "> 90 %"), Ok((false, 0.9)));
+        assert_eq!(limit("memory.max", "< 40 MiB"), Ok((true, 41_943_040.0)));
+        assert_eq!(limit("acceleration", "> 39.5"), Ok((false, 39.5)));
+        for (metric, text) in [
+            ("acceleration", "> inf"),
+            ("acceleration", "> NaN"),
+            ("recovery.p99", "< 99999999999999 blocks"),
+            ("memory.max", "< 3"),
+        ] {
+            assert!(limit(metric, text).is_err(), "{metric} {text}");
+        }
+    }
 }

@@ -88,7 +88,7 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     let mut plan = reader.read::<Manifest>(&found, later::PLAN)?;
     found.anchor(&mut plan.table, &["profile"]);
     reader.put::<Manifest>(&mut plan, &settings.plan, later::PLAN)?;
-    plan.put(flags(request));
+    plan.put(flags(request)?);
     let profile = plan
         .table
         .get("profile")
@@ -114,7 +114,7 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     })
 }
 
-fn flags(request: &PlanRequest) -> Layer {
+fn flags(request: &PlanRequest) -> Result<Layer, PlanError> {
     let mut layer = Layer::default();
     let mut set = |key: &str, flag: &str, value: Value| {
         layer.table.insert(key.to_owned(), value);
@@ -140,7 +140,12 @@ fn flags(request: &PlanRequest) -> Layer {
     if request.allow_helper {
         set("allow_helper", "--allow-helper", true.into());
     }
-    layer
+    for (key, place) in &layer.places {
+        let value = layer.table.get(key).cloned().unwrap_or(Value::from(""));
+        let alone = Table::from_iter([(key.clone(), value)]);
+        source::check::<Manifest>(place, std::slice::from_ref(key), &alone)?;
+    }
+    Ok(layer)
 }
 
 fn program_flag(program: &Program) -> Layer {

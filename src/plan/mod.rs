@@ -17,6 +17,7 @@ use crate::{
 
 pub mod acceleration;
 pub mod check;
+mod check_text;
 pub mod detectors;
 pub mod error;
 pub mod findings;

@@ -24,7 +24,7 @@ const LEAST_MEMORY: u64 = 6 << 20;
 /// Least size of a disk: below it neither a file system nor a store fits.
 const LEAST_DISK: u64 = 1 << 20;
 
-/// Longest text of a list or map in a profile; keeps plans small whatever a profile says.
+/// Most entries of a list or map in a profile; keeps plans small whatever a profile says.
 const MOST_ENTRIES: usize = 256;
 
 /// Resolves what the network is made of.
@@ -36,7 +36,6 @@ pub fn resolve(
     profile: &Profile,
     clocks: &Clocks,
 ) -> Result<NetworkPlan, PlanError> {
-    let bad = |key: &str, message: &str| sources.bad(&format!("profile.{key}"), message);
     let (shards, nodes) = nodes(sources, profile)?;
     let program = program(sources, profile)?;
     let command = match (&profile.command, &program) {
@@ -49,80 +48,89 @@ pub fn resolve(
             ));
         }
     };
-    let environment = profile.environment.clone().unwrap_or_default();
-    if let Some(name) = environment.keys().find(|name| !is_variable(name)) {
-        return Err(bad(
-            "environment",
-            &format!("{name:?} is no variable's name: letters, digits and `_`"),
-        ));
-    }
-    let user = profile
-        .user
-        .clone()
-        .unwrap_or_else(|| "10001:10001".to_owned());
-    if !is_user(&user) {
-        return Err(bad(
-            "user",
-            &format!("{user:?} is no `uid:gid`, two numbers like `10001:10001`"),
-        ));
-    }
-    let capabilities = profile.capabilities.clone().unwrap_or_default();
-    if let Some(name) = capabilities.iter().find(|name| !is_capability(name)) {
-        return Err(bad(
-            "capabilities",
-            &format!("{name:?} is no capability like `NET_BIND_SERVICE`"),
-        ));
-    }
-    let log_files = profile.log_files.clone().unwrap_or_default();
-    if let Some(path) = log_files.iter().find(|path| !is_path(path)) {
-        return Err(bad("log_files", &format!("{path:?}: {PATH}")));
-    }
-    let log_rules = profile.log.clone().unwrap_or_default();
-    for rule in &log_rules {
-        check_rule(rule).map_err(|message| bad("log", &message))?;
-    }
-    for (key, length) in [
-        ("command", command.len()),
-        ("environment", environment.len()),
-        ("log", log_rules.len()),
-    ] {
-        if length > MOST_ENTRIES {
-            return Err(bad(
-                key,
-                &format!("has {length} entries, more than {MOST_ENTRIES}"),
-            ));
-        }
-    }
-    let stop_timeout = profile
-        .stop_timeout
-        .map_or(Duration::from_secs(10), |span| span.0);
-    if stop_timeout > Duration::from_secs(600) {
-        return Err(bad("stop_timeout", "at most 10m"));
-    }
-    Ok(NetworkPlan {
+    let mainnet_disk = profile.mainnet.as_ref().and_then(|mainnet| mainnet.disk);
+    let network = NetworkPlan {
         shards,
         nodes,
         program,
         command,
-        environment,
-        user,
+        environment: profile.environment.clone().unwrap_or_default(),
+        user: profile
+            .user
+            .clone()
+            .unwrap_or_else(|| "10001:10001".to_owned()),
         read_only_root: profile.read_only_root.unwrap_or(true),
-        capabilities,
+        capabilities: profile.capabilities.clone().unwrap_or_default(),
         scratch: scratch(sources, profile)?,
         limits: limits(sources, profile)?,
         disk: disk(sources, profile.disk.clone().unwrap_or_default())?,
         probe: probe(sources, profile.probe.clone().unwrap_or_default(), clocks)?,
-        log_files,
-        log_rules,
+        log_files: profile.log_files.clone().unwrap_or_default(),
+        log_rules: profile.log.clone().unwrap_or_default(),
         mainnet: MainnetPlan {
-            disk: profile
-                .mainnet
-                .as_ref()
-                .and_then(|mainnet| mainnet.disk)
-                .map(|size| size.0),
+            disk: mainnet_disk.map(|size| size.0),
         },
-        stop_timeout,
-    })
+        stop_timeout: profile
+            .stop_timeout
+            .map_or(Duration::from_secs(10), |span| span.0),
+    };
+    check_texts(sources, &network)?;
+    Ok(network)
+}
+
+/// What becomes part of a container's configuration has the shape that the engine wants.
+fn check_texts(sources: &Sources, network: &NetworkPlan) -> Result<(), PlanError> {
+    let bad = |key: &str, message: &str| Err(sources.bad(&format!("profile.{key}"), message));
+    if let Some(name) = network.environment.keys().find(|name| !is_variable(name)) {
+        return bad(
+            "environment",
+            &format!("{name:?} is no variable's name: letters, digits and `_`"),
+        );
+    }
+    if !is_user(&network.user) {
+        let user = &network.user;
+        return bad(
+            "user",
+            &format!("{user:?} is no `uid:gid`, two numbers like `10001:10001`"),
+        );
+    }
+    if let Some(name) = network
+        .capabilities
+        .iter()
+        .find(|name| !is_capability(name))
+    {
+        return bad(
+            "capabilities",
+            &format!("{name:?} is no capability like `NET_BIND_SERVICE`"),
+        );
+    }
+    if let Some(path) = network.log_files.iter().find(|path| !is_path(path)) {
+        return bad("log_files", &format!("{path:?}: {PATH}"));
+    }
+    if let Some(message) = network
+        .log_rules
+        .iter()
+        .find_map(|rule| check_rule(rule).err())
+    {
+        return bad("log", &message);
+    }
+    for (key, length) in [
+        ("command", network.command.len()),
+        ("environment", network.environment.len()),
+        ("log", network.log_rules.len()),
+        ("log_files", network.log_files.len()),
+    ] {
+        if length > MOST_ENTRIES {
+            return bad(
+                key,
+                &format!("has {length} entries, more than {MOST_ENTRIES}"),
+            );
+        }
+    }
+    if network.stop_timeout > Duration::from_secs(600) {
+        return bad("stop_timeout", "at most 10m");
+    }
+    Ok(())
 }
 
 fn nodes(sources: &Sources, profile: &Profile) -> Result<(u64, Vec<NodePlan>), PlanError> {

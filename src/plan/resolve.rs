@@ -128,34 +128,8 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         probe,
     };
     let thresholds = judging::thresholds(sources, &basis, manifest.detectors.as_ref())?;
-    let warm_up_blocks = manifest.warm_up.map_or(20, |blocks| blocks.0);
-    let start_deadline = manifest.start_deadline.map_or_else(
-        || {
-            let warm_up = clocks.blocks(warm_up_blocks).saturating_mul(3);
-            thresholds
-                .never_started
-                .saturating_add(warm_up)
-                .max(Duration::from_secs(60))
-        },
-        |span| span.0,
-    );
-    let until = manifest.until.unwrap_or(Until {
-        time: Some(SOAK),
-        height: None,
-    });
-    if until.height.is_some_and(|height| height <= warm_up_blocks) {
-        return Err(sources.bad("until", "the height is reached in the warm-up already"));
-    }
-    let settle = window(sources, "settle", manifest.settle, &clocks)?.unwrap_or(clocks.blocks(20));
-    let soak_at_most = until
-        .time
-        .unwrap_or(Duration::MAX)
-        .min(reach_time(&until, &clocks));
-    let deadline = manifest.deadline.map_or_else(
-        // A minute for collecting, and twice the time to a height: a net may be slower than asked for.
-        || start_deadline + soak_at_most.min(LONGEST) + settle + Duration::from_secs(60),
-        |span| span.0,
-    );
+    let schedule = schedule(sources, &manifest, &clocks, thresholds.never_started)?;
+    let until = schedule.until;
     let plan = Plan {
         format: FORMAT,
         name: sources.name.clone(),
@@ -173,12 +147,12 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         levers: accelerated.levers,
         gate: judging::gate(sources, &manifest, &clocks, &network, &until)?,
         network,
-        warm_up_blocks,
-        start_deadline,
+        warm_up_blocks: schedule.warm_up_blocks,
+        start_deadline: schedule.start_deadline,
         soak: until.time.map(SoakTime),
         until_height: until.height,
-        deadline: Some(SoakTime(deadline)),
-        settle,
+        deadline: Some(SoakTime(schedule.deadline)),
+        settle: schedule.settle,
         load: load(&manifest),
         keep: manifest.keep.unwrap_or(Keep::Never),
         stop_on_failure: manifest
@@ -196,10 +170,48 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     Ok(plan)
 }
 
-/// Twice the time to the height at the asked-for interval; endless if no height ends the soak.
-fn reach_time(until: &Until, clocks: &Clocks) -> Duration {
-    until.height.map_or(Duration::MAX, |height| {
-        clocks.blocks(height).saturating_mul(2)
+/// When the stages of a run begin and end.
+struct Schedule {
+    warm_up_blocks: u64,
+    start_deadline: Duration,
+    until: Until,
+    settle: Duration,
+    deadline: Duration,
+}
+
+fn schedule(
+    sources: &Sources,
+    manifest: &Manifest,
+    clocks: &Clocks,
+    never_started: Duration,
+) -> Result<Schedule, PlanError> {
+    let warm_up_blocks = manifest.warm_up.map_or(20, |blocks| blocks.0);
+    let warm_up = clocks.blocks(warm_up_blocks).saturating_mul(3);
+    let start = never_started
+        .saturating_add(warm_up)
+        .max(Duration::from_secs(60));
+    let start_deadline = manifest.start_deadline.map_or(start, |span| span.0);
+    let until = manifest.until.unwrap_or(Until {
+        time: Some(SOAK),
+        height: None,
+    });
+    if until.height.is_some_and(|height| height <= warm_up_blocks) {
+        return Err(sources.bad("until", "the height is reached in the warm-up already"));
+    }
+    let settle = window(sources, "settle", manifest.settle, clocks)?.unwrap_or(clocks.blocks(20));
+    // Twice the time to a height: a net may be slower than asked for. A minute more for collecting.
+    let to_height = until
+        .height
+        .map_or(LONGEST, |height| clocks.blocks(height).saturating_mul(2));
+    let soak = until.time.unwrap_or(LONGEST).min(to_height);
+    let stages = start_deadline.saturating_add(soak).saturating_add(settle);
+    let all = stages.saturating_add(Duration::from_secs(60));
+    Ok(Schedule {
+        warm_up_blocks,
+        start_deadline,
+        until,
+        settle,
+        deadline: manifest.deadline.map_or(all, |span| span.0),
     })
 }
 

@@ -60,7 +60,7 @@ pub const VIEW_CHANGE_LOOP: u64 = 3;
 /// of a hundred blocks), which is 1 %. Five times that is no longer a matter of single dead leaders.
 pub const VIEW_CHANGE_STORM_SHARE: f64 = 0.05;
 
-/// `slow-blocks`: see [`rate_terms`] for why two view changes within the window stay below it.
+/// `slow-blocks`: see the terms of `rates.window` for why two view changes within the window stay below it.
 pub const SLOW_BLOCKS_FACTOR: f64 = 1.5;
 
 /// `node-lagging`: below ten blocks a node is one gossip round or one retry behind, at any block interval.

@@ -130,7 +130,10 @@ impl Renderer {
         }
         let mut text = Bounded(Vec::new());
         let failed = |error: minijinja::Error| {
-            RenderError::new(key, format!("template {template:?}: {error}"))
+            let cause = std::error::Error::source(&error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            RenderError::new(key, format!("template {template:?}: {error}{cause}"))
         };
         let template = self.templates.template_from_str(template).map_err(failed)?;
         template
@@ -186,6 +189,11 @@ fn decimal(number: f64) -> Value {
     }
 }
 
+/// What is not set is undefined: printing it is an error, `is defined` asks for it.
+fn optional(value: Option<u64>) -> Value {
+    value.map_or(Value::UNDEFINED, number)
+}
+
 /// The names that templates may use; documented in `profiles/reference.toml`.
 fn context(
     plan: &Plan,
@@ -199,74 +207,27 @@ fn context(
         addresses.get(&node.name).copied().ok_or_else(unknown)
     };
     let own = address(node)?;
-    let mut peers = Vec::new();
+    let mut nodes = Vec::new();
     let mut shard_ips = Vec::new();
     for other in &network.nodes {
-        let ip = address(other)?.data;
+        let ip = address(other)?.data.to_string();
+        nodes.push(peer(other, &ip));
         if other.shard == node.shard {
             shard_ips.push(ip);
         }
-        peers.push((other, ip));
     }
-    let count = |role| {
-        network
-            .nodes
-            .iter()
-            .filter(|other| other.shard == node.shard && other.role == role)
-            .count()
-    };
-    let role = match node.role {
-        Role::Validator => "validator",
-        Role::Explorer => "explorer",
-    };
-    let first_ip = shard_ips
-        .first()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let (rate, cross_shard) = (plan.load.rate, plan.load.cross_shard * 100.0);
+    let disk = &network.disk;
     Ok(map([
-        (
-            "node",
-            map([
-                ("name", node.name.as_str().into()),
-                ("index", number(node.index.into())),
-                ("position", number(node.position.into())),
-                ("role", role.into()),
-                ("shard", number(node.shard.0)),
-                ("ip", own.data.to_string().into()),
-                ("management_ip", own.management.to_string().into()),
-            ]),
-        ),
-        (
-            "shard",
-            map([
-                ("index", number(node.shard.0)),
-                ("validators", number(count(Role::Validator) as u64)),
-                ("explorers", number(count(Role::Explorer) as u64)),
-                ("first_ip", first_ip.into()),
-                (
-                    "ips",
-                    shard_ips
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .into(),
-                ),
-            ]),
-        ),
+        ("node", own_node(node, own)),
+        ("shard", shard(plan, node, shard_ips)),
         (
             "network",
             map([
                 ("shards", number(network.shards)),
-                ("validators", number(count(Role::Validator) as u64)),
-                ("explorers", number(count(Role::Explorer) as u64)),
-                (
-                    "nodes",
-                    peers
-                        .iter()
-                        .map(|(other, ip)| peer(other, &ip.to_string()))
-                        .collect::<Vec<_>>()
-                        .into(),
-                ),
+                ("validators", count(plan, node, Role::Validator)),
+                ("explorers", count(plan, node, Role::Explorer)),
+                ("nodes", nodes.into()),
             ]),
         ),
         ("clocks", clocks(plan)),
@@ -275,19 +236,16 @@ fn context(
         (
             "load",
             map([
-                ("rate", decimal(plan.load.rate)),
-                ("cross_shard", decimal(plan.load.cross_shard * 100.0)),
+                ("rate", decimal(rate)),
+                ("cross_shard", decimal(cross_shard)),
             ]),
         ),
         (
             "disk",
             map([
-                ("path", network.disk.path.as_str().into()),
-                ("size", number(network.disk.size)),
-                (
-                    "retention",
-                    network.disk.retention.map_or(Value::from(()), number),
-                ),
+                ("path", disk.path.as_str().into()),
+                ("size", number(disk.size)),
+                ("retention", optional(disk.retention)),
             ]),
         ),
         (
@@ -296,14 +254,47 @@ fn context(
                 ("rpc", number(network.probe.rpc_port.into())),
                 (
                     "metrics",
-                    network
-                        .probe
-                        .metrics_port
-                        .map_or(Value::from(()), |port| number(port.into())),
+                    optional(network.probe.metrics_port.map(u64::from)),
                 ),
             ]),
         ),
     ]))
+}
+
+fn own_node(node: &NodePlan, address: NodeAddress) -> Value {
+    map([
+        ("name", node.name.as_str().into()),
+        ("index", number(node.index.into())),
+        ("position", number(node.position.into())),
+        ("role", role(node).into()),
+        ("shard", number(node.shard.0)),
+        ("ip", address.data.to_string().into()),
+        ("management_ip", address.management.to_string().into()),
+    ])
+}
+
+fn shard(plan: &Plan, node: &NodePlan, ips: Vec<String>) -> Value {
+    map([
+        ("index", number(node.shard.0)),
+        ("validators", count(plan, node, Role::Validator)),
+        ("explorers", count(plan, node, Role::Explorer)),
+        ("first_ip", ips.first().cloned().unwrap_or_default().into()),
+        ("ips", ips.into()),
+    ])
+}
+
+/// Nodes of this role in the node's shard; the same in every shard.
+fn count(plan: &Plan, node: &NodePlan, role: Role) -> Value {
+    let nodes = plan.network.nodes.iter();
+    let of_role = nodes.filter(|other| other.shard == node.shard && other.role == role);
+    number(of_role.count() as u64)
+}
+
+fn role(node: &NodePlan) -> &'static str {
+    match node.role {
+        Role::Validator => "validator",
+        Role::Explorer => "explorer",
+    }
 }
 
 fn peer(node: &NodePlan, ip: &str) -> Value {
@@ -312,15 +303,7 @@ fn peer(node: &NodePlan, ip: &str) -> Value {
         ("shard", number(node.shard.0)),
         ("index", number(node.index.into())),
         ("ip", ip.into()),
-        (
-            "role",
-            if node.role == Role::Validator {
-                "validator"
-            } else {
-                "explorer"
-            }
-            .into(),
-        ),
+        ("role", role(node).into()),
     ])
 }
 
