@@ -2,9 +2,21 @@
 //!
 //! Pure. The order is fail, infra, inconclusive, pass; a second reason is always listed.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Exit;
+use crate::{
+    detect::{
+        Finding, Judgement, Severity,
+        judge::end_of,
+        judgement::{Measure, Unit},
+    },
+    exit::Exit,
+    journal::event::FinishReason,
+    plan::{Limit, Plan, Waiver},
+    time::{WallTime, human},
+};
 
 /// How a run is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,4 +80,401 @@ pub struct GateResult {
     pub measured: String,
     /// What came out; never `Infra` unless the canary itself is the gate's subject.
     pub outcome: Outcome,
+}
+
+/// Findings named in one reason at most.
+const MOST_NAMED: usize = 50;
+/// Shorter than this, shares of the canary's own cost say nothing about the run.
+const COST_MATTERS: Duration = Duration::from_secs(30);
+
+/// Holds a judgement against the plan's gate.
+#[must_use]
+pub fn decide(plan: &Plan, judgement: &Judgement) -> Verdict {
+    let mut bench = Bench::default();
+    bench.findings(plan, judgement);
+    bench.limits(plan, judgement);
+    bench.waivers(plan, judgement);
+    bench.infra(plan, judgement);
+    bench.journal(judgement);
+    bench.coverage(plan, judgement);
+    bench.doubts(judgement);
+    // Stable: within an outcome the order above is the order of weight.
+    bench.reasons.sort_by(|a, b| b.outcome.cmp(&a.outcome));
+    Verdict {
+        outcome: bench
+            .reasons
+            .first()
+            .map_or(Outcome::Pass, |reason| reason.outcome),
+        reasons: bench.reasons,
+        gates: bench.gates,
+        warnings: bench.warnings,
+    }
+}
+
+/// Collects what each gate says.
+#[derive(Default)]
+struct Bench {
+    reasons: Vec<Reason>,
+    gates: Vec<GateResult>,
+    warnings: Vec<String>,
+}
+
+impl Bench {
+    fn gate(&mut self, gate: &str, asked: String, measured: String, outcome: Outcome) {
+        self.gates.push(GateResult {
+            gate: gate.to_owned(),
+            asked,
+            measured,
+            outcome,
+        });
+    }
+
+    fn reason(&mut self, outcome: Outcome, text: String) {
+        self.reasons.push(Reason {
+            outcome,
+            text,
+            findings: Vec::new(),
+        });
+    }
+
+    /// A gate whose outcome is also a reason unless it passes.
+    fn gate_and_reason(&mut self, gate: &str, asked: String, measured: String, outcome: Outcome) {
+        if outcome != Outcome::Pass {
+            self.reason(outcome, format!("{gate}: {measured}, asked for {asked}"));
+        }
+        self.gate(gate, asked, measured, outcome);
+    }
+
+    fn findings(&mut self, plan: &Plan, judgement: &Judgement) {
+        let over: Vec<&Finding> = judgement
+            .findings
+            .iter()
+            .filter(|finding| counts(finding) && finding.severity >= plan.gate.fail_on)
+            .collect();
+        let asked = format!("no finding from {} on", name(plan.gate.fail_on));
+        let measured = tally(judgement);
+        if let Some(worst) = over.iter().max_by_key(|finding| finding.severity) {
+            let more = match over.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            self.reasons.push(Reason {
+                outcome: Outcome::Fail,
+                text: format!(
+                    "{} {}: {}{more}",
+                    name(worst.severity),
+                    worst.kind,
+                    worst.summary
+                ),
+                findings: over
+                    .iter()
+                    .take(MOST_NAMED)
+                    .map(|finding| finding.id.clone())
+                    .collect(),
+            });
+        }
+        let outcome = if over.is_empty() {
+            Outcome::Pass
+        } else {
+            Outcome::Fail
+        };
+        self.gate("findings", asked, measured, outcome);
+    }
+
+    fn limits(&mut self, plan: &Plan, judgement: &Judgement) {
+        for (metric, limit) in &plan.gate.limits {
+            let (measured, outcome) = hold(metric, limit, judgement);
+            let gate = format!("limit {metric}");
+            self.gate_and_reason(&gate, limit.text.clone(), measured, outcome);
+        }
+    }
+
+    fn waivers(&mut self, plan: &Plan, judgement: &Judgement) {
+        let end = end_of(judgement);
+        for waiver in &plan.gate.waive {
+            let used = judgement
+                .findings
+                .iter()
+                .filter(|finding| waives(waiver, finding))
+                .count();
+            let gate = format!("waiver {}", waiver.finding);
+            let asked = format!("until {}: {}", waiver.until, waiver.because);
+            if used == 0 {
+                self.warnings.push(format!(
+                    "the waiver of {} (until {}) was not needed",
+                    waiver.finding, waiver.until
+                ));
+                self.gate(&gate, asked, "unused".to_owned(), Outcome::Pass);
+            } else if expired(waiver, end) {
+                self.gate_and_reason(
+                    &gate,
+                    asked,
+                    format!("{used} findings, expired"),
+                    Outcome::Fail,
+                );
+            } else {
+                self.gate(&gate, asked, format!("{used} findings"), Outcome::Pass);
+            }
+        }
+    }
+
+    fn infra(&mut self, plan: &Plan, judgement: &Judgement) {
+        let fatal: Vec<_> = judgement.infra.iter().filter(|note| note.fatal).collect();
+        if let Some(first) = fatal.first() {
+            self.reason(Outcome::Infra, format!("{}: {}", first.what, first.detail));
+        }
+        let ended = judgement.finished.as_ref().map(|finish| &finish.reason);
+        if ended == Some(&FinishReason::Infra) && fatal.is_empty() {
+            let text = "the host, the engine or the canary could not go on".to_owned();
+            self.reason(Outcome::Infra, text);
+        }
+        let measured = match (fatal.len(), judgement.infra.len()) {
+            (0, 0) => "nothing broke".to_owned(),
+            (fatal, all) => format!("{all} incidents, {fatal} of them fatal"),
+        };
+        let broke = !fatal.is_empty() || ended == Some(&FinishReason::Infra);
+        let outcome = if broke { Outcome::Infra } else { Outcome::Pass };
+        self.gate("infra", "nothing fatal".to_owned(), measured, outcome);
+
+        let cost = &judgement.cost;
+        if cost.samples >= 2 && judgement.coverage.watched >= COST_MATTERS {
+            let asked = format!(
+                "at most {:.1} % of a core and {:.0} MiB",
+                plan.budget.cpu_share * 100.0,
+                plan.budget.memory as f64 / MIB
+            );
+            let measured = format!(
+                "{:.1} % of a core and {:.0} MiB",
+                cost.cpu_share * 100.0,
+                cost.memory_peak as f64 / MIB
+            );
+            let outcome = if cost.within_budget {
+                Outcome::Pass
+            } else {
+                Outcome::Infra
+            };
+            self.gate_and_reason("canary budget", asked, measured, outcome);
+        }
+    }
+
+    fn journal(&mut self, judgement: &Judgement) {
+        let (measured, outcome) = match &judgement.finished {
+            None => (
+                "the journal was cut short".to_owned(),
+                Outcome::Inconclusive,
+            ),
+            Some(finish) => match finish.reason {
+                FinishReason::Completed => ("completed".to_owned(), Outcome::Pass),
+                // The gate over findings says the rest.
+                FinishReason::StoppedOnFailure => ("stopped on failure".to_owned(), Outcome::Pass),
+                FinishReason::Infra => ("ended by infra".to_owned(), Outcome::Infra),
+                FinishReason::Interrupted => ("interrupted".to_owned(), Outcome::Inconclusive),
+                FinishReason::Deadline => (
+                    "the deadline came before the plan was done".to_owned(),
+                    Outcome::Inconclusive,
+                ),
+            },
+        };
+        if outcome == Outcome::Inconclusive {
+            self.reason(outcome, measured.clone());
+        }
+        self.gate("journal", "the whole run".to_owned(), measured, outcome);
+    }
+
+    fn coverage(&mut self, plan: &Plan, judgement: &Judgement) {
+        let asked = &plan.gate.coverage;
+        let seen = &judgement.coverage;
+        let enough = |enough: bool| {
+            if enough {
+                Outcome::Pass
+            } else {
+                Outcome::Inconclusive
+            }
+        };
+        for (gate, least, measured) in [
+            ("coverage blocks", asked.blocks, seen.blocks),
+            ("coverage epochs", asked.epochs, seen.epochs),
+        ] {
+            let outcome = enough(measured >= least);
+            self.gate_and_reason(
+                gate,
+                format!("at least {least}"),
+                measured.to_string(),
+                outcome,
+            );
+        }
+        let on = seen
+            .blind_node
+            .as_ref()
+            .map_or_else(String::new, |node| format!(" on {node}"));
+        for (gate, most, measured, note) in [
+            ("coverage blind", asked.blind_share, seen.blind_share, on),
+            (
+                "coverage lines lost",
+                asked.lines_lost_share,
+                seen.lines_lost_share,
+                format!(" ({} of {})", seen.lines_lost, seen.lines),
+            ),
+        ] {
+            let asked = format!("at most {}", percent(most));
+            let outcome = enough(measured <= most);
+            self.gate_and_reason(gate, asked, percent(measured) + &note, outcome);
+        }
+    }
+
+    fn doubts(&mut self, judgement: &Judgement) {
+        for doubt in judgement
+            .doubts
+            .iter()
+            .filter(|doubt| doubt.decisive)
+            .take(10)
+        {
+            let shard = doubt
+                .shard
+                .map_or_else(String::new, |shard| format!(" in shard {shard}"));
+            let at = human(doubt.from.as_duration());
+            self.reason(
+                Outcome::Inconclusive,
+                format!(
+                    "{}{shard} not judged from {at} on: {}",
+                    doubt.detector, doubt.why
+                ),
+            );
+        }
+        if !judgement.suppressed.is_empty() {
+            let all: u64 = judgement.suppressed.values().sum();
+            self.warnings
+                .push(format!("{all} further findings were only counted"));
+        }
+    }
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Whether a finding counts at the gate.
+fn counts(finding: &Finding) -> bool {
+    finding.excused_by.is_none() && finding.waived.is_none()
+}
+
+/// Whether a waiver is about this finding, expired or not.
+#[must_use]
+pub fn waives(waiver: &Waiver, finding: &Finding) -> bool {
+    waiver.finding == finding.kind
+        && waiver
+            .shard
+            .is_none_or(|shard| finding.shard.is_some_and(|of| of.0 == shard))
+        && waiver.node.as_ref().is_none_or(|node| {
+            // All the nodes it names, or it would waive what nobody looked at.
+            !finding.nodes.is_empty() && finding.nodes.iter().all(|of| of.as_str() == node)
+        })
+}
+
+/// Whether a waiver's last day is over at this moment. A date that nobody can read is over.
+#[must_use]
+pub fn expired(waiver: &Waiver, now: WallTime) -> bool {
+    let end = format!("{}T23:59:59Z", waiver.until.trim());
+    let Ok(end) = humantime::parse_rfc3339(&end) else {
+        return true;
+    };
+    let end = end
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u128::from(now.0) > end.as_millis() + 999
+}
+
+fn name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Minor => "minor",
+        Severity::Major => "major",
+        Severity::Critical => "critical",
+    }
+}
+
+/// `1 critical, 2 minor (1 waived)`.
+fn tally(judgement: &Judgement) -> String {
+    let mut parts = Vec::new();
+    for severity in [
+        Severity::Critical,
+        Severity::Major,
+        Severity::Minor,
+        Severity::Info,
+    ] {
+        let of = || {
+            judgement
+                .findings
+                .iter()
+                .filter(move |finding| finding.severity == severity)
+        };
+        let all = of().count();
+        if all == 0 {
+            continue;
+        }
+        let waived = of().filter(|finding| finding.waived.is_some()).count();
+        let excused = of().filter(|finding| finding.excused_by.is_some()).count();
+        let note = match (waived, excused) {
+            (0, 0) => String::new(),
+            (waived, 0) => format!(" ({waived} waived)"),
+            (0, excused) => format!(" ({excused} excused)"),
+            (waived, excused) => format!(" ({waived} waived, {excused} excused)"),
+        };
+        parts.push(format!("{all} {}{note}", name(severity)));
+    }
+    if parts.is_empty() {
+        return "no finding".to_owned();
+    }
+    parts.join(", ")
+}
+
+/// One limit against what was measured.
+fn hold(metric: &str, limit: &Limit, judgement: &Judgement) -> (String, Outcome) {
+    // A shard that never came back is over every limit on recovery; a run without a stall is under it.
+    if metric.starts_with("recovery.") {
+        let stalls: u64 = judgement
+            .shards
+            .iter()
+            .map(|shard| shard.recovery.stalls)
+            .sum();
+        let back: u64 = judgement
+            .shards
+            .iter()
+            .map(|shard| shard.recovery.recovered)
+            .sum();
+        if stalls == 0 {
+            return ("no stall".to_owned(), Outcome::Pass);
+        }
+        if back < stalls {
+            return (
+                format!("never ({} of {stalls})", stalls - back),
+                Outcome::Fail,
+            );
+        }
+    }
+    let Some(measure) = judgement.measures.get(metric) else {
+        return ("not measured".to_owned(), Outcome::Inconclusive);
+    };
+    let kept = if limit.below {
+        measure.value < limit.value
+    } else {
+        measure.value > limit.value
+    };
+    let outcome = if kept { Outcome::Pass } else { Outcome::Fail };
+    (text(*measure), outcome)
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 100.0)
+}
+
+/// A measure for people.
+#[must_use]
+pub fn text(measure: Measure) -> String {
+    match measure.unit {
+        Unit::Milliseconds => {
+            human(Duration::try_from_secs_f64(measure.value / 1e3).unwrap_or(Duration::MAX))
+        }
+        Unit::Count | Unit::PerSecond => format!("{}", (measure.value * 100.0).round() / 100.0),
+        Unit::Share => percent(measure.value),
+        Unit::Bytes => format!("{:.1} MiB", measure.value / MIB),
+    }
 }

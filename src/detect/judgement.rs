@@ -224,7 +224,7 @@ pub struct NodeView {
     pub mode: Option<Mode>,
     /// Starts beyond the first.
     pub restarts: u64,
-    /// Exits by itself.
+    /// Ends that the canary did not ask for.
     pub exits: u64,
     /// Share of the watched time in which its probes were blind.
     pub blind_share: f64,
@@ -244,13 +244,13 @@ pub struct NodeView {
     pub disk_slope: Option<Slope>,
 }
 
-/// Growth over the soak, by least squares over per-minute minima.
+/// Growth over the second half of the soak, by least squares over least values of stretches of time. The first half may
+/// still fill what the chain keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Slope {
     /// Bytes per hour of wall time.
     pub bytes_per_hour: f64,
-    /// Whether that is flat: less than 1 % of the disk per hour, and the last quarter no higher than the ones before
-    /// by more than 1 % of the disk.
+    /// Whether that is flat: less than 1 % of the disk over the stretch.
     pub flat: bool,
 }
 

@@ -1,6 +1,20 @@
 //! The journal: the append-only record of all facts of a run, the only input of the judge.
+//!
+//! One writer gives the total order. A journal is a folder of numbered segments, one compact JSON line an entry
+//! (`000000.jsonl`, the finished ones compressed to `000000.jsonl.zst`), readable with `zstdcat` and `jq`.
 
 pub mod event;
+pub mod generate;
+mod reader;
+mod segments;
+mod text_lines;
+mod thinning;
+mod writer;
+
 pub mod text;
 
 pub use event::{Entry, Event};
+pub use reader::{ReadError, Reader};
+pub use segments::JOURNAL_FOLDER;
+pub use thinning::{Thinness, Thinning};
+pub use writer::{JournalError, Resumed, Settings, Writer, Written};

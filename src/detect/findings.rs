@@ -1,0 +1,437 @@
+//! The findings of a run while they grow.
+//!
+//! Invariant: once opened, a finding changes only so: its severity rises, its end is set, evidence and nodes are
+//! appended, its last height and its duration grow. Entries that follow never take it back.
+//! Everything is bounded: findings of a kind, evidence and nodes of a finding.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    detect::{
+        finding::{Finding, Severity},
+        judgement::Page,
+    },
+    ids::{Height, NodeName, Seq, ShardId},
+    time::{Clocks, Elapsed},
+};
+
+/// More of one kind tells nobody anything new; they are counted.
+const MOST_OF_A_KIND: usize = 1000;
+/// Entries that a finding cites: the ones it opened with, then as they come.
+pub const MOST_EVIDENCE: usize = 20;
+const MOST_NODES: usize = 64;
+const MOST_CAUSES: usize = 16;
+
+/// A finding's place, kept by the detector that opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handle(usize);
+
+/// The handle of a finding that is only counted.
+const COUNTED_ONLY: Handle = Handle(usize::MAX);
+
+/// What a detector says when it opens a finding.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The kind's id.
+    pub kind: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// The shard, if it concerns one.
+    pub shard: Option<ShardId>,
+    /// The nodes it concerns.
+    pub nodes: Vec<NodeName>,
+    /// Since when.
+    pub start: Elapsed,
+    /// Heights.
+    pub heights: Option<(Height, Height)>,
+    /// One line for people.
+    pub summary: String,
+    /// Entries it rests on, oldest first; the entry at hand is added.
+    pub evidence: Vec<Seq>,
+    /// What came before it.
+    pub causes: Vec<String>,
+    /// The injected fault that excuses it.
+    pub excused_by: Option<String>,
+}
+
+impl Opening {
+    /// The least that a finding needs.
+    #[must_use]
+    pub fn new(kind: &'static str, severity: Severity, start: Elapsed, summary: String) -> Self {
+        Self {
+            kind,
+            severity,
+            shard: None,
+            nodes: Vec::new(),
+            start,
+            heights: None,
+            summary,
+            evidence: Vec::new(),
+            causes: Vec::new(),
+            excused_by: None,
+        }
+    }
+
+    /// About a shard.
+    #[must_use]
+    pub fn shard(mut self, shard: ShardId) -> Self {
+        self.shard = Some(shard);
+        self
+    }
+
+    /// About a node.
+    #[must_use]
+    pub fn node(mut self, node: &NodeName) -> Self {
+        self.nodes.push(node.clone());
+        self
+    }
+
+    /// Resting on these entries.
+    #[must_use]
+    pub fn resting_on(mut self, evidence: impl IntoIterator<Item = Seq>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
+
+    /// Preceded by this.
+    #[must_use]
+    pub fn after(mut self, causes: impl IntoIterator<Item = String>) -> Self {
+        self.causes.extend(causes);
+        self
+    }
+}
+
+/// How a finding changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was opened.
+    Opened,
+    /// Its severity rose.
+    Raised,
+    /// Somebody is to be woken up.
+    Paged,
+    /// It ended.
+    Closed,
+}
+
+/// A change with the finding as it stands after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FindingChange {
+    /// What changed.
+    pub kind: ChangeKind,
+    /// The finding.
+    pub finding: Finding,
+}
+
+/// All findings of a run.
+#[derive(Debug)]
+pub struct Findings {
+    clocks: Clocks,
+    overrides: BTreeMap<String, Severity>,
+    now: Elapsed,
+    seq: Seq,
+    all: Vec<Finding>,
+    kinds: BTreeMap<&'static str, usize>,
+    suppressed: BTreeMap<String, u64>,
+    pages: Vec<Page>,
+    changes: Vec<FindingChange>,
+}
+
+impl Findings {
+    /// None yet. `overrides` are the plan's severities by kind.
+    #[must_use]
+    pub fn new(clocks: Clocks, overrides: BTreeMap<String, Severity>) -> Self {
+        Self {
+            clocks,
+            overrides,
+            now: Elapsed::default(),
+            seq: Seq(0),
+            all: Vec::new(),
+            kinds: BTreeMap::new(),
+            suppressed: BTreeMap::new(),
+            pages: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// The entry at hand.
+    pub(super) fn at(&mut self, now: Elapsed, seq: Seq) {
+        self.now = now;
+        self.seq = seq;
+    }
+
+    /// The changes since they were last taken.
+    pub(super) fn take_changes(&mut self) -> Vec<FindingChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// All findings, in the order in which they were noticed. Durations of open ones stand at their last change.
+    #[must_use]
+    pub fn all(&self) -> &[Finding] {
+        &self.all
+    }
+
+    /// Findings that are only counted.
+    #[must_use]
+    pub fn suppressed(&self) -> &BTreeMap<String, u64> {
+        &self.suppressed
+    }
+
+    /// The pages that went out.
+    #[must_use]
+    pub fn pages(&self) -> &[Page] {
+        &self.pages
+    }
+
+    /// All findings with the durations of open ones up to this moment.
+    #[must_use]
+    pub fn until(&self, now: Elapsed) -> Vec<Finding> {
+        let mut all = self.all.clone();
+        for finding in &mut all {
+            if finding.end.is_none() {
+                finding.duration = now.since(finding.start);
+                finding.mainnet = self.clocks.to_mainnet(finding.duration);
+            }
+        }
+        all
+    }
+
+    /// Opens a finding.
+    pub fn open(&mut self, opening: Opening) -> Handle {
+        let count = self.kinds.entry(opening.kind).or_default();
+        *count += 1;
+        if *count > MOST_OF_A_KIND {
+            *self.suppressed.entry(opening.kind.to_owned()).or_default() += 1;
+            return COUNTED_ONLY;
+        }
+        let mut evidence = opening.evidence;
+        evidence.push(self.seq);
+        evidence.sort_unstable();
+        evidence.dedup();
+        // The newest are the nearest to what is claimed.
+        evidence.drain(..evidence.len().saturating_sub(MOST_EVIDENCE));
+        let mut nodes = opening.nodes;
+        nodes.truncate(MOST_NODES);
+        let mut causes = opening.causes;
+        causes.truncate(MOST_CAUSES);
+        let duration = self.now.since(opening.start);
+        let finding = Finding {
+            id: self.id(opening.kind, opening.shard, nodes.first()),
+            kind: opening.kind.to_owned(),
+            severity: self.effective(opening.kind, opening.severity),
+            shard: opening.shard,
+            nodes,
+            start: opening.start,
+            noticed: self.now,
+            end: None,
+            heights: opening.heights,
+            duration,
+            mainnet: self.clocks.to_mainnet(duration),
+            summary: opening.summary,
+            evidence,
+            excused_by: opening.excused_by,
+            waived: None,
+            causes,
+        };
+        self.all.push(finding);
+        let handle = Handle(self.all.len() - 1);
+        self.changed(handle, ChangeKind::Opened);
+        handle
+    }
+
+    /// Opens a finding that is about a moment and over at once.
+    pub fn moment(&mut self, opening: Opening) -> Handle {
+        let handle = self.open(opening);
+        self.close(handle, self.now);
+        handle
+    }
+
+    /// The severity rises to this, if it is lower.
+    pub fn raise(&mut self, handle: Handle, severity: Severity) {
+        let Some(finding) = self.all.get(handle.0) else {
+            return;
+        };
+        let severity = self.effective(&finding.kind, severity);
+        if finding.end.is_none() && severity > finding.severity {
+            self.all[handle.0].severity = severity;
+            self.cite(handle, self.seq);
+            self.changed(handle, ChangeKind::Raised);
+        }
+    }
+
+    /// Somebody is to be woken up.
+    pub fn page(&mut self, handle: Handle) {
+        let Some(finding) = self.all.get(handle.0) else {
+            return;
+        };
+        self.pages.push(Page {
+            finding: finding.id.clone(),
+            at: self.now,
+            after: self.now.since(finding.start),
+        });
+        self.changed(handle, ChangeKind::Paged);
+    }
+
+    /// Adds an entry to the evidence.
+    pub fn cite(&mut self, handle: Handle, seq: Seq) {
+        if let Some(finding) = self.all.get_mut(handle.0)
+            && finding.evidence.len() < MOST_EVIDENCE
+            && !finding.evidence.contains(&seq)
+        {
+            finding.evidence.push(seq);
+        }
+    }
+
+    /// Adds a node that it concerns.
+    pub fn name_node(&mut self, handle: Handle, node: &NodeName) {
+        if let Some(finding) = self.all.get_mut(handle.0)
+            && finding.nodes.len() < MOST_NODES
+            && !finding.nodes.contains(node)
+        {
+            finding.nodes.push(node.clone());
+        }
+    }
+
+    /// It concerns heights up to this one too.
+    pub fn up_to_height(&mut self, handle: Handle, height: Height) {
+        if let Some(finding) = self.all.get_mut(handle.0) {
+            finding.heights = Some(match finding.heights {
+                Some((first, last)) => (first, last.max(height)),
+                None => (height, height),
+            });
+        }
+    }
+
+    /// It ended at this moment.
+    pub fn close(&mut self, handle: Handle, end: Elapsed) {
+        let Some(finding) = self.all.get_mut(handle.0) else {
+            return;
+        };
+        if finding.end.is_some() {
+            return;
+        }
+        finding.end = Some(end);
+        finding.duration = end.since(finding.start);
+        finding.mainnet = self.clocks.to_mainnet(finding.duration);
+        self.cite(handle, self.seq);
+        self.changed(handle, ChangeKind::Closed);
+    }
+
+    /// A plan may raise or lower, but what is critical stays critical.
+    fn effective(&self, kind: &str, severity: Severity) -> Severity {
+        match self.overrides.get(kind) {
+            Some(&asked) if severity != Severity::Critical => asked,
+            _ => severity,
+        }
+    }
+
+    fn changed(&mut self, handle: Handle, kind: ChangeKind) {
+        if let Some(finding) = self.all.get(handle.0) {
+            self.changes.push(FindingChange {
+                kind,
+                finding: finding.clone(),
+            });
+        }
+    }
+
+    /// Two letters of the kind and a few hexadecimal digits: the same for the same journal.
+    fn id(&self, kind: &str, shard: Option<ShardId>, node: Option<&NodeName>) -> String {
+        let mut words = kind.split('-');
+        let initials: String = match (words.next(), words.next()) {
+            (Some(first), Some(second)) => first
+                .chars()
+                .take(1)
+                .chain(second.chars().take(1))
+                .collect(),
+            (Some(only), None) => only.chars().take(2).collect(),
+            _ => String::new(),
+        };
+        // FNV-1a: stable over versions and platforms, which the standard hasher does not promise.
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        let node = node.map_or("", NodeName::as_str);
+        let shard = shard.map_or(u64::MAX, |shard| shard.0);
+        for byte in kind
+            .bytes()
+            .chain(node.bytes())
+            .chain(shard.to_le_bytes())
+            .chain(self.seq.0.to_le_bytes())
+        {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        let digits = format!("{hash:016x}");
+        (4..=16)
+            .map(|length| format!("{initials}-{}", &digits[..length]))
+            .find(|id| self.all.iter().all(|finding| finding.id != *id))
+            .unwrap_or_else(|| format!("{initials}-{digits}-{}", self.all.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn findings(overrides: &[(&str, Severity)]) -> Findings {
+        let clocks = Clocks {
+            block_interval: Duration::from_millis(200),
+            mainnet_block_interval: Duration::from_secs(8),
+            view_change_timeout: Duration::from_millis(675),
+            view_change_slot: Duration::ZERO,
+            view_change_timeout_max: Duration::from_millis(2700),
+        };
+        let overrides = overrides
+            .iter()
+            .map(|&(kind, severity)| (kind.to_owned(), severity))
+            .collect();
+        Findings::new(clocks, overrides)
+    }
+
+    fn stall(severity: Severity) -> Opening {
+        Opening::new(
+            "stall",
+            severity,
+            Elapsed::from_secs(1),
+            "no block".to_owned(),
+        )
+    }
+
+    #[test]
+    fn severity_only_rises_and_what_is_critical_cannot_be_lowered() {
+        let mut findings = findings(&[("stall", Severity::Info)]);
+        let handle = findings.open(stall(Severity::Minor));
+        assert_eq!(findings.all()[0].severity, Severity::Info, "the plan's");
+        findings.raise(handle, Severity::Critical);
+        assert_eq!(findings.all()[0].severity, Severity::Critical);
+        findings.raise(handle, Severity::Minor);
+        assert_eq!(findings.all()[0].severity, Severity::Critical);
+        let kinds: Vec<_> = findings
+            .take_changes()
+            .iter()
+            .map(|change| change.kind)
+            .collect();
+        assert_eq!(kinds, [ChangeKind::Opened, ChangeKind::Raised]);
+    }
+
+    #[test]
+    fn all_is_bounded_and_ids_differ() {
+        let mut findings = findings(&[]);
+        for count in 0..3000 {
+            findings.at(Elapsed::from_secs(2), Seq(count));
+            let handle = findings.open(stall(Severity::Minor));
+            findings.close(handle, Elapsed::from_secs(3));
+            findings.raise(handle, Severity::Critical);
+        }
+        assert_eq!(findings.all().len(), MOST_OF_A_KIND);
+        assert_eq!(findings.suppressed()["stall"], 2000);
+        let ids: std::collections::BTreeSet<_> =
+            findings.all().iter().map(|finding| &finding.id).collect();
+        assert_eq!(ids.len(), MOST_OF_A_KIND);
+        let handle = Handle(0);
+        for seq in 0..100 {
+            findings.cite(handle, Seq(seq));
+            findings.name_node(handle, &NodeName::of(ShardId(seq), 0));
+        }
+        assert_eq!(findings.all()[0].evidence.len(), MOST_EVIDENCE);
+        assert_eq!(findings.all()[0].nodes.len(), MOST_NODES);
+    }
+}

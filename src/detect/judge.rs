@@ -1,0 +1,188 @@
+//! The judge: the world, all detectors and all measures over one journal, live or afterwards.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{
+    detector::{DETECTORS, Detector},
+    finding::Finding,
+    findings::{FindingChange, Findings},
+    judgement::{Doubt, Judgement, NodeView, ShardView},
+    measure::Measures,
+    world::World,
+};
+use crate::{
+    journal::{Entry, Event},
+    plan::Plan,
+    time::{Elapsed, WallTime},
+};
+
+/// The plan that a journal begins with.
+///
+/// # Errors
+/// When the entry carries a plan that this version cannot read; `None` inside when it is not the first entry.
+pub fn plan_of(entry: &Entry) -> Result<Option<Plan>, serde_json::Error> {
+    match &entry.event {
+        Event::RunStarted { plan, .. } => serde_json::from_value(plan.clone()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Judges a journal entry by entry.
+pub struct Judge {
+    plan: Plan,
+    world: World,
+    detectors: Vec<(&'static str, Option<Box<dyn Detector>>)>,
+    findings: Findings,
+    measures: Measures,
+    /// The world itself panicked: nothing can be said from there on.
+    broken: bool,
+}
+
+impl Judge {
+    /// All detectors of the table, with the plan's windows.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let table = DETECTORS
+            .iter()
+            .map(|info| (info.id, (info.build)()))
+            .collect();
+        Self::with_detectors(plan, table)
+    }
+
+    pub(super) fn with_detectors(
+        plan: &Plan,
+        detectors: Vec<(&'static str, Box<dyn Detector>)>,
+    ) -> Self {
+        let world = World::new(plan);
+        Self {
+            plan: plan.clone(),
+            detectors: detectors
+                .into_iter()
+                .map(|(id, detector)| (id, Some(detector)))
+                .collect(),
+            findings: Findings::new(plan.clocks, plan.gate.severity.clone()),
+            measures: Measures::new(&world),
+            world,
+            broken: false,
+        }
+    }
+
+    /// Judges one entry; answers what changed among the findings.
+    pub fn step(&mut self, entry: &Entry) -> Vec<FindingChange> {
+        if self.broken {
+            return Vec::new();
+        }
+        let world = &mut self.world;
+        if catch_unwind(AssertUnwindSafe(|| world.step(entry))).is_err() {
+            self.broken = true;
+            self.panicked("all", entry.elapsed);
+            return Vec::new();
+        }
+        let now = self.world.now;
+        self.findings.at(now, entry.seq);
+        for place in 0..self.detectors.len() {
+            let (id, slot) = &mut self.detectors[place];
+            let Some(detector) = slot else { continue };
+            let (world, findings) = (&self.world, &mut self.findings);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                detector.step(entry, world, findings);
+            }));
+            if outcome.is_err() {
+                // Its state may be anything now; the others go on.
+                *slot = None;
+                let id = *id;
+                self.panicked(id, now);
+            }
+        }
+        let changes = self.findings.take_changes();
+        self.measures.step(entry, &self.world, &changes);
+        changes
+    }
+
+    fn panicked(&mut self, detector: &str, from: Elapsed) {
+        self.measures.doubt(Doubt {
+            detector: detector.to_owned(),
+            shard: None,
+            node: None,
+            from,
+            until: None,
+            why: "the detector failed (a bug of this program); it judged nothing from there on"
+                .to_owned(),
+            decisive: true,
+        });
+    }
+
+    /// All findings so far, in the order in which they were noticed.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        self.findings.all()
+    }
+
+    /// The shards as they are now, for the live display.
+    #[must_use]
+    pub fn shards(&self) -> Vec<ShardView> {
+        self.measures.shard_views(&self.world, &self.findings)
+    }
+
+    /// The nodes as they are now, for the live display.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView> {
+        self.measures.node_views(&self.world)
+    }
+
+    /// What the journal says of the network now.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure.
+    #[must_use]
+    pub fn over_gate(&self) -> Option<&Finding> {
+        let wall = self.world.started.plus(self.world.now.as_duration());
+        self.findings.all().iter().find(|finding| {
+            finding.severity >= self.plan.gate.fail_on
+                && finding.excused_by.is_none()
+                && !self.plan.gate.waive.iter().any(|waiver| {
+                    crate::verdict::waives(waiver, finding)
+                        && !crate::verdict::expired(waiver, wall)
+                })
+        })
+    }
+
+    /// Everything concluded so far; at the end of the journal, all of it.
+    #[must_use]
+    pub fn judgement(&self) -> Judgement {
+        let mut judgement = self
+            .measures
+            .judgement(&self.plan, &self.world, &self.findings);
+        let wall = end_of(&judgement);
+        for finding in &mut judgement.findings {
+            finding.waived = self
+                .plan
+                .gate
+                .waive
+                .iter()
+                .find(|waiver| {
+                    crate::verdict::waives(waiver, finding)
+                        && !crate::verdict::expired(waiver, wall)
+                })
+                .map(|waiver| waiver.because.clone());
+        }
+        judgement
+    }
+
+    /// [`Self::judgement`], when no entry follows.
+    #[must_use]
+    pub fn finish(self) -> Judgement {
+        self.judgement()
+    }
+}
+
+/// Wall time at the last thing known of a run.
+pub(crate) fn end_of(judgement: &Judgement) -> WallTime {
+    judgement.finished.as_ref().map_or_else(
+        || judgement.started.plus(judgement.last.as_duration()),
+        |finish| finish.wall,
+    )
+}

@@ -1,0 +1,119 @@
+//! What watching costs.
+
+use std::time::Duration;
+
+use super::series::Series;
+use crate::{
+    detect::{
+        canary_overloaded::{cpu, memory},
+        judgement::CostView,
+        world::World,
+    },
+    journal::event::{Cost, Stage},
+    plan::Budget,
+    time::Elapsed,
+};
+
+/// CPU time over a stretch of time.
+#[derive(Debug, Default, Clone, Copy)]
+struct Share {
+    used: Duration,
+    over: Duration,
+}
+
+impl Share {
+    fn add(&mut self, before: u64, after: u64, over: Duration) {
+        self.used += Duration::from_micros(after.saturating_sub(before));
+        self.over += over;
+    }
+
+    fn value(self) -> f64 {
+        if self.over.is_zero() {
+            0.0
+        } else {
+            self.used.as_secs_f64() / self.over.as_secs_f64()
+        }
+    }
+}
+
+/// Costs over the soak.
+#[derive(Debug, Default)]
+pub(super) struct CostMeasure {
+    samples: u64,
+    last: Option<(Elapsed, Cost, bool)>,
+    all: Share,
+    canary: Share,
+    watcher: Share,
+    samplers: Share,
+    helper: Share,
+    engine: Share,
+    engine_unwatched: Share,
+    engine_seen: bool,
+    memory: u64,
+    memory_peak: u64,
+    series: Series,
+    lag: Duration,
+    dropped: u64,
+    run_directory: u64,
+}
+
+impl CostMeasure {
+    pub fn step(&mut self, cost: &Cost, world: &World) {
+        self.engine_seen |= cost.engine_cpu > 0;
+        self.dropped = cost.dropped;
+        self.run_directory = cost.run_directory;
+        self.memory = memory(cost);
+        let paused = world.watch_paused;
+        let soaking = world.stage == Some(Stage::Soak) || world.stage.is_none();
+        if let Some((at, before, was_paused)) = self.last.take()
+            && was_paused == paused
+            && world.judging_progress()
+        {
+            let over = world.now.since(at);
+            let engine = if paused {
+                &mut self.engine_unwatched
+            } else {
+                &mut self.engine
+            };
+            engine.add(before.engine_cpu, cost.engine_cpu, over);
+            if soaking && !paused {
+                self.all.add(cpu(&before), cpu(cost), over);
+                self.canary.add(before.canary_cpu, cost.canary_cpu, over);
+                self.watcher.add(before.watcher_cpu, cost.watcher_cpu, over);
+                self.samplers
+                    .add(before.samplers_cpu, cost.samplers_cpu, over);
+                self.helper.add(before.helper_cpu, cost.helper_cpu, over);
+            }
+        }
+        self.last = Some((world.now, cost.clone(), paused));
+        if soaking && !paused {
+            self.samples += 1;
+            self.memory_peak = self.memory_peak.max(self.memory);
+            self.lag = self.lag.max(Duration::from_micros(cost.lag));
+            self.series.add(world.now, self.memory as f64);
+        }
+    }
+
+    pub fn view(&self, budget: &Budget) -> CostView {
+        let seen =
+            |share: Share| (self.engine_seen && !share.over.is_zero()).then(|| share.value());
+        let cpu_share = self.all.value();
+        CostView {
+            samples: self.samples,
+            cpu_share,
+            canary_cpu_share: self.canary.value(),
+            watcher_cpu_share: self.watcher.value(),
+            samplers_cpu_share: self.samplers.value(),
+            helper_cpu_share: self.helper.value(),
+            memory: self.memory,
+            memory_peak: self.memory_peak,
+            memory_growth: self.series.growth(),
+            engine_cpu_share: seen(self.engine),
+            engine_cpu_share_unwatched: seen(self.engine_unwatched),
+            run_directory: self.run_directory,
+            lag: self.lag,
+            dropped: self.dropped,
+            within_budget: cpu_share <= budget.cpu_share && self.memory_peak <= budget.memory,
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! Everything that is measured and is no finding: rates, coverage, cost, what could not be judged.
+
+mod cost;
+mod node;
+mod series;
+mod shard;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use cost::CostMeasure;
+use node::NodeMeasure;
+use shard::ShardMeasure;
+
+use super::{
+    finding::Severity,
+    findings::{ChangeKind, FindingChange, Findings},
+    judgement::{
+        AccelerationView, Doubt, Finish, InfraView, Judgement, Measure, Measured, NodeView,
+        ShardView, StageStart, Unit,
+    },
+    world::World,
+};
+use crate::{
+    ids::RunId,
+    journal::{
+        Entry, Event,
+        event::{ContainerChange, Stage},
+        text::clean,
+    },
+    plan::Plan,
+    time::Elapsed,
+};
+
+/// Kept of what broke on our side, and of what could not be judged: the first ones tell the story.
+const MOST_NOTES: usize = 200;
+
+/// All measures of a run.
+#[derive(Debug)]
+pub(super) struct Measures {
+    run: Option<RunId>,
+    canarynet: String,
+    finished: Option<Finish>,
+    entries: u64,
+    stages: Vec<StageStart>,
+    shards: Vec<ShardMeasure>,
+    nodes: Vec<NodeMeasure>,
+    cost: CostMeasure,
+    infra: Vec<InfraView>,
+    doubts: Vec<Doubt>,
+    /// The soak's start and the last moment in it.
+    soak: Option<(Elapsed, Elapsed)>,
+    watched: Duration,
+    gaps: u64,
+    before: Elapsed,
+    /// Doubts about a shard that the canary does not see, by the shard's place.
+    unseen: BTreeMap<usize, usize>,
+}
+
+impl Measures {
+    pub fn new(world: &World) -> Self {
+        Self {
+            run: None,
+            canarynet: String::new(),
+            finished: None,
+            entries: 0,
+            stages: Vec::new(),
+            shards: world.shards.iter().map(|_| ShardMeasure::new()).collect(),
+            nodes: world.nodes.iter().map(|_| NodeMeasure::default()).collect(),
+            cost: CostMeasure::default(),
+            infra: Vec::new(),
+            doubts: Vec::new(),
+            soak: None,
+            watched: Duration::ZERO,
+            gaps: 0,
+            before: Elapsed::default(),
+            unseen: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at one entry, which `world` already holds, and at what the detectors made of it.
+    pub fn step(&mut self, entry: &Entry, world: &World, changes: &[FindingChange]) {
+        self.entries += 1;
+        let soaking = matches!(world.stage, None | Some(Stage::Soak));
+        match &entry.event {
+            Event::Block { .. } | Event::Heads { .. } => {
+                if let Some(place) = world.touched_shard {
+                    self.shards[place].block(&world.shards[place], world.now, soaking);
+                }
+            }
+            Event::Sample(sample) => {
+                if let Some(place) = world.touched_node {
+                    self.nodes[place].sample(sample, world.now, soaking);
+                }
+            }
+            event => self.rare(event, entry, world),
+        }
+        for change in changes {
+            self.change(change, world);
+        }
+        if world.pulse {
+            self.time(world);
+        }
+        self.before = world.now;
+    }
+
+    fn rare(&mut self, event: &Event, entry: &Entry, world: &World) {
+        match event {
+            Event::RunStarted { run, canarynet, .. } => {
+                self.run = Some(run.clone());
+                self.canarynet = clean(canarynet, 64);
+            }
+            Event::Stage { stage } => {
+                if self.stages.len() < MOST_NOTES {
+                    self.stages.push(StageStart {
+                        stage: *stage,
+                        at: world.now,
+                    });
+                }
+                if *stage == Stage::Soak {
+                    self.begin_soak(world);
+                }
+            }
+            Event::RunFinished { reason, wall } => {
+                self.finished = Some(Finish {
+                    reason: reason.clone(),
+                    wall: *wall,
+                });
+            }
+            Event::Infra {
+                what,
+                detail,
+                fatal,
+            } => {
+                let note = InfraView {
+                    at: world.now,
+                    what: clean(what, 64),
+                    detail: clean(detail, 400),
+                    fatal: *fatal,
+                    seq: entry.seq,
+                };
+                if self.infra.len() < MOST_NOTES {
+                    self.infra.push(note);
+                } else if *fatal {
+                    // A fatal one decides the verdict and must not be lost behind many that do not.
+                    self.infra[MOST_NOTES - 1] = note;
+                }
+            }
+            Event::LogCount {
+                node, lines, lost, ..
+            } => {
+                if let Some(place) = world.node(node) {
+                    self.nodes[place].lines = *lines;
+                    self.nodes[place].lost = *lost;
+                }
+            }
+            Event::Container {
+                node,
+                change: ContainerChange::Died { .. },
+                requested: false,
+            } => {
+                if let Some(place) = world.node(node) {
+                    self.nodes[place].exits += 1;
+                }
+            }
+            Event::Cost(cost) => self.cost.step(cost, world),
+            _ => {}
+        }
+    }
+
+    fn begin_soak(&mut self, world: &World) {
+        self.soak = Some((world.now, world.now));
+        self.watched = Duration::ZERO;
+        for (measure, shard) in self.shards.iter_mut().zip(&world.shards) {
+            measure.begin_soak(shard, world.now);
+        }
+        for node in &mut self.nodes {
+            node.begin_soak();
+        }
+    }
+
+    fn change(&mut self, change: &FindingChange, world: &World) {
+        let finding = &change.finding;
+        if finding.kind != "stall" {
+            return;
+        }
+        let place = world
+            .shards
+            .iter()
+            .position(|shard| Some(shard.id) == finding.shard);
+        let Some(place) = place else { return };
+        match change.kind {
+            ChangeKind::Opened => self.shards[place].stalled(),
+            ChangeKind::Closed => {
+                self.shards[place].recovered(&world.shards[place], finding.start, world.now);
+            }
+            ChangeKind::Raised | ChangeKind::Paged => {}
+        }
+    }
+
+    /// Time passed: what was watched, what was blind, what could not be judged.
+    fn time(&mut self, world: &World) {
+        if world.gaps > self.gaps {
+            self.gaps = world.gaps;
+            self.doubt(Doubt {
+                detector: "all".to_owned(),
+                shard: None,
+                node: None,
+                from: self.before,
+                until: Some(world.now),
+                why: "the canary did not look, or the machine was suspended; windows began anew"
+                    .to_owned(),
+                decisive: false,
+            });
+            return;
+        }
+        let soaking = matches!(world.stage, None | Some(Stage::Soak));
+        if soaking {
+            let soak = self.soak.get_or_insert((self.before, world.now));
+            soak.1 = world.now;
+            if !world.watch_paused {
+                self.watched += world.since_pulse;
+                for (measure, node) in self.nodes.iter_mut().zip(&world.nodes) {
+                    measure.watched(node, world, world.since_pulse);
+                }
+            }
+        }
+        for place in 0..world.shards.len() {
+            self.doubt_unseen(place, world);
+        }
+    }
+
+    fn doubt_unseen(&mut self, place: usize, world: &World) {
+        let shard = &world.shards[place];
+        match (shard.unseen_since, self.unseen.get(&place).copied()) {
+            (Some(since), None) => {
+                if !world.judging_progress() || world.now.since(since) < world.thresholds.blind {
+                    return;
+                }
+                let stalled = shard
+                    .gap_start()
+                    .is_some_and(|start| since.since(start) >= world.thresholds.stall_suspected);
+                let why = if world.watch_paused {
+                    "watching was switched off on purpose"
+                } else {
+                    "the canary did not see the shard"
+                };
+                self.doubt(Doubt {
+                    detector: "all".to_owned(),
+                    shard: Some(shard.id),
+                    node: None,
+                    from: since,
+                    until: None,
+                    why: why.to_owned(),
+                    // Blind while a recovery was due: nobody can say how it went.
+                    decisive: stalled && !world.watch_paused,
+                });
+                self.unseen
+                    .insert(place, self.doubts.len().saturating_sub(1));
+            }
+            (None, Some(doubt)) => {
+                self.unseen.remove(&place);
+                if let Some(doubt) = self.doubts.get_mut(doubt)
+                    && doubt.until.is_none()
+                {
+                    doubt.until = Some(world.now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn doubt(&mut self, doubt: Doubt) {
+        if self.doubts.len() < MOST_NOTES {
+            self.doubts.push(doubt);
+        } else if doubt.decisive {
+            self.doubts[MOST_NOTES - 1] = doubt;
+        }
+    }
+
+    pub fn shard_views(&self, world: &World, findings: &Findings) -> Vec<ShardView> {
+        let mut open = vec![[0_u32; 4]; world.shards.len()];
+        let mut stalled = vec![false; world.shards.len()];
+        for finding in findings
+            .all()
+            .iter()
+            .filter(|finding| finding.end.is_none())
+        {
+            let place = world
+                .shards
+                .iter()
+                .position(|shard| Some(shard.id) == finding.shard);
+            let Some(place) = place else { continue };
+            let severity = match finding.severity {
+                Severity::Info => 0,
+                Severity::Minor => 1,
+                Severity::Major => 2,
+                Severity::Critical => 3,
+            };
+            open[place][severity] += 1;
+            stalled[place] |= finding.kind == "stall";
+        }
+        let counts = open.into_iter().zip(stalled);
+        self.shards
+            .iter()
+            .zip(&world.shards)
+            .zip(counts)
+            .map(|((measure, shard), (open, stalled))| measure.view(shard, world, stalled, open))
+            .collect()
+    }
+
+    pub fn node_views(&self, world: &World) -> Vec<NodeView> {
+        self.nodes
+            .iter()
+            .zip(&world.nodes)
+            .map(|(measure, node)| measure.view(node, world, self.watched))
+            .collect()
+    }
+
+    /// All of it.
+    pub fn judgement(&self, plan: &Plan, world: &World, findings: &Findings) -> Judgement {
+        let shards = self.shard_views(world, findings);
+        let nodes = self.node_views(world);
+        let coverage = self.coverage(world, findings, &nodes);
+        let cost = self.cost.view(&plan.budget);
+        let acceleration = self.acceleration(plan, world, &shards);
+        let mut judgement = Judgement {
+            run: self.run.clone(),
+            canarynet: self.canarynet.clone(),
+            started: world.started,
+            finished: self.finished.clone(),
+            last: world.now,
+            entries: self.entries,
+            stages: self.stages.clone(),
+            findings: findings.until(world.now),
+            suppressed: findings.suppressed().clone(),
+            pages: findings.pages().to_vec(),
+            shards,
+            nodes,
+            coverage,
+            measures: BTreeMap::new(),
+            cost,
+            acceleration,
+            infra: self.infra.clone(),
+            doubts: self.doubts.clone(),
+        };
+        judgement.measures = measures(&judgement, world);
+        judgement
+    }
+
+    fn coverage(&self, world: &World, findings: &Findings, nodes: &[NodeView]) -> Measured {
+        let blocks = || {
+            self.shards
+                .iter()
+                .zip(&world.shards)
+                .map(|(measure, shard)| measure.blocks(shard))
+        };
+        let full = || {
+            findings
+                .all()
+                .iter()
+                .filter(|finding| finding.kind == "disk-full")
+        };
+        let blind = nodes
+            .iter()
+            .filter(|node| node.blind_share > 0.0)
+            .max_by(|a, b| a.blind_share.total_cmp(&b.blind_share));
+        let lines: u64 = nodes.iter().map(|node| node.lines.0).sum();
+        let lost: u64 = nodes.iter().map(|node| node.lines.1).sum();
+        Measured {
+            blocks: blocks().sum(),
+            blocks_least: blocks().min().unwrap_or(0),
+            epochs: self
+                .shards
+                .iter()
+                .zip(&world.shards)
+                .map(|(measure, shard)| measure.epochs(shard))
+                .sum(),
+            leader_turns: self.shards.iter().map(|shard| shard.leader_turns).sum(),
+            view_changes: self
+                .shard_views(world, findings)
+                .iter()
+                .map(|shard| shard.view_changes)
+                .sum(),
+            restarts: nodes.iter().map(|node| node.restarts).sum(),
+            full_disks: full().count() as u64,
+            full_disks_recovered: full().filter(|finding| finding.end.is_some()).count() as u64,
+            watched: self.watched,
+            soak: self
+                .soak
+                .map_or(Duration::ZERO, |(from, to)| to.since(from)),
+            blind_share: blind.map_or(0.0, |node| node.blind_share),
+            blind_node: blind.map(|node| node.node.clone()),
+            lines,
+            lines_lost: lost,
+            lines_lost_share: lost as f64 / lines.saturating_add(lost).max(1) as f64,
+            gaps: self.gaps,
+        }
+    }
+
+    fn acceleration(&self, plan: &Plan, world: &World, shards: &[ShardView]) -> AccelerationView {
+        let mainnet = plan.clocks.mainnet_block_interval.as_secs_f64();
+        let ratios: Vec<f64> = shards
+            .iter()
+            .filter(|shard| !shard.whole.mean.is_zero())
+            .map(|shard| mainnet / shard.whole.mean.as_secs_f64())
+            .collect();
+        let blocks = self
+            .shards
+            .iter()
+            .zip(&world.shards)
+            .map(|(measure, shard)| match measure.soak {
+                Some(((first, _), (last, _))) => last.0.saturating_sub(first.0),
+                None => measure.blocks(shard),
+            })
+            .min()
+            .unwrap_or(0);
+        AccelerationView {
+            asked: plan.speedup,
+            measured: ratios.iter().sum::<f64>() / ratios.len().max(1) as f64,
+            slowest: ratios.iter().copied().min_by(f64::total_cmp).unwrap_or(0.0),
+            mainnet: plan
+                .clocks
+                .mainnet_block_interval
+                .saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+/// The values that limits may be set on; of shards and nodes the worst one.
+fn measures(judgement: &Judgement, world: &World) -> BTreeMap<String, Measure> {
+    let mut measures = BTreeMap::new();
+    let mut put = |name: &str, value: Option<f64>, unit: Unit| {
+        if let Some(value) = value {
+            measures.insert(name.to_owned(), Measure { value, unit });
+        }
+    };
+    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let worst = |value: &dyn Fn(&ShardView) -> Option<f64>| {
+        judgement
+            .shards
+            .iter()
+            .filter_map(value)
+            .max_by(f64::total_cmp)
+    };
+    let interval = |pick: fn(&ShardView) -> Duration| {
+        worst(&move |shard: &ShardView| (shard.whole.count > 0).then(|| millis(pick(shard))))
+    };
+    let ms = Unit::Milliseconds;
+    put(
+        "block-interval.mean",
+        interval(|shard| shard.whole.mean),
+        ms,
+    );
+    put("block-interval.p50", interval(|shard| shard.whole.p50), ms);
+    put("block-interval.p99", interval(|shard| shard.whole.p99), ms);
+    put(
+        "block-interval.max",
+        interval(|shard| shard.whole.longest),
+        ms,
+    );
+    let recovery = |pick: fn(&ShardView) -> Duration| {
+        worst(&move |shard: &ShardView| (shard.recovery.recovered > 0).then(|| millis(pick(shard))))
+    };
+    put("recovery.p50", recovery(|shard| shard.recovery.p50), ms);
+    put("recovery.p99", recovery(|shard| shard.recovery.p99), ms);
+    put("recovery.max", recovery(|shard| shard.recovery.longest), ms);
+    let signers = judgement
+        .shards
+        .iter()
+        .filter_map(|shard| shard.signers_share)
+        .min_by(f64::total_cmp);
+    put("signers.mean", signers, Unit::Share);
+    let views = worst(&|shard: &ShardView| shard.height.map(|_| shard.view_changes_per_1000));
+    put("view-changes.per-1000-blocks", views, Unit::Count);
+    let last_start = world.nodes.iter().filter_map(|node| node.first_start).max();
+    let first_block = judgement
+        .shards
+        .iter()
+        .map(|shard| shard.first_block.zip(last_start))
+        .collect::<Option<Vec<_>>>()
+        .and_then(|pairs| {
+            pairs
+                .into_iter()
+                .map(|(first, start)| millis(first.since(start)))
+                .max_by(f64::total_cmp)
+        });
+    put("first-block.max", first_block, ms);
+    let cost = &judgement.cost;
+    let costed = cost.samples > 0;
+    put("canary.cpu", costed.then_some(cost.cpu_share), Unit::Share);
+    put(
+        "canary.memory",
+        costed.then_some(cost.memory_peak as f64),
+        Unit::Bytes,
+    );
+    put("canary.lag", costed.then(|| millis(cost.lag)), ms);
+    let engine = cost
+        .engine_cpu_share
+        .zip(cost.engine_cpu_share_unwatched)
+        .map(|(watched, unwatched)| watched - unwatched);
+    put("engine.cpu-rise", engine, Unit::Share);
+    let nodes =
+        |value: fn(&NodeView) -> f64| judgement.nodes.iter().map(value).max_by(f64::total_cmp);
+    put(
+        "memory.max",
+        nodes(|node| node.memory_peak as f64),
+        Unit::Bytes,
+    );
+    let disk = nodes(|node| node.disk_peak as f64 / node.disk.1.max(1) as f64);
+    put(
+        "disk-used.max",
+        disk.filter(|_| judgement.nodes.iter().any(|node| node.disk.1 > 0)),
+        Unit::Share,
+    );
+    put(
+        "acceleration",
+        Some(judgement.acceleration.slowest).filter(|ratio| *ratio > 0.0),
+        Unit::Count,
+    );
+    put(
+        "restarts",
+        Some(judgement.coverage.restarts as f64),
+        Unit::Count,
+    );
+    put("blind", Some(judgement.coverage.blind_share), Unit::Share);
+    put(
+        "lines-lost",
+        Some(judgement.coverage.lines_lost_share),
+        Unit::Share,
+    );
+    measures
+}

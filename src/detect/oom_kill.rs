@@ -1,0 +1,62 @@
+//! # What it reports
+//! A node of which the kernel ended a process for memory. `major`. There is then no `crash` beside it.
+//!
+//! # Why it matters
+//! Memory that grows with the chain ends every node of a shard at nearly the same time.
+//!
+//! # Evidence
+//! The engine's word, and the end that followed.
+//!
+//! # When it stays quiet
+//! Never while the network is judged. It closes when the node is started again; at once if its main process lived on.
+
+use super::{
+    detector::{Detector, Slots},
+    finding::Severity,
+    findings::{Findings, Opening},
+    world::World,
+};
+use crate::journal::{Entry, Event, event::ContainerChange};
+
+/// Watches every node.
+#[derive(Debug, Default)]
+pub struct Watch {
+    open: Slots,
+}
+
+impl Detector for Watch {
+    fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        let Event::Container { node, change, .. } = &entry.event else {
+            return;
+        };
+        let Some(place) = world.node(node) else {
+            return;
+        };
+        match change {
+            ContainerChange::OutOfMemory if world.judging() => {
+                if let Some(handle) = self.open.get(place) {
+                    findings.cite(handle, entry.seq);
+                    return;
+                }
+                let node = &world.nodes[place];
+                let summary = format!("the kernel ended a process of {} for memory", node.name);
+                let opening = Opening::new("oom-kill", Severity::Major, world.now, summary)
+                    .shard(world.shards[node.shard].id)
+                    .node(&node.name)
+                    .resting_on(node.down.map(|down| down.seq));
+                self.open.put(place, findings.open(opening));
+            }
+            ContainerChange::Died { .. } => {
+                if let Some(handle) = self.open.get(place) {
+                    findings.cite(handle, entry.seq);
+                }
+            }
+            ContainerChange::Started => {
+                if let Some(handle) = self.open.take(place) {
+                    findings.close(handle, world.now);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,758 @@
+//! The state of the network as the journal tells it, folded once for all detectors.
+//!
+//! Pure: the only clock is the entries'. A shard is in one of three states that are never confused: *progressing*,
+//! *stalled* (it is seen that no block comes) and *blind* (the canary does not see). What the canary did not see never
+//! counts towards a window.
+
+mod node;
+mod rates;
+mod shard;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+pub use node::{Container, Disk, Down, Hand, Node, Probe};
+pub use rates::{Rates, Sums};
+pub use shard::{Best, NewBlock, Shard};
+
+use crate::{
+    detect::expectation::{Committee, Expectation},
+    ids::{Height, NodeName, Seq},
+    journal::{
+        Thinness,
+        event::{Entry, Event, NodeHead, Stage},
+    },
+    plan::{Budget, Plan, Role, Thresholds},
+    time::{Clocks, Elapsed, WallTime},
+};
+
+/// The journal gets a tick at least every second when nothing else is written. Where it holds nothing for this long,
+/// the canary itself did not run, and nobody knows what happened.
+const GAP: Duration = Duration::from_secs(5);
+/// Wall time running ahead of the run's clock by more than this is a machine that was suspended.
+const JUMP_MILLIS: u64 = 2_000;
+/// Positions are told once a second; with half as much again for scheduling they are still fresh.
+const FRESH: Duration = Duration::from_millis(1_500);
+/// Below this the host's disk is dry, and full disks are not the nodes' doing.
+const HOST_DRY_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Something that cannot be in a chain that is safe.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Contradiction {
+    /// Two blocks at one height.
+    Fork {
+        /// Place of the shard.
+        shard: usize,
+        /// The height.
+        height: Height,
+        /// The hash seen first, if it is still known.
+        known: Option<Arc<str>>,
+        /// The other.
+        other: Arc<str>,
+        /// Who has the other.
+        node: NodeName,
+    },
+    /// A node's head went back.
+    Regression {
+        /// Place of the node.
+        node: usize,
+        /// From this height.
+        from: Height,
+        /// To this.
+        to: Height,
+    },
+}
+
+/// The state of the network.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Windows and thresholds.
+    pub thresholds: Thresholds,
+    /// The canary's own budget.
+    pub budget: Budget,
+    /// The chain's clocks.
+    pub clocks: Clocks,
+    /// Time of the entry at hand.
+    pub now: Elapsed,
+    /// Its place.
+    pub seq: Seq,
+    /// Whether timers are to be looked at: a fraction of a block interval has passed.
+    pub pulse: bool,
+    /// Time since the pulse before, at a pulse.
+    pub since_pulse: Duration,
+    /// The stage.
+    pub stage: Option<Stage>,
+    /// All shards.
+    pub shards: Vec<Shard>,
+    /// All nodes.
+    pub nodes: Vec<Node>,
+    /// The node that the entry at hand is about.
+    pub touched_node: Option<usize>,
+    /// The shard that the entry at hand is about.
+    pub touched_shard: Option<usize>,
+    /// The contradiction that the entry at hand told of.
+    pub contradiction: Option<Contradiction>,
+    /// Since when the observation path is gone, and the entry that said so.
+    pub sight_lost: Option<(Elapsed, Seq)>,
+    /// Watching is switched off on purpose.
+    pub watch_paused: bool,
+    /// What the journal leaves out.
+    pub thinned: Thinness,
+    /// The host's disk is dry.
+    pub host_dry: bool,
+    /// Gaps and jumps after which windows restarted.
+    pub gaps: u64,
+    /// Wall time at elapsed zero.
+    pub started: WallTime,
+    /// What injected faults excuse.
+    pub expectation: Expectation,
+    by_name: BTreeMap<NodeName, usize>,
+    by_shard: BTreeMap<crate::ids::ShardId, usize>,
+    last_pulse: Elapsed,
+    pulse_every: Duration,
+    engine_trouble: Option<Elapsed>,
+    first_entry: bool,
+    last_wall: Option<(WallTime, Elapsed)>,
+}
+
+impl World {
+    /// Before the first entry.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let window = plan.thresholds.rate_window;
+        let mut shards: BTreeMap<_, Shard> = BTreeMap::new();
+        for node in &plan.network.nodes {
+            shards
+                .entry(node.shard)
+                .or_insert_with(|| Shard::new(node.shard, window));
+        }
+        let by_shard: BTreeMap<_, _> = shards.keys().copied().zip(0..).collect();
+        let mut shards: Vec<Shard> = shards.into_values().collect();
+        let mut nodes = Vec::with_capacity(plan.network.nodes.len());
+        let mut committees: BTreeMap<_, Vec<(NodeName, u64)>> = BTreeMap::new();
+        for planned in &plan.network.nodes {
+            let shard = by_shard[&planned.shard];
+            let power = match planned.role {
+                Role::Validator => planned.voting_power,
+                Role::Explorer => 0,
+            };
+            shards[shard].nodes.push(nodes.len());
+            shards[shard].total_power = shards[shard].total_power.saturating_add(power);
+            nodes.push(Node::new(planned.name.clone(), shard, planned.role, power));
+            if power > 0 {
+                let committee = committees.entry(planned.shard).or_default();
+                committee.push((planned.name.clone(), power));
+            }
+        }
+        let committees = committees
+            .into_iter()
+            .map(|(shard, powers)| (shard, Committee::new(powers)))
+            .collect();
+        let interval = plan.clocks.block_interval;
+        Self {
+            thresholds: plan.thresholds.clone(),
+            budget: plan.budget.clone(),
+            clocks: plan.clocks,
+            now: Elapsed::default(),
+            seq: Seq(0),
+            pulse: false,
+            since_pulse: Duration::ZERO,
+            stage: None,
+            by_name: nodes
+                .iter()
+                .map(|node: &Node| node.name.clone())
+                .zip(0..)
+                .collect(),
+            by_shard,
+            shards,
+            nodes,
+            touched_node: None,
+            touched_shard: None,
+            contradiction: None,
+            sight_lost: None,
+            watch_paused: false,
+            thinned: Thinness::NONE,
+            host_dry: false,
+            gaps: 0,
+            started: WallTime::default(),
+            expectation: Expectation::new(committees, plan.thresholds.recovery),
+            last_pulse: Elapsed::default(),
+            // A quarter of a block: what a window is late by is small against the block that it may be late by.
+            pulse_every: (interval / 4).clamp(Duration::from_millis(5), Duration::from_millis(250)),
+            engine_trouble: None,
+            first_entry: true,
+            last_wall: None,
+        }
+    }
+
+    /// Whether the chain is to be judged: it was started and is not being taken down.
+    #[must_use]
+    pub fn judging(&self) -> bool {
+        matches!(
+            self.stage,
+            None | Some(Stage::Start | Stage::WarmUp | Stage::Soak | Stage::Settle)
+        )
+    }
+
+    /// Whether progress is to be judged: all containers were started.
+    #[must_use]
+    pub fn judging_progress(&self) -> bool {
+        self.judging() && self.stage != Some(Stage::Start)
+    }
+
+    /// Whether rates are to be judged: the network is warm.
+    #[must_use]
+    pub fn judging_rates(&self) -> bool {
+        matches!(self.stage, None | Some(Stage::Soak | Stage::Settle))
+    }
+
+    /// Whether the canary sees anything at all.
+    #[must_use]
+    pub fn seeing(&self) -> bool {
+        self.sight_lost.is_none() && !self.watch_paused && self.thinned.blocks > 0
+    }
+
+    /// Time of blocks that may have come and are not in the journal, by what it says it leaves out.
+    #[must_use]
+    pub fn unwritten(&self) -> Duration {
+        self.clocks.blocks(self.thinned.blocks.saturating_sub(1))
+    }
+
+    /// How old an answer may be to be fresh.
+    #[must_use]
+    pub fn fresh(&self) -> Duration {
+        let factor = u32::try_from(self.thinned.heads).unwrap_or(u32::MAX);
+        FRESH + Duration::from_secs(1) * (factor.max(1) - 1)
+    }
+
+    /// Whether the canary sees this shard now: a node answers, or too few validators run for anything to happen.
+    fn sees(&self, shard: &Shard) -> bool {
+        if !self.seeing() {
+            return false;
+        }
+        if shard.total_power > 0 && !shard.has_quorum() && self.anything_started(shard) {
+            return true;
+        }
+        let fresh = shard
+            .answered_at
+            .is_some_and(|at| self.now.since(at) <= self.fresh());
+        fresh
+            && shard.nodes.iter().any(|&node| {
+                let node = &self.nodes[node];
+                node.runs() && node.rpc.failing_since.is_none() && node.rpc.answered_at.is_some()
+            })
+    }
+
+    fn anything_started(&self, shard: &Shard) -> bool {
+        shard
+            .nodes
+            .iter()
+            .any(|&node| self.nodes[node].first_start.is_some())
+    }
+
+    /// Whether it is seen that this shard makes no block: an answer came after the last block (or nobody can make one).
+    #[must_use]
+    pub fn sees_no_block(&self, shard: &Shard) -> bool {
+        shard.unseen_since.is_none()
+            && (!shard.has_quorum()
+                || match (shard.answered_at, shard.gap_start()) {
+                    (Some(answered), Some(start)) => answered > start,
+                    _ => false,
+                })
+    }
+
+    /// What is wrong with a shard's nodes now: their places, and a line on each.
+    #[must_use]
+    pub fn troubles(&self, shard: &Shard) -> (Vec<NodeName>, Vec<String>) {
+        let mut nodes = Vec::new();
+        let mut lines = Vec::new();
+        for &place in &shard.nodes {
+            let node = &self.nodes[place];
+            if let Some(line) = node.trouble(self.now, self.thresholds.blind) {
+                nodes.push(node.name.clone());
+                lines.push(line);
+            }
+        }
+        (nodes, lines)
+    }
+
+    /// Place of a node.
+    #[must_use]
+    pub fn node(&self, name: &NodeName) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Folds one entry in.
+    pub fn step(&mut self, entry: &Entry) {
+        self.advance(entry.elapsed.max(self.now), entry.seq);
+        match &entry.event {
+            Event::RunStarted { wall, .. } => self.started = *wall,
+            Event::Stage { stage } => self.fold_stage(*stage),
+            Event::Tick { wall } => self.fold_wall(*wall),
+            Event::RunFinished { wall, .. } => {
+                self.fold_wall(*wall);
+                for node in &mut self.nodes {
+                    node.decide();
+                }
+            }
+            Event::Attached { wall } => {
+                self.last_wall = Some((*wall, self.now));
+                self.restart_windows();
+            }
+            Event::WatchPaused => self.watch_paused = true,
+            Event::WatchResumed => {
+                self.watch_paused = false;
+                self.restart_windows();
+            }
+            Event::Sight { seeing, .. } => {
+                self.sight_lost = match (seeing, self.sight_lost) {
+                    (true, _) => None,
+                    (false, Some(lost)) => Some(lost),
+                    (false, None) => Some((self.now, self.seq)),
+                };
+            }
+            Event::Thinned {
+                blocks,
+                heads,
+                samples,
+                notes,
+                ..
+            } => {
+                self.thinned = Thinness {
+                    blocks: *blocks,
+                    heads: *heads,
+                    samples: *samples,
+                    notes: *notes,
+                };
+            }
+            Event::Infra { what, .. } => match what.as_str() {
+                "engine" => self.engine_trouble = Some(self.now),
+                "host-disk" => self.host_dry = true,
+                _ => {}
+            },
+            Event::HostDisk { engine_free, .. } => self.host_dry = *engine_free < HOST_DRY_BYTES,
+            event => self.fold_network(event),
+        }
+        self.look();
+        self.first_entry = false;
+    }
+
+    fn advance(&mut self, now: Elapsed, seq: Seq) {
+        let passed = now.since(self.now);
+        self.now = now;
+        self.seq = seq;
+        self.touched_node = None;
+        self.contradiction = None;
+        if let Some(shard) = self.touched_shard.take() {
+            self.shards[shard].new_block = None;
+        }
+        if passed > GAP && !self.first_entry {
+            self.restart_windows();
+        } else if !passed.is_zero() {
+            for shard in &mut self.shards {
+                if shard.unseen_since.is_some() {
+                    shard.unseen += passed;
+                }
+            }
+        }
+        self.since_pulse = now.since(self.last_pulse);
+        self.pulse = self.since_pulse >= self.pulse_every;
+        if self.pulse {
+            self.last_pulse = now;
+            for node in &mut self.nodes {
+                node.advance(now);
+                if matches!(node.container, Container::Ended | Container::Paused) {
+                    node.last_down_at = Some(now);
+                }
+            }
+        }
+    }
+
+    /// Whether each shard is in sight, after the entry was folded in.
+    fn look(&mut self) {
+        let places = match (self.pulse, self.touched_shard) {
+            (true, _) => 0..self.shards.len(),
+            (false, Some(shard)) => shard..shard + 1,
+            (false, None) => return,
+        };
+        for place in places {
+            let sees = self.sees(&self.shards[place]);
+            let shard = &mut self.shards[place];
+            match (sees, shard.unseen_since) {
+                (false, None) => shard.unseen_since = Some(self.now),
+                (true, Some(since)) => {
+                    shard.unseen_since = None;
+                    if self.now.since(since) >= self.thresholds.blind {
+                        shard.restart_windows(self.now);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn restart_windows(&mut self) {
+        self.gaps += 1;
+        for shard in &mut self.shards {
+            shard.restart_windows(self.now);
+        }
+        for node in &mut self.nodes {
+            // Silence during a gap was ours.
+            if node.rpc.failing_since.is_some() {
+                node.rpc.failing_since = Some(self.now);
+            }
+            if let Some(at) = &mut node.rpc.answered_at {
+                *at = self.now;
+            }
+            if let Some((_, since)) = &mut node.mode {
+                *since = self.now;
+            }
+        }
+    }
+
+    fn fold_stage(&mut self, stage: Stage) {
+        self.stage = Some(stage);
+        match stage {
+            Stage::WarmUp => {
+                for shard in &mut self.shards {
+                    shard.from = self.now;
+                }
+            }
+            Stage::Soak => {
+                for shard in &mut self.shards {
+                    shard.rates.restart(self.now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fold_wall(&mut self, wall: WallTime) {
+        if let Some((before, at)) = self.last_wall {
+            let expected = before.plus(self.now.since(at));
+            if wall.0 > expected.0.saturating_add(JUMP_MILLIS) {
+                self.restart_windows();
+            }
+        }
+        self.last_wall = Some((wall, self.now));
+    }
+
+    fn fold_network(&mut self, event: &Event) {
+        match event {
+            Event::Container {
+                node,
+                change,
+                requested,
+            } => {
+                let Some(place) = self.touch_node(node) else {
+                    return;
+                };
+                let (now, seq, trouble) = (self.now, self.seq, self.engine_trouble);
+                self.nodes[place].fold_container(*change, *requested, now, seq, trouble);
+                self.count_power(self.nodes[place].shard);
+            }
+            Event::Block { .. } => self.fold_block(event),
+            Event::Head {
+                node, height, hash, ..
+            } => self.fold_contradicting_head(node, *height, hash),
+            Event::Heads { shard, nodes } => {
+                if let Some(&place) = self.by_shard.get(shard) {
+                    self.fold_heads(place, nodes);
+                }
+            }
+            Event::ProbeAnswered { node, probe, .. } => {
+                let Some(place) = self.touch_node(node) else {
+                    return;
+                };
+                self.nodes[place].fold_probe_answered(*probe, self.now);
+                if *probe == crate::journal::event::ProbeKind::Rpc {
+                    self.answered(place);
+                }
+            }
+            Event::ProbeFailed {
+                node, probe, error, ..
+            } => {
+                let Some(place) = self.touch_node(node) else {
+                    return;
+                };
+                let (now, seq) = (self.now, self.seq);
+                self.nodes[place].fold_probe_failed(*probe, error, now, seq);
+            }
+            Event::Log { node, class, .. } => {
+                let Some(place) = self.touch_node(node) else {
+                    return;
+                };
+                let (now, seq) = (self.now, self.seq);
+                self.nodes[place].fold_log(class, now, seq);
+            }
+            Event::Sample(sample) => {
+                let Some(place) = sample.node.as_ref().and_then(|node| self.touch_node(node))
+                else {
+                    return;
+                };
+                self.nodes[place].fold_sample(sample, self.now);
+            }
+            _ => {}
+        }
+    }
+
+    fn touch_node(&mut self, name: &NodeName) -> Option<usize> {
+        let place = self.node(name)?;
+        self.touched_node = Some(place);
+        self.touched_shard = Some(self.nodes[place].shard);
+        Some(place)
+    }
+
+    /// A node of a shard answered.
+    fn answered(&mut self, place: usize) {
+        let was_absent = self.nodes[place].container == Container::Absent;
+        self.nodes[place].answered(self.now);
+        let shard = self.nodes[place].shard;
+        self.shards[shard].answered_at = Some(self.now);
+        self.shards[shard].answered_seq = Some(self.seq);
+        if was_absent || self.shards[shard].running_power == 0 {
+            self.count_power(shard);
+        }
+    }
+
+    fn count_power(&mut self, shard: usize) {
+        let had = self.shards[shard].has_quorum();
+        let power = self.shards[shard].nodes.iter().fold(0_u64, |sum, &node| {
+            let node = &self.nodes[node];
+            sum.saturating_add(if node.runs() { node.power } else { 0 })
+        });
+        let shard = &mut self.shards[shard];
+        shard.running_power = power;
+        if shard.has_quorum() && !had {
+            shard.quorum_since = Some(self.now);
+        }
+    }
+
+    fn fold_block(&mut self, event: &Event) {
+        let Event::Block {
+            shard,
+            height,
+            hash,
+            view,
+            epoch,
+            leader,
+            signers,
+            committee,
+            time,
+            node,
+        } = event
+        else {
+            return;
+        };
+        let Some(&place) = self.by_shard.get(shard) else {
+            return;
+        };
+        self.touched_shard = Some(place);
+        if let Some(node) = self.touch_node(node) {
+            self.answered(node);
+            let best = self.nodes[node]
+                .height
+                .map_or(*height, |known| known.max(*height));
+            self.nodes[node].height = Some(best);
+        }
+        self.touched_shard = Some(place);
+        let signers = match (signers, committee) {
+            (Some(signers), Some(committee)) if *committee > 0 => {
+                Some(((*signers).min(*committee), *committee))
+            }
+            _ => None,
+        };
+        let now = self.now;
+        let seq = self.seq;
+        let state = &mut self.shards[place];
+        let better = state.best.as_ref().is_none_or(|best| *height > best.height);
+        if !better {
+            match state.hash_at(*height) {
+                Some(known) if known != hash => {
+                    self.contradiction = Some(Contradiction::Fork {
+                        shard: place,
+                        height: *height,
+                        known: Some(known.clone()),
+                        other: hash.clone(),
+                        node: node.clone(),
+                    });
+                }
+                Some(_) => {}
+                None => state.remember_hash(*height, hash),
+            }
+            return;
+        }
+        state.remember_hash(*height, hash);
+        let best = Best {
+            height: *height,
+            at: now,
+            seq,
+            time: *time,
+            view: *view,
+            epoch: *epoch,
+            leader: leader.clone(),
+        };
+        state.advance_to(best, signers);
+        self.count_rates(place);
+    }
+
+    /// Progress that only positions tell of, because the blocks themselves were not written.
+    fn fold_unseen_blocks(&mut self, place: usize, height: Height) {
+        let state = &mut self.shards[place];
+        if state
+            .best
+            .as_ref()
+            .is_some_and(|best| height <= best.height)
+        {
+            return;
+        }
+        let best = Best {
+            height,
+            at: self.now,
+            seq: self.seq,
+            time: None,
+            view: None,
+            epoch: state.best.as_ref().and_then(|best| best.epoch),
+            leader: None,
+        };
+        state.advance_to(best, None);
+        self.count_rates(place);
+    }
+
+    fn count_rates(&mut self, place: usize) {
+        let suspected = self.thresholds.stall_suspected + self.unwritten();
+        let now = self.now;
+        let shard = &mut self.shards[place];
+        let Some(new) = shard.new_block else { return };
+        let mut sums = Sums {
+            blocks: new.blocks,
+            view_changes: new.view_changes,
+            ..Sums::default()
+        };
+        // A gap that is a finding of its own is not counted again as slow blocks.
+        if let Some(interval) = new.interval
+            && interval < suspected
+        {
+            sums.block_time = interval;
+            sums.timed_blocks = new.blocks;
+        }
+        if let Some((signers, committee)) = new.signers {
+            sums.signers = u64::from(signers);
+            sums.committee = u64::from(committee);
+            sums.told = 1;
+        }
+        shard.rates.add(now, &sums);
+    }
+
+    fn fold_contradicting_head(&mut self, node: &NodeName, height: Height, hash: &Arc<str>) {
+        let Some(place) = self.touch_node(node) else {
+            return;
+        };
+        self.answered(place);
+        let shard = self.nodes[place].shard;
+        let known = self.shards[shard].hash_at(height).cloned();
+        let before = self.nodes[place].height;
+        self.nodes[place].height = Some(height);
+        self.contradiction = match (before, known) {
+            (_, Some(known)) if known != *hash => Some(Contradiction::Fork {
+                shard,
+                height,
+                known: Some(known),
+                other: hash.clone(),
+                node: node.clone(),
+            }),
+            (Some(from), _) if from > height => Some(Contradiction::Regression {
+                node: place,
+                from,
+                to: height,
+            }),
+            // The same block after all.
+            (_, Some(_)) => None,
+            // Not a step back, and a contradiction by the fact's own meaning.
+            (_, None) => Some(Contradiction::Fork {
+                shard,
+                height,
+                known: None,
+                other: hash.clone(),
+                node: node.clone(),
+            }),
+        };
+    }
+
+    fn fold_heads(&mut self, place: usize, heads: &[NodeHead]) {
+        self.touched_shard = Some(place);
+        let mut best = None;
+        for head in heads {
+            let Some(node) = self.node(&head.node) else {
+                continue;
+            };
+            if self.nodes[node].shard != place {
+                continue;
+            }
+            self.answered(node);
+            self.nodes[node].fold_head(head, self.now);
+            best = best.max(Some(head.height));
+        }
+        let Some(best) = best else { return };
+        // Told by one node alone, a height may be its invention; two agree on no invention. Blocks are told one by one
+        // unless they are thinned, so only then is the position needed.
+        if self.thinned.blocks != 1 {
+            let supported = heads.iter().filter(|head| head.height >= best).count();
+            if supported >= 2 || heads.len() == 1 {
+                self.fold_unseen_blocks(place, best);
+            }
+        }
+        self.fold_views(place);
+        self.fold_leaders(place);
+    }
+
+    fn fold_views(&mut self, place: usize) {
+        let shard = &self.shards[place];
+        let Some(height) = shard.best.as_ref().map(|best| best.height) else {
+            return;
+        };
+        let (mut first, mut second, mut voters) = (None, None, 0);
+        for &node in &shard.nodes {
+            let node = &self.nodes[node];
+            if node.power == 0 || !node.runs() {
+                continue;
+            }
+            voters += 1;
+            let Some((agreeing, view)) = node.wants else {
+                continue;
+            };
+            if agreeing.0 == height.0.saturating_add(1) {
+                let view = Some(view);
+                if view > first {
+                    (first, second) = (view, first);
+                } else if view > second {
+                    second = view;
+                }
+            }
+        }
+        // One node alone may claim any view.
+        let wanted = if voters >= 2 { second } else { first };
+        if let Some(view) = wanted {
+            let seq = self.seq;
+            self.shards[place].wanted(view, seq);
+        }
+    }
+
+    fn fold_leaders(&mut self, place: usize) {
+        let shard = &self.shards[place];
+        let (mut told, mut leads) = (false, false);
+        for &node in &shard.nodes {
+            let node = &self.nodes[node];
+            if node.power > 0 && node.runs() {
+                told |= node.leads.is_some();
+                leads |= node.leads == Some(true);
+            }
+        }
+        let now = self.now;
+        let shard = &mut self.shards[place];
+        if leads || !told {
+            shard.leaderless_since = None;
+        } else {
+            shard.leaderless_since.get_or_insert(now);
+        }
+    }
+}

@@ -1,0 +1,635 @@
+//! Writes a journal: one line an entry, flushed twice a second, rotated, compressed in the background.
+//!
+//! What a `kill -9` takes with it is what was not flushed: at most the entries of the last half second of the run's
+//! clock, and never one of [`must_last`]. What a power cut takes is what was not synced: at most since the last
+//! rotation or the last entry of [`must_last`].
+//!
+//! When the disk is full, the reserve file is released, everything that can be left out is, and the journal says so.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use super::{
+    event::{Entry, Event},
+    reader::{ReadError, Reader},
+    segments::{self, RESERVE},
+    thinning::{Thinness, Thinning},
+};
+use crate::{ids::Seq, time::Elapsed};
+
+/// Half of what the promise allows (one second), so that the clock of entries may be a little behind.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// Held back in memory at most while the disk is full: some thousand state changes.
+const HELD_LIMIT: usize = 1024 * 1024;
+/// Handed to the operating system at once from this size on.
+const BUFFER: usize = 64 * 1024;
+/// Segments that wait for the compressing thread; further ones stay raw until there is room.
+const QUEUE: usize = 4;
+/// A raw segment is counted against the budget as this part of its size, because it will be compressed. Measured on
+/// generated journals: 8 to 12.
+const EXPECTED_RATIO: u64 = 6;
+
+/// Sizes of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes on disk that the journal should not pass; it is written thinner as it comes near.
+    pub budget: u64,
+    /// Bytes of a raw segment.
+    pub segment: u64,
+    /// Bytes kept free for what must be written when the disk is full.
+    pub reserve: u64,
+}
+
+impl Settings {
+    /// Settings for a budget in bytes.
+    #[must_use]
+    pub fn for_budget(budget: u64) -> Self {
+        Self {
+            budget,
+            // One segment may be raw while the rest is compressed: it must be small against the budget.
+            segment: (budget / 8).clamp(64 * 1024, 16 * 1024 * 1024),
+            reserve: 1024 * 1024,
+        }
+    }
+}
+
+/// Why the journal cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The folder cannot be made or listed.
+    #[error("cannot prepare the journal folder {path}")]
+    Prepare {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is a journal already.
+    #[error("{path} already holds a journal")]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A segment cannot be opened.
+    #[error("cannot open journal segment {path}")]
+    Open {
+        /// The segment.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A segment cannot be written or synced.
+    #[error("cannot write journal segment {path}")]
+    Write {
+        /// The segment.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The disk is full, the reserve is used up, and as much as is allowed waits in memory.
+    #[error("no room for the journal in {path}: the reserve is used up")]
+    Full {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The journal that is to be continued cannot be read.
+    #[error("cannot read the journal that is to be continued")]
+    Resume(#[source] ReadError),
+    /// An entry cannot be encoded.
+    #[error("cannot encode a journal entry")]
+    Encode(#[source] serde_json::Error),
+    /// The compressing thread cannot be started.
+    #[error("cannot start the thread that compresses journal segments")]
+    Thread(#[source] io::Error),
+}
+
+/// What one [`Writer::append`] wrote: the entry itself unless the budget left it out, and before it an announcement
+/// when what is left out has changed. The judge is given exactly these.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Written {
+    /// The change of what is left out.
+    pub announcement: Option<Entry>,
+    /// The entry.
+    pub entry: Option<Entry>,
+}
+
+impl IntoIterator for Written {
+    type Item = Entry;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Entry>, std::option::IntoIter<Entry>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.announcement.into_iter().chain(self.entry)
+    }
+}
+
+/// Where a continued journal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// The next entry's place.
+    pub next: Seq,
+    /// Time of the last entry: the run's clock goes on from here.
+    pub last: Elapsed,
+    /// Bytes of a torn line that were cut off.
+    pub cut: u64,
+}
+
+/// The one writer of a journal.
+#[derive(Debug)]
+pub struct Writer {
+    directory: PathBuf,
+    settings: Settings,
+    file: File,
+    path: PathBuf,
+    number: u64,
+    /// Bytes of the open segment, the ones in `held` included.
+    segment_bytes: u64,
+    held: Vec<u8>,
+    next: u64,
+    last: Elapsed,
+    flushed: Elapsed,
+    weighed: u64,
+    starved_since: Option<Elapsed>,
+    thinning: Thinning,
+    compressor: Compressor,
+}
+
+impl Writer {
+    /// Begins a journal in this folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, holds a journal already, or has no room.
+    pub fn create(directory: &Path, settings: Settings) -> Result<Self, JournalError> {
+        let prepare = |source| JournalError::Prepare {
+            path: directory.to_owned(),
+            source,
+        };
+        fs::create_dir_all(directory).map_err(prepare)?;
+        if !segments::list(directory).map_err(prepare)?.is_empty() {
+            return Err(JournalError::Exists {
+                path: directory.to_owned(),
+            });
+        }
+        let writer = Self::on(directory, settings, 0, 0)?;
+        writer.make_reserve().map_err(prepare)?;
+        Ok(writer)
+    }
+
+    /// Continues a journal whose writer is gone: cuts a torn last line off and goes on counting.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or its last segment cannot be written.
+    pub fn resume(directory: &Path, settings: Settings) -> Result<(Self, Resumed), JournalError> {
+        let prepare = |source| JournalError::Prepare {
+            path: directory.to_owned(),
+            source,
+        };
+        segments::tidy(directory).map_err(prepare)?;
+        let (next, last) = last_entry(directory)?;
+        let found = segments::list(directory).map_err(prepare)?;
+        let number = match found.last() {
+            Some(segment) if segment.compressed => segment.number + 1,
+            Some(segment) => segment.number,
+            None => 0,
+        };
+        let mut writer = Self::on(directory, settings, number, next)?;
+        writer.last = last;
+        writer.flushed = last;
+        let cut = writer.cut_torn_line()?;
+        for segment in &found {
+            if segment.compressed {
+                writer
+                    .compressor
+                    .stored
+                    .fetch_add(segment.bytes, Ordering::Relaxed);
+            } else if segment.number != number {
+                writer
+                    .compressor
+                    .raw
+                    .fetch_add(segment.bytes, Ordering::Relaxed);
+                writer
+                    .compressor
+                    .waiting
+                    .push((segment.number, segment.bytes));
+            }
+        }
+        // Without room for it the run can still go on; it is tried again as soon as the disk has room.
+        if writer.make_reserve().is_err() {
+            writer.starved_since = Some(last);
+        }
+        let resumed = Resumed {
+            next: Seq(next),
+            last,
+            cut,
+        };
+        Ok((writer, resumed))
+    }
+
+    fn on(
+        directory: &Path,
+        settings: Settings,
+        number: u64,
+        next: u64,
+    ) -> Result<Self, JournalError> {
+        let path = segments::raw_path(directory, number);
+        let file = open_segment(&path)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            settings,
+            file,
+            path,
+            number,
+            segment_bytes: 0,
+            held: Vec::with_capacity(BUFFER * 2),
+            next,
+            last: Elapsed::default(),
+            flushed: Elapsed::default(),
+            weighed: 0,
+            starved_since: None,
+            thinning: Thinning::default(),
+            compressor: Compressor::start(directory)?,
+        })
+    }
+
+    /// Appends a fact that was learned at this time. Time never runs backwards: an earlier one counts as the last.
+    /// The entries that were written are answered in order; the judge is stepped with exactly these.
+    ///
+    /// # Errors
+    /// When the disk is full beyond the reserve, or cannot be written.
+    pub fn append(&mut self, elapsed: Elapsed, event: Event) -> Result<Written, JournalError> {
+        let elapsed = elapsed.max(self.last);
+        self.last = elapsed;
+        let mut written = Written::default();
+        if self.weigh(elapsed) {
+            written.announcement = Some(self.write(elapsed, self.thinning.announcement())?);
+        }
+        if self.thinning.keeps(&event) {
+            written.entry = Some(self.write(elapsed, event)?);
+        }
+        let lasting = written
+            .entry
+            .as_ref()
+            .is_some_and(|entry| must_last(&entry.event));
+        if lasting || self.held.len() >= BUFFER || elapsed.since(self.flushed) >= FLUSH_EVERY {
+            self.flush()?;
+        }
+        if lasting {
+            self.sync()?;
+        }
+        if self.segment_bytes >= self.settings.segment && self.held.is_empty() {
+            self.rotate()?;
+        }
+        Ok(written)
+    }
+
+    /// Hands everything written so far to the operating system.
+    ///
+    /// # Errors
+    /// When the disk is full beyond the reserve, or cannot be written.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        self.flushed = self.last;
+        match self.write_held() {
+            Ok(()) => Ok(()),
+            Err(error) if no_room(&error) => {
+                self.starved_since.get_or_insert(self.last);
+                if self.release_reserve() && self.write_held().is_ok() {
+                    return Ok(());
+                }
+                if self.held.len() > HELD_LIMIT {
+                    return Err(JournalError::Full {
+                        path: self.directory.clone(),
+                    });
+                }
+                Ok(())
+            }
+            Err(source) => Err(JournalError::Write {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// Ends the journal: all is written, synced and compressed. Answers the bytes on disk.
+    ///
+    /// # Errors
+    /// When the last segment cannot be written. What could not be compressed stays readable as it is.
+    pub fn finish(mut self) -> Result<u64, JournalError> {
+        self.flush()?;
+        if !self.held.is_empty() {
+            return Err(JournalError::Full {
+                path: self.directory.clone(),
+            });
+        }
+        self.sync()?;
+        self.release_reserve();
+        self.compressor.push(self.number, self.segment_bytes);
+        self.compressor.finish();
+        Ok(self.compressor.bytes())
+    }
+
+    /// Bytes of the journal on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.compressor.bytes() + self.segment_bytes
+    }
+
+    /// Entries left out so far to keep the budget.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.thinning.left_out()
+    }
+
+    /// Why the last segment that could not be compressed could not.
+    #[must_use]
+    pub fn compression_problem(&self) -> Option<String> {
+        self.compressor
+            .problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn write(&mut self, elapsed: Elapsed, event: Event) -> Result<Entry, JournalError> {
+        let entry = Entry {
+            seq: Seq(self.next),
+            elapsed,
+            event,
+        };
+        let before = self.held.len();
+        if let Err(error) = serde_json::to_writer(&mut self.held, &entry) {
+            self.held.truncate(before);
+            return Err(JournalError::Encode(error));
+        }
+        self.held.push(b'\n');
+        self.next += 1;
+        self.segment_bytes += (self.held.len() - before) as u64;
+        Ok(entry)
+    }
+
+    /// Looks at the budget and the disk from time to time; answers whether what is left out has changed.
+    fn weigh(&mut self, elapsed: Elapsed) -> bool {
+        if let Some(since) = self.starved_since {
+            if elapsed.since(since) >= Duration::from_secs(5) {
+                // Also the retry: with the reserve back there is room again.
+                self.starved_since = match self.make_reserve() {
+                    Ok(()) => None,
+                    Err(_) => Some(elapsed),
+                };
+            }
+            if self.starved_since.is_some() {
+                return self.thinning.set(Thinness::STARVED);
+            }
+            self.weighed = 0;
+        }
+        // About sixteen times a segment, at some 256 bytes an entry.
+        if self.weighed != 0 && self.next - self.weighed < self.settings.segment / 4096 {
+            return false;
+        }
+        self.weighed = self.next.max(1);
+        let raw = self.compressor.raw.load(Ordering::Relaxed) + self.segment_bytes;
+        let used = self.compressor.stored.load(Ordering::Relaxed) + raw / EXPECTED_RATIO;
+        let share = used as f64 / self.settings.budget.max(1) as f64;
+        self.thinning.set(Thinness::for_share(share))
+    }
+
+    /// Writes `held`; what a full disk did not take stays in it, whole bytes in order.
+    fn write_held(&mut self) -> io::Result<()> {
+        let mut done = 0;
+        let result = loop {
+            if done == self.held.len() {
+                break Ok(());
+            }
+            match self.file.write(&self.held[done..]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.held.drain(..done);
+        result
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        match self.file.sync_data() {
+            Ok(()) => Ok(()),
+            // Delayed allocation: a full disk may show here only. The bytes are in the page cache, readable.
+            Err(error) if no_room(&error) => {
+                self.starved_since.get_or_insert(self.last);
+                self.release_reserve();
+                Ok(())
+            }
+            Err(source) => Err(JournalError::Write {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    fn rotate(&mut self) -> Result<(), JournalError> {
+        self.sync()?;
+        let path = segments::raw_path(&self.directory, self.number + 1);
+        let file = match open_segment(&path) {
+            Ok(file) => file,
+            // Without room for a new file the old one just grows on.
+            Err(JournalError::Open { source, .. }) if no_room(&source) => {
+                self.starved_since.get_or_insert(self.last);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.compressor.push(self.number, self.segment_bytes);
+        self.file = file;
+        self.path = path;
+        self.number += 1;
+        self.segment_bytes = 0;
+        Ok(())
+    }
+
+    fn make_reserve(&self) -> io::Result<()> {
+        let path = self.directory.join(RESERVE);
+        let result = (|| {
+            let mut file = File::create(&path)?;
+            // Real bytes, because file systems differ in what they promise for allocated but unwritten ones.
+            let zeros = [0_u8; 4096];
+            let mut left = self.settings.reserve;
+            while left > 0 {
+                let part = left.min(zeros.len() as u64);
+                file.write_all(&zeros[..part as usize])?;
+                left -= part;
+            }
+            file.sync_all()
+        })();
+        if result.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        result
+    }
+
+    fn release_reserve(&self) -> bool {
+        fs::remove_file(self.directory.join(RESERVE)).is_ok()
+    }
+
+    fn cut_torn_line(&mut self) -> Result<u64, JournalError> {
+        let wrap = |source| JournalError::Write {
+            path: self.path.clone(),
+            source,
+        };
+        let bytes = fs::read(&self.path).map_err(wrap)?;
+        let whole = bytes
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |position| position + 1);
+        self.file.set_len(whole as u64).map_err(wrap)?;
+        self.file.seek(SeekFrom::End(0)).map_err(wrap)?;
+        self.segment_bytes = whole as u64;
+        Ok((bytes.len() - whole) as u64)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // A writer that is dropped without `finish` (an error, a panic) still hands over what it holds.
+        let _ = self.write_held();
+    }
+}
+
+/// Entries that are synced at once: without them nobody can say what the run was or how it ended.
+fn must_last(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunStarted { .. }
+            | Event::Stage { .. }
+            | Event::Container { .. }
+            | Event::Attached { .. }
+            | Event::Infra { .. }
+            | Event::Signal { .. }
+            | Event::RunFinished { .. }
+    )
+}
+
+fn no_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn open_segment(path: &Path) -> Result<File, JournalError> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|source| JournalError::Open {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Place after the last whole entry, and its time. Only the last segments are read: places are counted through.
+fn last_entry(directory: &Path) -> Result<(u64, Elapsed), JournalError> {
+    let reader = match Reader::open_last(directory) {
+        Ok(reader) => reader,
+        // A writer that was killed before its first flush leaves a folder without a line.
+        Err(ReadError::Empty { .. }) => return Ok((0, Elapsed::default())),
+        Err(error) => return Err(JournalError::Resume(error)),
+    };
+    let mut last = (0, Elapsed::default());
+    for entry in reader {
+        let entry = entry.map_err(JournalError::Resume)?;
+        last = (entry.seq.0 + 1, entry.elapsed);
+    }
+    Ok(last)
+}
+
+/// The thread that compresses finished segments, and what is known of their sizes.
+#[derive(Debug)]
+struct Compressor {
+    queue: Option<SyncSender<(u64, u64)>>,
+    thread: Option<JoinHandle<()>>,
+    /// Segments that found the queue full.
+    waiting: Vec<(u64, u64)>,
+    raw: Arc<AtomicU64>,
+    stored: Arc<AtomicU64>,
+    problem: Arc<Mutex<Option<String>>>,
+}
+
+impl Compressor {
+    fn start(directory: &Path) -> Result<Self, JournalError> {
+        let (queue, jobs) = sync_channel::<(u64, u64)>(QUEUE);
+        let raw = Arc::new(AtomicU64::new(0));
+        let stored = Arc::new(AtomicU64::new(0));
+        let problem = Arc::new(Mutex::new(None));
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn({
+                let (raw, stored, problem) = (raw.clone(), stored.clone(), problem.clone());
+                let directory = directory.to_owned();
+                move || {
+                    for (number, bytes) in jobs {
+                        match segments::compress(&directory, number) {
+                            Ok(compressed) => {
+                                stored.fetch_add(compressed, Ordering::Relaxed);
+                                raw.fetch_sub(bytes, Ordering::Relaxed);
+                            }
+                            // The raw segment stays and stays readable; a full disk is dealt with by the writer.
+                            Err(error) => {
+                                *problem.lock().unwrap_or_else(PoisonError::into_inner) =
+                                    Some(format!("segment {number}: {error}"));
+                            }
+                        }
+                    }
+                }
+            })
+            .map_err(JournalError::Thread)?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+            waiting: Vec::new(),
+            raw,
+            stored,
+            problem,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.raw.load(Ordering::Relaxed) + self.stored.load(Ordering::Relaxed)
+    }
+
+    fn push(&mut self, number: u64, bytes: u64) {
+        self.raw.fetch_add(bytes, Ordering::Relaxed);
+        self.waiting.push((number, bytes));
+        let Some(queue) = &self.queue else { return };
+        while let Some(&job) = self.waiting.first() {
+            match queue.try_send(job) {
+                Ok(()) => {
+                    self.waiting.remove(0);
+                }
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => break,
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            for job in std::mem::take(&mut self.waiting) {
+                if queue.send(job).is_err() {
+                    break;
+                }
+            }
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
