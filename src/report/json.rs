@@ -7,9 +7,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Fact, RenderError, ReportInput, Standing, audit, audit::AuditRow, tally, text::plain};
+use super::{Fact, RenderError, ReportInput, Standing, audit, audit::AuditRow, harmless, tally};
 use crate::{
     detect::{
         Finding, Judgement, NodeView, ShardView,
@@ -25,9 +24,6 @@ use crate::{
 
 /// Version of both files.
 pub const FORMAT: u32 = 1;
-
-/// Longest text that is kept: journal texts are shorter, and an edited journal must not make a report grow.
-const TEXT: usize = 4_000;
 
 /// What the numbers of a file mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,29 +265,5 @@ pub fn findings(input: &ReportInput) -> Result<String, RenderError> {
 }
 
 fn render(file: &'static str, content: &impl Serialize) -> Result<String, RenderError> {
-    let json = |source| RenderError::Json { file, source };
-    let mut value = serde_json::to_value(content).map_err(json)?;
-    harmless(&mut value);
-    let mut text = serde_json::to_string_pretty(&value).map_err(json)?;
-    text.push('\n');
-    Ok(text)
-}
-
-/// Cleans every text of a JSON value, keys included. JSON escapes control characters, but the next reader unescapes
-/// them and may print them.
-pub(super) fn harmless(value: &mut Value) {
-    match value {
-        Value::String(text) => *text = plain(text, TEXT),
-        Value::Array(values) => values.iter_mut().for_each(harmless),
-        Value::Object(fields) => {
-            *fields = std::mem::take(fields)
-                .into_iter()
-                .map(|(key, mut value)| {
-                    harmless(&mut value);
-                    (plain(&key, TEXT), value)
-                })
-                .collect();
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+    harmless::pretty(content).map_err(|source| RenderError::Json { file, source })
 }

@@ -4,18 +4,20 @@
 //! A case fails only for what fails the gate; what broke on our side is an error; what could not be judged is skipped
 //! with the reason as its message. So a red case is always the network's.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{
     RenderError, ReportInput, Standing, look, subject,
-    text::{clock, plain},
+    text::{clock, plain, span},
 };
 use crate::{
     detect::{Finding, judgement::Doubt},
     ids::ShardId,
-    time::human,
     verdict::Outcome,
 };
 
@@ -28,12 +30,16 @@ const TEXT: usize = 400;
 /// # Errors
 /// When the serializer fails, which no content of the input can cause.
 pub fn render(input: &ReportInput) -> Result<String, RenderError> {
+    let sorted = Sorted::of(input);
     let mut report = Report::new(format!("canarynet {}", plain(&input.plan.name, 80)));
     report.set_time(input.judgement.last.as_duration());
     for shard in &input.judgement.shards {
-        report.add_test_suite(detectors(input, Some(shard.shard)));
+        report.add_test_suite(detectors(input, &sorted, Some(shard.shard)));
     }
-    report.add_test_suite(detectors(input, None));
+    let network = detectors(input, &sorted, None);
+    if !network.test_cases.is_empty() {
+        report.add_test_suite(network);
+    }
     report.add_test_suite(gates(input));
     report.add_test_suite(canary(input));
     report
@@ -41,53 +47,60 @@ pub fn render(input: &ReportInput) -> Result<String, RenderError> {
         .map_err(|source| RenderError::Junit { source })
 }
 
+/// The findings by suite and case, so that every finding is looked at once.
+struct Sorted<'a> {
+    kinds: Vec<&'a str>,
+    findings: BTreeMap<(Option<ShardId>, &'a str), Vec<&'a Finding>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(input: &'a ReportInput) -> Self {
+        let suites: BTreeSet<ShardId> = input
+            .judgement
+            .shards
+            .iter()
+            .map(|view| view.shard)
+            .collect();
+        let mut findings: BTreeMap<_, Vec<&Finding>> = BTreeMap::new();
+        let mut kinds: Vec<&str> = input.detectors.iter().map(String::as_str).collect();
+        let mut seen: BTreeSet<&str> = kinds.iter().copied().collect();
+        for finding in &input.judgement.findings {
+            // A shard without a suite falls to the network's.
+            let suite = finding.shard.filter(|shard| suites.contains(shard));
+            let kind = finding.kind.as_str();
+            findings.entry((suite, kind)).or_default().push(finding);
+            // A finding of a kind that no table lists any more still gets its case.
+            if seen.insert(kind) {
+                kinds.push(kind);
+            }
+        }
+        Self { kinds, findings }
+    }
+}
+
 /// The suite of a shard, or of what concerns no single shard.
-fn detectors(input: &ReportInput, shard: Option<ShardId>) -> TestSuite {
+fn detectors(input: &ReportInput, sorted: &Sorted<'_>, shard: Option<ShardId>) -> TestSuite {
     let name = shard.map_or_else(|| "network".to_owned(), |shard| format!("shard-{shard}"));
     let mut suite = TestSuite::new(name.clone());
-    // A finding of a kind that no table lists any more still gets its case.
-    let mut kinds: Vec<&str> = input.detectors.iter().map(String::as_str).collect();
-    for finding in &input.judgement.findings {
-        if !kinds.contains(&finding.kind.as_str()) {
-            kinds.push(&finding.kind);
-        }
-    }
-    for kind in kinds {
-        let of: Vec<&Finding> = input
-            .judgement
+    for kind in &sorted.kinds {
+        let of = sorted
             .findings
-            .iter()
-            .filter(|finding| finding.kind == kind && scope(input, finding) == shard)
-            .collect();
+            .get(&(shard, *kind))
+            .map_or(&[][..], Vec::as_slice);
         // A detector that judges shards has nothing to say about the network as a whole.
         if shard.is_none() && of.is_empty() {
             continue;
         }
-        let mut case = TestCase::new(plain(kind, 80), detector_status(input, kind, shard, &of));
+        let mut case = TestCase::new(plain(kind, 80), detector_status(input, kind, shard, of));
         case.set_classname(format!("canarynet.{name}"));
-        case.set_time(
-            of.iter()
-                .map(|finding| finding.duration)
-                .max()
-                .unwrap_or(Duration::ZERO),
-        );
+        let longest = of.iter().map(|finding| finding.duration).max();
+        case.set_time(longest.unwrap_or(Duration::ZERO));
         if !of.is_empty() {
-            case.set_system_out(details(input, &of));
+            case.set_system_out(details(input, of));
         }
         suite.add_test_case(case);
     }
     suite
-}
-
-/// The shard whose suite a finding belongs to; a shard without a suite falls to the network's.
-fn scope(input: &ReportInput, finding: &Finding) -> Option<ShardId> {
-    finding.shard.filter(|shard| {
-        input
-            .judgement
-            .shards
-            .iter()
-            .any(|view| view.shard == *shard)
-    })
 }
 
 fn detector_status(
@@ -117,6 +130,9 @@ fn detector_status(
             && (doubt.shard == shard || doubt.shard.is_none())
     });
     match doubt {
+        None if input.judgement.coverage.soak.is_zero() => {
+            skipped("not judged: the run ended before the soak".to_owned())
+        }
         Some(doubt) => skipped(doubt_words(input, doubt)),
         None => TestCaseStatus::success(),
     }
@@ -144,8 +160,8 @@ fn details(input: &ReportInput, findings: &[&Finding]) -> String {
             plain(&finding.id, 40),
             plain(&finding.summary, TEXT),
             clock(input.wall(finding.start)),
-            human(finding.duration),
-            human(finding.mainnet),
+            span(finding.duration),
+            span(finding.mainnet),
             Standing::of(finding, &input.plan.gate).word(),
         ));
         for cause in finding.causes.iter().take(10) {

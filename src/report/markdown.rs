@@ -3,6 +3,8 @@
 //! Every section has a budget in bytes of what is written, markup and escapes included; their sum is below the limit.
 //! What does not fit is counted, and the section says where all of it is.
 
+use std::time::Duration;
+
 use super::{
     Fact, RenderError, ReportInput, Standing, audit, look, subject, tally, tally_words, terminal,
     text::{self, bytes, clock, count, markdown, percent, plain, plural, ratio},
@@ -23,6 +25,9 @@ pub const LIMIT: usize = 60_000;
 
 /// Rows of the table of what happened.
 const MOST_ROWS: usize = 120;
+
+/// Reasons and warnings before the table of gates, which must have room too.
+const MOST_REASONS: usize = 8;
 
 /// A section under construction: lines are refused once its budget is used up.
 struct Section {
@@ -60,6 +65,17 @@ impl Section {
     /// A row of cells that are escaped already.
     fn row(&mut self, cells: &[String]) {
         self.line(&format!("| {} |", cells.join(" | ")));
+    }
+
+    /// Rows as long as there is room; the rest is counted without being rendered.
+    fn rows<T>(&mut self, items: impl IntoIterator<Item = T>, cells: impl Fn(T) -> Vec<String>) {
+        for item in items {
+            if self.refused == 0 {
+                self.row(&cells(item));
+            } else {
+                self.refused += 1;
+            }
+        }
     }
 
     fn finish(mut self, left_out: usize, place: &str) -> String {
@@ -102,7 +118,7 @@ pub fn render(input: &ReportInput) -> Result<String, RenderError> {
     Ok(page)
 }
 
-/// At most 4,000 bytes: three lines of bounded texts.
+/// At most 4,000 bytes: three lines of bounded texts, the longest of which is a finding's summary.
 fn headline(input: &ReportInput) -> String {
     let word = terminal::outcome_word(input.verdict.outcome);
     let worst = input
@@ -122,15 +138,22 @@ fn headline(input: &ReportInput) -> String {
         })
         .unwrap_or_default();
     let acceleration = &input.judgement.acceleration;
+    let faster = if acceleration.measured > 0.0 {
+        format!(
+            "{}x (asked {}x)",
+            ratio(acceleration.measured),
+            ratio(input.plan.speedup)
+        )
+    } else {
+        format!("asked {}x", ratio(input.plan.speedup))
+    };
     format!(
-        "# {word}{worst}\n\n{}\n\n`{}` · {} · {} · {}x (asked {}x) · seed {} · exit {}\n",
+        "# {word}{worst}\n\n{}\n\n`{}` · {} · {} · {faster} · seed {} · exit {}\n",
         sentence(input),
         input.run,
-        markdown(&input.program, 80),
+        markdown(&input.program, 200),
         terminal::time_words(input),
-        ratio(acceleration.measured),
-        ratio(input.plan.speedup),
-        markdown(&input.plan.seed, 40),
+        markdown(&input.plan.seed, 80),
         input.exit_code,
     )
 }
@@ -145,7 +168,7 @@ fn sentence(input: &ReportInput) -> String {
             .find(|reason| reason.outcome == input.verdict.outcome);
         reason.map_or_else(
             || "no reason was given".to_owned(),
-            |reason| markdown(&reason.text, 120),
+            |reason| markdown(&reason.text, 400),
         )
     };
     let made = format!(
@@ -165,17 +188,17 @@ fn sentence(input: &ReportInput) -> String {
             match failing.first() {
                 None => format!("{made}, but the gate was not met: {}.", reason()),
                 Some((_, finding)) => {
-                    let lasted = match finding.end {
-                        Some(_) => "it lasted",
-                        None => "it had not ended when the run did, after",
-                    };
-                    format!(
-                        "{}: {}; {lasted} {}, {} in mainnet time.",
-                        subject(finding),
-                        markdown(&finding.summary, 120),
-                        human(finding.duration),
-                        human(finding.mainnet)
-                    )
+                    let mut words =
+                        format!("{}: {}", subject(finding), markdown(&finding.summary, 300));
+                    if !finding.duration.is_zero() {
+                        let lasted = match finding.end {
+                            Some(_) => "it lasted",
+                            None => "it had not ended when the run did, after",
+                        };
+                        let (wall, mainnet) = (human(finding.duration), human(finding.mainnet));
+                        words.push_str(&format!("; {lasted} {wall}, {mainnet} in mainnet time"));
+                    }
+                    words + "."
                 }
             }
         }
@@ -217,40 +240,9 @@ fn findings(input: &ReportInput) -> String {
         "standing",
         "id",
     ]);
-    for (standing, finding) in ranked {
-        let heights = match finding.heights {
-            Some((first, last)) => format!("{} to {}", count(first.0), count(last.0)),
-            None => "-".to_owned(),
-        };
-        let open = if finding.end.is_none() {
-            ", not ended"
-        } else {
-            ""
-        };
-        let causes: Vec<String> = finding
-            .causes
-            .iter()
-            .take(6)
-            .map(|cause| markdown(cause, 160))
-            .collect();
-        let causes = if causes.is_empty() {
-            String::new()
-        } else {
-            format!("<br>cause: {}", causes.join(" → "))
-        };
-        section.row(&[
-            look::severity(finding.severity).to_owned(),
-            markdown(&finding.kind, 40),
-            subject(finding),
-            clock(input.wall(finding.start)),
-            format!("{}{open}", human(finding.duration)),
-            human(finding.mainnet),
-            heights,
-            markdown(&finding.summary, 240) + &causes,
-            standing.word().to_owned(),
-            markdown(&finding.id, 40),
-        ]);
-    }
+    section.rows(ranked, |(standing, finding)| {
+        finding_cells(input, standing, finding)
+    });
     let suppressed: u64 = input.judgement.suppressed.values().sum();
     section.finish(
         usize::try_from(suppressed).unwrap_or(usize::MAX / 2),
@@ -258,43 +250,79 @@ fn findings(input: &ReportInput) -> String {
     )
 }
 
+/// A finding as a row.
+fn finding_cells(input: &ReportInput, standing: Standing, finding: &Finding) -> Vec<String> {
+    let heights = match finding.heights {
+        Some((first, last)) => format!("{} to {}", count(first.0), count(last.0)),
+        None => "-".to_owned(),
+    };
+    let open = if finding.end.is_none() {
+        ", not ended"
+    } else {
+        ""
+    };
+    let causes: Vec<String> = finding
+        .causes
+        .iter()
+        .take(6)
+        .map(|cause| markdown(cause, 160))
+        .collect();
+    let causes = if causes.is_empty() {
+        String::new()
+    } else {
+        format!("<br>cause: {}", causes.join(" → "))
+    };
+    vec![
+        look::severity(finding.severity).to_owned(),
+        markdown(&finding.kind, 40),
+        subject(finding),
+        clock(input.wall(finding.start)),
+        format!("{}{open}", text::span(finding.duration)),
+        text::span(finding.mainnet),
+        heights,
+        markdown(&finding.summary, 240) + &causes,
+        standing.word().to_owned(),
+        markdown(&finding.id, 40),
+    ]
+}
+
 fn happened(input: &ReportInput) -> String {
     let mut section = Section::new("What happened", 12_000);
     let (rows, left_out) = timeline::rows(input, MOST_ROWS);
     section.heading(&["UTC", "elapsed", "height", "event", "journal"]);
-    for row in rows {
-        section.row(&[
+    section.rows(rows, |row| {
+        vec![
             clock(input.wall(row.at)),
-            human(row.at.as_duration()),
+            text::span(row.at.as_duration()),
             row.height
                 .map_or_else(|| "-".to_owned(), |height| count(height.0)),
             markdown(&row.what, 240),
             row.seq
                 .map_or_else(|| "-".to_owned(), |seq| format!("seq {seq}")),
-        ]);
-    }
+        ]
+    });
     section.finish(left_out, "journal/")
 }
 
 fn gates(input: &ReportInput) -> String {
     let mut section = Section::new("Gates", 5_000);
-    for reason in &input.verdict.reasons {
+    for reason in input.verdict.reasons.iter().take(MOST_REASONS) {
         let word = terminal::outcome_word(reason.outcome).to_lowercase();
         section.line(&format!("- {word}: {}", markdown(&reason.text, 200)));
     }
-    for warning in &input.verdict.warnings {
+    for warning in input.verdict.warnings.iter().take(MOST_REASONS) {
         section.line(&format!("- warning: {}", markdown(warning, 200)));
     }
     section.line("");
     section.heading(&["gate", "asked", "measured", "outcome"]);
-    for gate in &input.verdict.gates {
-        section.row(&[
+    section.rows(&input.verdict.gates, |gate| {
+        vec![
             markdown(&gate.gate, 80),
             markdown(&gate.asked, 120),
             markdown(&gate.measured, 120),
             terminal::outcome_word(gate.outcome).to_lowercase(),
-        ]);
-    }
+        ]
+    });
     section.finish(0, "verdict.json")
 }
 
@@ -313,29 +341,37 @@ fn shards(input: &ReportInput) -> String {
         "disk",
         "state at the end",
     ]);
-    for shard in &input.judgement.shards {
+    section.rows(&input.judgement.shards, |shard| {
         let state = match shard.sight {
             Sight::Waiting => "no block",
             Sight::Progressing => "makes blocks",
             Sight::Stalled => "makes no blocks",
             Sight::Blind => "not seen",
         };
-        section.row(&[
+        vec![
             shard.shard.to_string(),
             terminal::heights(shard),
             terminal::interval(shard),
-            format!("{} ms", text::millis(shard.whole.mean)),
-            format!("{} ms", text::millis(shard.whole.longest)),
+            interval(shard.whole.mean),
+            interval(shard.whole.longest),
             format!("{:.1}", shard.view_changes_per_1000),
             count(shard.leader_turns),
             terminal::recovery(shard, input.plan.thresholds.recovery),
             terminal::signers(shard),
             shard.disk_share.map_or_else(|| "-".to_owned(), percent),
             state.to_owned(),
-        ]);
-    }
+        ]
+    });
     section.line(&format!("\n{}", terminal::coverage_words(input)));
     section.finish(0, "verdict.json")
+}
+
+/// A block interval; none was measured where it is zero.
+fn interval(span: Duration) -> String {
+    if span.is_zero() {
+        return "-".to_owned();
+    }
+    format!("{} ms", text::millis(span))
 }
 
 fn nodes(input: &ReportInput) -> String {
@@ -354,8 +390,8 @@ fn nodes(input: &ReportInput) -> String {
         "blind",
         "lines (lost)",
     ]);
-    for node in &input.judgement.nodes {
-        section.row(&[
+    section.rows(&input.judgement.nodes, |node| {
+        vec![
             node.node.to_string(),
             match node.role {
                 Role::Validator => "validator".to_owned(),
@@ -377,8 +413,8 @@ fn nodes(input: &ReportInput) -> String {
             growth(node),
             percent(node.blind_share),
             format!("{} ({})", count(node.lines.0), count(node.lines.1)),
-        ]);
-    }
+        ]
+    });
     section.finish(0, "verdict.json")
 }
 
@@ -408,11 +444,18 @@ fn growth(node: &NodeView) -> String {
 fn acceleration(input: &ReportInput) -> String {
     let mut section = Section::new("Acceleration", 4_500);
     let view = &input.judgement.acceleration;
+    let measured = if view.measured > 0.0 {
+        format!(
+            "measured {}x (slowest shard {}x)",
+            ratio(view.measured),
+            ratio(view.slowest)
+        )
+    } else {
+        "nothing was measured".to_owned()
+    };
     section.line(&format!(
-        "Asked {}x, measured {}x (slowest shard {}x); a block interval of {} stands for {} on mainnet.\n",
+        "Asked {}x, {measured}; a block interval of {} stands for {} on mainnet.\n",
         ratio(input.plan.speedup),
-        ratio(view.measured),
-        ratio(view.slowest),
         human(input.plan.clocks.block_interval),
         human(input.plan.clocks.mainnet_block_interval),
     ));
@@ -426,8 +469,8 @@ fn acceleration(input: &ReportInput) -> String {
         "scaled",
         "hides or fakes",
     ]);
-    for row in audit::audit(&input.plan) {
-        section.row(&[
+    section.rows(audit::audit(&input.plan), |row| {
+        vec![
             markdown(&row.clock, 60),
             human(row.mainnet),
             human(row.canary),
@@ -437,8 +480,8 @@ fn acceleration(input: &ReportInput) -> String {
             row.scaling.word().to_owned(),
             row.hides
                 .map_or_else(|| "-".to_owned(), |hides| markdown(&hides, 160)),
-        ]);
-    }
+        ]
+    });
     section.line("\nWhat acceleration cannot reach or may fake:\n");
     let remarks = audit::remarks(&input.plan);
     if remarks.is_empty() {

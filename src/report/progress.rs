@@ -9,10 +9,10 @@ use std::{
 };
 
 use indicatif::ProgressDrawTarget;
-use serde_json::json;
+use serde::Serialize;
 
 use super::{
-    json::harmless,
+    harmless,
     look::{self, Look, Tone},
     screen::{Screen, Target},
     status::{Live, plain_line, shard_lines, status_line},
@@ -57,6 +57,8 @@ pub enum Change {
     Opened,
     /// Its severity rose.
     Raised,
+    /// Somebody is to be woken up.
+    Paged,
     /// It ended.
     Closed,
 }
@@ -66,6 +68,8 @@ pub struct Progress {
     mode: Mode,
     look: Look,
     rows: usize,
+    /// The terminal that may be resized while the run goes on.
+    terminal: Option<console::Term>,
     screen: Screen,
     last: Option<(Elapsed, Option<Stage>)>,
 }
@@ -95,10 +99,9 @@ impl Progress {
                 Box::new(io::stderr()),
             );
         }
-        let rows = terminal
-            .size_checked()
-            .map_or(TERMINAL_ROWS, |(rows, _)| rows);
-        Self::on(look, rows, ProgressDrawTarget::stderr_with_hz(8))
+        let mut progress = Self::on(look, TERMINAL_ROWS, ProgressDrawTarget::stderr_with_hz(8))?;
+        progress.terminal = Some(terminal);
+        Ok(progress)
     }
 
     /// Progress as lines to any stream.
@@ -110,6 +113,7 @@ impl Progress {
             mode,
             look,
             rows: usize::MAX,
+            terminal: None,
             screen: Screen::start(Target::Stream(stream))?,
             last: None,
         })
@@ -124,6 +128,7 @@ impl Progress {
             mode: Mode::Terminal,
             look,
             rows: usize::from(rows),
+            terminal: None,
             screen: Screen::start(Target::Terminal(target))?,
             last: None,
         })
@@ -155,6 +160,7 @@ impl Progress {
         self.last = Some((live.elapsed, stage));
         match self.mode {
             Mode::Terminal => {
+                self.measure();
                 // Heading, the line about the rest, the status line and one to spare, lest the terminal scroll.
                 let most = self.rows.saturating_sub(4).max(1);
                 let mut lines = shard_lines(live, most, self.look);
@@ -162,11 +168,17 @@ impl Progress {
                 self.screen.live(lines);
             }
             Mode::Plain => self.screen.print(plain_line(live, PLAIN_SHARDS)),
-            Mode::Json => {
-                let state = serde_json::to_value(live).unwrap_or_default();
-                self.object("live", live.elapsed, state);
-            }
+            Mode::Json => self.object("live", live.elapsed, live),
             Mode::Quiet => {}
+        }
+    }
+
+    /// Takes over the size of the terminal as it is now.
+    fn measure(&mut self) {
+        let size = self.terminal.as_ref().and_then(console::Term::size_checked);
+        if let Some((rows, columns)) = size {
+            self.rows = usize::from(rows);
+            self.look.width = Some(columns);
         }
     }
 
@@ -176,9 +188,9 @@ impl Progress {
             let kind = match change {
                 Change::Opened => "finding-opened",
                 Change::Raised => "finding-raised",
+                Change::Paged => "finding-paged",
                 Change::Closed => "finding-closed",
             };
-            let finding = serde_json::to_value(finding).unwrap_or_default();
             self.object(kind, now, finding);
             return;
         }
@@ -189,7 +201,7 @@ impl Progress {
     /// Tells one line in words, for example what is being prepared.
     pub fn note(&mut self, now: Elapsed, line: &str) {
         match self.mode {
-            Mode::Json => self.object("note", now, json!(line)),
+            Mode::Json => self.object("note", now, line),
             Mode::Quiet => {}
             Mode::Terminal | Mode::Plain => {
                 let line = self
@@ -205,10 +217,23 @@ impl Progress {
         self.screen.finish(deadline)
     }
 
-    fn object(&mut self, kind: &str, now: Elapsed, mut content: serde_json::Value) {
-        harmless(&mut content);
-        self.screen
-            .print(json!({ "progress": kind, "elapsed": now, "content": content }).to_string());
+    fn object(&mut self, progress: &str, elapsed: Elapsed, content: impl Serialize) {
+        /// A line of `--json`.
+        #[derive(Serialize)]
+        struct Line<'a, T> {
+            progress: &'a str,
+            elapsed: Elapsed,
+            content: T,
+        }
+        let line = Line {
+            progress,
+            elapsed,
+            content,
+        };
+        // Nothing that is told here has a shape that JSON lacks, so nothing is lost.
+        if let Ok(line) = harmless::compact(&line) {
+            self.screen.print(line);
+        }
     }
 }
 
@@ -240,6 +265,7 @@ fn finding_line(now: Elapsed, change: Change, finding: &Finding, look: Look) -> 
                 plain(&finding.summary, 300)
             ),
         ),
+        Change::Paged => (look.paint(Tone::Bad, "PAGE"), plain(&finding.summary, 300)),
         Change::Closed => (
             look.paint(Tone::Good, "ended"),
             format!(

@@ -8,7 +8,7 @@ use super::{
     look::{Look, Tone},
     table::{Cell, Table},
     tally, tally_words,
-    text::{self, count, millis, percent, plain, ratio},
+    text::{self, count, millis, percent, plain, ratio, span},
     timeline::stage_word,
 };
 use crate::{
@@ -218,7 +218,7 @@ fn stage_text(live: &Live<'_>) -> String {
         return format!("{}   begins", human(live.elapsed.as_duration()));
     };
     let within = live.elapsed.since(stage.at);
-    let mut words = format!("{} {}", stage_word(stage.stage), human(within));
+    let mut words = format!("{} {}", stage_word(stage.stage), span(within));
     if stage.stage != Stage::Soak {
         return words;
     }

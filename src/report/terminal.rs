@@ -1,6 +1,6 @@
 //! The end of a run on a terminal: some fifteen lines, whatever happened.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     ReportInput, Standing, audit,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     detect::{Finding, ShardView},
+    ids::ShardId,
     journal::event::FinishReason,
     time::human,
     verdict::{GateResult, Outcome},
@@ -101,21 +102,27 @@ fn shards(input: &ReportInput, look: Look) -> Vec<String> {
         "findings",
     ]);
     let all = &input.judgement.shards;
+    let mut by_shard: BTreeMap<ShardId, Vec<&Finding>> = BTreeMap::new();
+    for finding in &input.judgement.findings {
+        if let Some(shard) = finding.shard {
+            by_shard.entry(shard).or_default().push(finding);
+        }
+    }
+    let of = |shard: &ShardView| by_shard.get(&shard.shard).map_or(&[][..], Vec::as_slice);
     let mut shown: Vec<&ShardView> = all.iter().collect();
     if shown.len() > MOST_SHARDS {
-        shown.sort_by_key(|shard| {
-            let counts = tally(of(input, shard));
-            (
-                std::cmp::Reverse([counts[3], counts[2], counts[1], counts[0]]),
-                shard.shard,
-            )
+        shown.sort_by_cached_key(|shard| {
+            let mut worst_first = tally(of(shard).iter().copied());
+            worst_first.reverse();
+            (std::cmp::Reverse(worst_first), shard.shard)
         });
         shown.truncate(MOST_SHARDS);
         shown.sort_by_key(|shard| shard.shard);
     }
     for shard in &shown {
-        let counts = tally(of(input, shard));
-        let waived = of(input, shard)
+        let counts = tally(of(shard).iter().copied());
+        let waived = of(shard)
+            .iter()
             .filter(|finding| finding.waived.is_some())
             .count();
         let mut words = tally_words(counts).replace("critical", "CRITICAL");
@@ -154,19 +161,6 @@ fn shards(input: &ReportInput, look: Look) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// The findings about a shard.
-fn of<'a>(
-    input: &'a ReportInput,
-    shard: &ShardView,
-) -> impl Iterator<Item = &'a Finding> + use<'a> {
-    let shard = shard.shard;
-    input
-        .judgement
-        .findings
-        .iter()
-        .filter(move |finding| finding.shard == Some(shard))
 }
 
 /// `193,210→270,108`.
@@ -224,7 +218,7 @@ fn reasons(input: &ReportInput, look: Look) -> Vec<String> {
         .filter(|reason| reason.findings.is_empty())
         .take(MOST)
     {
-        let word = format!("{:<9}", outcome_word(reason.outcome).to_lowercase());
+        let word = format!("{:<8} ", outcome_word(reason.outcome).to_lowercase());
         let tone = outcome_tone(outcome_word(reason.outcome));
         lines.push(format!(
             "{}{}",
@@ -293,6 +287,7 @@ fn names(findings: &[&Finding]) -> String {
     let named = findings.iter().take(MOST_NAMED).map(|finding| {
         let why = match (&finding.waived, &finding.excused_by) {
             (Some(reason), _) | (None, Some(reason)) => format!(" ({})", plain(reason, 40)),
+            (None, None) if finding.duration.is_zero() => String::new(),
             (None, None) => format!(", {}", human(finding.duration)),
         };
         format!("{} {}{why}", plain(&finding.kind, 40), subject(finding))
@@ -313,9 +308,17 @@ fn told(input: &ReportInput, finding: &Finding, look: Look) -> Vec<String> {
         "critical" => "CRITICAL",
         word => word,
     };
+    let start = clock(input.wall(finding.start));
+    let lasted = format!(
+        "{} = {} of mainnet",
+        human(finding.duration),
+        human(finding.mainnet)
+    );
     let when = match finding.end {
-        Some(_) => format!("at {} UTC for", clock(input.wall(finding.start))),
-        None => format!("since {} UTC,", clock(input.wall(finding.start))),
+        // A moment, not a span: an exit, a failed write.
+        Some(_) if finding.duration.is_zero() => format!("at {start} UTC"),
+        Some(_) => format!("at {start} UTC for {lasted}"),
+        None => format!("since {start} UTC, {lasted}"),
     };
     let height = match finding.heights {
         Some((first, last)) if first == last => format!("   height {}", count(last.0)),
@@ -324,12 +327,10 @@ fn told(input: &ReportInput, finding: &Finding, look: Look) -> Vec<String> {
     };
     let mut lines = vec![
         format!(
-            "{} {}  {}  {when} {} = {} of mainnet{height}   id {}",
+            "{} {}  {}  {when}{height}   id {}",
             look.paint(look::tone(finding.severity), word),
             look.paint(Tone::Strong, &plain(&finding.kind, 40)),
             subject(finding),
-            human(finding.duration),
-            human(finding.mainnet),
             plain(&finding.id, 40),
         ),
         format!("  what   {}", plain(&finding.summary, 2 * TEXT)),
@@ -470,6 +471,8 @@ fn exit_words(input: &ReportInput) -> String {
         _ => "see the README",
     };
     let how = match &input.judgement.finished {
+        // The exit code has said it.
+        Some(finish) if finish.reason == FinishReason::Interrupted => String::new(),
         Some(finish) if finish.reason != FinishReason::Completed => {
             format!(" ({})", finish_words(&finish.reason))
         }

@@ -6,14 +6,18 @@
 
 use std::time::Duration;
 
-use crate::{ids::ShardId, journal::text::clean, time::WallTime};
+use crate::{
+    ids::ShardId,
+    journal::text::clean,
+    time::{WallTime, human},
+};
 
 /// The text on one line without control characters or invisible marks, cut at `limit` bytes; a cut is shown by `...`.
 #[must_use]
 pub fn plain(text: &str, limit: usize) -> String {
     let mut cleaned = clean(text, limit);
-    // A cut loses at least one character, so fewer came out than went in.
-    if cleaned.chars().count() < text.chars().count() {
+    // Cleaning maps one character to one, so a cut shows as one more that went in. Long texts are not walked through.
+    if text.chars().nth(cleaned.chars().count()).is_some() {
         while cleaned.len() + 3 > limit && cleaned.pop().is_some() {}
         cleaned.push_str("...");
     }
@@ -148,6 +152,15 @@ pub fn millis(duration: Duration) -> String {
     } else {
         format!("{value:.0}")
     }
+}
+
+/// A duration for people; `0 s` where it is nothing.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "0 s".to_owned();
+    }
+    human(duration)
 }
 
 /// `1 block`, `2 blocks`.

@@ -91,7 +91,8 @@ pub fn rows(input: &ReportInput, most: usize) -> (Vec<Row>, usize) {
         rows.sort_by_key(|row| (row.rank, row.at));
         rows.truncate(most);
     }
-    rows.sort_by_key(|row| (row.at, row.seq));
+    // At one moment the facts come before what was concluded from them.
+    rows.sort_by_key(|row| (row.at, std::cmp::Reverse(row.rank)));
     (rows, over)
 }
 
@@ -124,7 +125,7 @@ fn findings(input: &ReportInput, rows: &mut Vec<Row>) {
                 format!("{name}: {}", finding.summary),
             )
         });
-        if let Some(end) = finding.end {
+        if let Some(end) = finding.end.filter(|_| !finding.duration.is_zero()) {
             rows.push(Row {
                 height: finding.heights.map(|(_, last)| last),
                 ..row(
