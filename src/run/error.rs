@@ -1,6 +1,6 @@
 //! Why a run could not be done: each is infra (exit 3), since bad input was refused before a run began.
 
-use crate::{engine::EngineError, journal::JournalError, report::RenderError};
+use crate::{engine::EngineError, journal::JournalError, profile::log_rules::RuleError, report::RenderError};
 
 use super::directory::DirectoryError;
 
@@ -19,6 +19,9 @@ pub enum RunError {
     /// Signals.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    /// Log rules.
+    #[error("a log rule of the profile cannot be used")]
+    Rules(#[from] RuleError),
     /// Live progress.
     #[error("cannot start the display")]
     Screen(#[source] std::io::Error),

@@ -24,7 +24,7 @@ use crate::{
         watcher::protocol::WatcherConfig,
         watching::{WatcherLaunch, run_watcher},
     },
-    profile::log_rules::RuleSet,
+    profile::log_rules::{RuleError, RuleSet},
     time::RunClock,
 };
 
@@ -45,6 +45,7 @@ pub(super) struct Observers {
     requested: Requested,
     run: RunId,
     directory: Arc<Path>,
+    rules: Arc<RuleSet>,
     logs: Vec<NodeLog>,
     raw: Option<RawLogs>,
     logs_since: i64,
@@ -52,7 +53,9 @@ pub(super) struct Observers {
 }
 
 impl Observers {
-    pub(super) fn new(docker: Docker, run: &RunId, plan: &Plan, directory: &Path, sink: Sink) -> Self {
+    /// # Errors
+    /// When a log rule of the plan cannot be used.
+    pub(super) fn new(docker: Docker, run: &RunId, plan: &Plan, directory: &Path, sink: Sink) -> Result<Self, RuleError> {
         let (pause, paused) = watch::channel(false);
         let context = Context {
             access: docker,
@@ -61,7 +64,8 @@ impl Observers {
             costs: CostBook::default(),
             paused,
         };
-        Self {
+        Ok(Self {
+            rules: Arc::new(RuleSet::new(&plan.network.log_rules)?),
             context,
             pause,
             requested: Requested::default(),
@@ -71,7 +75,7 @@ impl Observers {
             raw: None,
             logs_since: 0,
             tasks: JoinSet::new(),
-        }
+        })
     }
 
     pub(super) fn costs(&self) -> CostBook {
@@ -105,13 +109,11 @@ impl Observers {
             config: WatcherConfig::new(plan, &addresses),
         };
         self.tasks.spawn(run_watcher(self.context.clone(), watcher));
-        // A plan's rules were checked when it was resolved; without them the built-in ones remain.
-        let rules = Arc::new(RuleSet::new(&plan.network.log_rules).unwrap_or_default());
         let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;
         self.raw = RawLogs::start(&self.directory.join("logs"), budget).ok();
         for (name, node) in &launched.nodes {
             let raw = self.raw.as_ref().and_then(|raw| raw.node(name));
-            let log = NodeLog::new(name.clone(), Arc::clone(&rules), raw, self.context.sink.clone());
+            let log = NodeLog::new(name.clone(), Arc::clone(&self.rules), raw, self.context.sink.clone());
             self.logs.push(log.clone());
             let source = LogSource { node: name.clone(), container: node.container_id.clone(), since_unix_seconds: self.logs_since };
             self.tasks.spawn(run_logs(self.context.clone(), source, log.clone()));

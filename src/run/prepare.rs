@@ -169,7 +169,7 @@ fn assemble(
     (journal, judge): (Writer, Judge),
 ) -> Result<Conductor, RunError> {
     let (sink, observations) = Sink::new(QUEUE);
-    let observers = Observers::new(docker.clone(), &record.run, &plan, directory.path(), sink.clone());
+    let observers = Observers::new(docker.clone(), &record.run, &plan, directory.path(), sink.clone())?;
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
