@@ -325,15 +325,12 @@ impl<C: Crypto> Consensus<C> {
         let heard = |node: NodeId| node == me || self.peers.get(&node).is_some_and(|peer| peer.heard);
         let members = &self.round.committee.members;
         let power = members.iter().filter(|member| heard(member.node)).map(|member| member.power).sum();
-        let start = if members.iter().all(|member| heard(member.node)) {
-            self.now
+        self.gathered = if members.iter().all(|member| heard(member.node)) {
+            Some(self.now)
         } else if self.round.committee.is_quorum(power) {
-            self.gathered.unwrap_or(self.now + self.config.gathering())
+            self.gathered.or(Some(self.now + self.config.gathering()))
         } else {
-            return;
+            None
         };
-        self.gathered = Some(start);
-        self.round.entered = self.round.entered.max(start);
-        self.next_proposal = self.next_proposal.max(start);
     }
 }

@@ -227,7 +227,7 @@ pub enum Write {
         /// State after the block.
         state: ChainState,
     },
-    /// Replaces the whole chain by a head and its state. One transaction.
+    /// Replaces the whole chain by a head and its state. One transaction; a repetition may find it done.
     Snapshot {
         /// The new head.
         head: CommittedBlock,

@@ -35,7 +35,8 @@ impl Checks {
         self.digest
     }
 
-    pub(super) fn committed(&mut self, node: usize, now: Micros, committed: &CommittedBlock) {
+    /// Gives whether nobody reported this height before.
+    pub(super) fn committed(&mut self, node: usize, now: Micros, committed: &CommittedBlock) -> bool {
         let height = committed.block.header.height;
         // That the certificate is of this block is the core's to check; the first node to report it is checked here.
         let certified = committed.certificate.as_ref().expect("a committed block has a certificate").payload.block;
@@ -46,12 +47,14 @@ impl Checks {
         if let Some(before) = self.reported.insert(node, height) {
             assert!(height > before, "node {node} went from {before} to {height}");
         }
-        if self.times.last().is_none_or(|(last, _)| *last < height) {
+        let new = self.times.last().is_none_or(|(last, _)| *last < height);
+        if new {
             self.times.push((height, now));
             self.signers.push(committed.block.header.last_commit.as_ref().map_or(0, |proof| proof.signers.count()));
         }
         let mix = u64::from_be_bytes(hash.0[..8].try_into().expect("invariant: eight bytes")) ^ now ^ (node as u64) << 56;
         self.digest = self.digest.rotate_left(5).wrapping_mul(0x0100_0000_01b3) ^ mix;
+        new
     }
 
     /// The node lost its disk: what it reported is not there any more, and it is not asked to remember it.

@@ -72,10 +72,11 @@ fn number(value: u64, chance: &mut Chance) -> u64 {
 
 fn other_block(block: &Block, chance: &mut Chance) -> Arc<Block> {
     let mut block = block.clone();
-    match chance.index(4) {
-        0 => block.header.timestamp_ms += 1,
-        1 => block.header.state_root = Hash::ZERO,
-        2 => block.header.height = number(block.header.height, chance),
+    match chance.index(6) {
+        // Good blocks both: the liar proposes one to some and the other to others.
+        0..=2 => block.header.timestamp_ms += 1,
+        3 => block.header.state_root = Hash::ZERO,
+        4 => block.header.height = number(block.header.height, chance),
         _ => {
             if let Some(certificate) = &mut block.header.last_commit {
                 spoil_certificate(certificate, chance);

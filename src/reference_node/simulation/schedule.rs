@@ -161,7 +161,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
                     }
                 }
             }
-            7 => world.trap = Some([Trap::OnPrepared, Trap::OnCommitted, Trap::OnNewView][world.chance.index(3)]),
+            7 => world.trap = Some([Trap::OnPrepared, Trap::OnCommitted, Trap::OnNewView, Trap::OnReport][world.chance.index(4)]),
             _ => {
                 // The current leader dies.
                 let leader = (0..count).find_map(|node| world.core(node).map(|core| core.status().leader));
@@ -199,7 +199,8 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
     /// Everything is repaired, but for as many validators as may be missing; then the network owes a block.
     fn heal(&mut self) {
         let missing: Vec<usize> = (0..self.world.chance.index(self.spare + 1))
-            .map(|_| self.world.chance.index(self.validators))
+            .map(|_| self.world.reporter.take().unwrap_or(self.world.chance.index(self.validators)))
+            .filter(|node| *node < self.validators)
             .collect();
         self.repair(&missing);
         self.owe_catching_up(&missing);

@@ -45,7 +45,7 @@ pub(super) const CALM: Weather =
     Weather { loss: 0, duplication: 0, delay: 2 * MILLISECOND, write: 4 * MILLISECOND };
 
 enum Event {
-    Deliver { from: usize, to: usize, message: Message },
+    Deliver { from: usize, to: usize, incarnation: u64, message: Message },
     Wake { node: usize, incarnation: u64 },
     WriteEnd { node: usize, incarnation: u64 },
     Connect { node: usize, peer: usize },
@@ -93,6 +93,8 @@ pub(super) enum Trap {
     OnCommitted,
     /// The same with NEWVIEW.
     OnNewView,
+    /// As soon as one node reports a new block, the power of all is cut.
+    OnReport,
 }
 
 pub(super) struct World<C, F> {
@@ -101,6 +103,8 @@ pub(super) struct World<C, F> {
     pub(super) weather: Weather,
     pub(super) checks: Checks,
     pub(super) trap: Option<Trap>,
+    /// Who sprang `Trap::OnReport`: the only one that has the block.
+    pub(super) reporter: Option<usize>,
     /// Log lines at info or above, and those of each message text if wanted.
     pub(super) lines: Vec<(usize, LogEvent)>,
     pub(super) keep_lines: bool,
@@ -139,6 +143,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             weather: CALM,
             checks: Checks::default(),
             trap: None,
+            reporter: None,
             lines: Vec::new(),
             keep_lines: false,
             trace: false,
@@ -264,9 +269,12 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Deliver { from, to, message } => {
-                let from = self.nodes[from].id;
-                self.step(to, Input::Message { from, message });
+            Event::Deliver { from, to, incarnation, message } => {
+                // What was on its way to a node that crashed dies with its links.
+                if self.nodes[to].incarnation == incarnation {
+                    let from = self.nodes[from].id;
+                    self.step(to, Input::Message { from, message });
+                }
             }
             Event::Wake { node, incarnation } => {
                 let one = &mut self.nodes[node];
@@ -375,9 +383,16 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             }
             Output::Committed { committed, .. } => {
                 assert!(committed == *self.head(node), "reported before it was durable");
-                self.checks.committed(node, self.now, &committed);
+                let new = self.checks.committed(node, self.now, &committed);
+                if new && self.trap == Some(Trap::OnReport) {
+                    self.trap = None;
+                    self.reporter = Some(node);
+                    (0..self.len()).for_each(|node| self.crash(node));
+                }
             }
-            Output::SnapshotInstalled { head, .. } => self.checks.committed(node, self.now, &head),
+            Output::SnapshotInstalled { head, .. } => {
+                self.checks.committed(node, self.now, &head);
+            }
             Output::Log { context, event } => {
                 self.say(node, || {
                     let fields: Vec<String> = event.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
@@ -410,7 +425,8 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
                 let at = self.now + self.chance.between(100, self.weather.delay);
                 let lies = self.liar == Some(from);
                 let message = if lies { spoil(message, &mut self.chance) } else { message.clone() };
-                self.push(at, Event::Deliver { from, to, message });
+                let incarnation = self.nodes[to].incarnation;
+                self.push(at, Event::Deliver { from, to, incarnation, message });
             }
         }
         if sprung {
