@@ -8,29 +8,36 @@ use std::time::Duration;
 
 use canarynet::{
     engine::{
-        Docker, EngineError, LaunchRequest, Launched, TeardownReport, find_runs, launch,
+        Docker, EngineError, LaunchRequest, Launched, TeardownReport, find_runs,
+        inside::ask_toolbox,
+        launch,
         launch::{Images, prepare},
         owner::Owner,
         preflight, reattach, teardown,
         toolbox::{ConnectOutcome, FillOutcome},
     },
     ids::{NodeName, RunId},
-    plan::{DiskKind, Plan},
+    plan::{DiskKind, NetworkPlan},
 };
-use support::{engine, idle, plan, program, run_id};
+use support::{allow_helper, engine, idle, network, program, run_id};
 
 const TIME_TO_LIVE: Duration = Duration::from_secs(600);
 
-async fn start(docker: &Docker, run: &RunId, plan: &Plan) -> Result<Launched, EngineError> {
-    let images = prepare(docker, plan, Some(program())).await?;
-    preflight(docker, run, plan, &images).await?;
-    launch(docker, request(run, plan, &images), |_| {}).await
+async fn start(
+    docker: &Docker,
+    run: &RunId,
+    network: &NetworkPlan,
+) -> Result<Launched, EngineError> {
+    let images = prepare(docker, network, allow_helper(network), Some(program())).await?;
+    preflight(docker, run, network, allow_helper(network), &images).await?;
+    launch(docker, request(run, network, &images), |_| {}).await
 }
 
-fn request<'a>(run: &'a RunId, plan: &'a Plan, images: &'a Images) -> LaunchRequest<'a> {
+fn request<'a>(run: &'a RunId, network: &'a NetworkPlan, images: &'a Images) -> LaunchRequest<'a> {
     LaunchRequest {
         run,
-        plan,
+        network,
+        allow_helper: allow_helper(network),
         state: "/nowhere".to_owned(),
         owner: Owner::this_process(),
         time_to_live: TIME_TO_LIVE,
@@ -63,36 +70,18 @@ async fn toolbox<T: serde::de::DeserializeOwned>(
     container: &str,
     arguments: &[&str],
 ) -> T {
-    let mut command = launched.toolbox.clone();
-    command.push("toolbox".to_owned());
-    command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    let output = docker
-        .exec_to_end(
-            container,
-            &command,
-            None,
-            b"",
-            Duration::from_secs(60),
-            1 << 16,
-        )
+    let deadline = Duration::from_secs(60);
+    ask_toolbox(docker, container, &launched.toolbox, arguments, deadline)
         .await
-        .unwrap();
-    assert_eq!(
-        output.exit_code,
-        0,
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tmpfs_launch_limits_disk_isolation_reattach_teardown() {
     let Some(docker) = engine().await else { return };
     let run = run_id("tmpfs");
-    let plan = plan(2, 2, DiskKind::Tmpfs, 8 << 20);
-    let launched = start(&docker, &run, &plan).await.unwrap();
+    let network = network(2, 2, DiskKind::Tmpfs, 8 << 20);
+    let launched = start(&docker, &run, &network).await.unwrap();
     eprintln!("{:?}", launched.timings);
     let result = tokio::spawn({
         let (docker, run, launched) = (docker.clone(), run.clone(), launched.clone());
@@ -214,10 +203,10 @@ fn own_addresses() -> Vec<std::net::IpAddr> {
 async fn ext4_launch_throttle_disk_teardown() {
     let Some(docker) = engine().await else { return };
     let run = run_id("ext4");
-    let mut plan = plan(1, 3, DiskKind::Ext4, 16 << 20);
-    plan.network.disk.write_iops = Some(5000);
+    let mut network = network(1, 3, DiskKind::Ext4, 16 << 20);
+    network.disk.write_iops = Some(5000);
     let before = loop_devices();
-    let launched = start(&docker, &run, &plan).await.unwrap();
+    let launched = start(&docker, &run, &network).await.unwrap();
     eprintln!("{:?}", launched.timings);
     let result = tokio::spawn({
         let (docker, launched) = (docker.clone(), launched.clone());
