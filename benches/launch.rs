@@ -22,7 +22,7 @@ use canarynet::{
         owner::Owner,
         teardown,
     },
-    plan::{DiskKind, Plan},
+    plan::{DiskKind, NetworkPlan},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -38,13 +38,13 @@ async fn main() {
         .filter_map(|word| word.parse().ok())
         .next()
         .unwrap_or(5);
-    let plan = support::plan(4, 4, DiskKind::Tmpfs, 16 << 20);
-    let images = prepare(&docker, &plan, Some(support::program()))
+    let network = support::network(4, 4, DiskKind::Tmpfs, 16 << 20);
+    let images = prepare(&docker, &network, false, Some(support::program()))
         .await
         .unwrap();
     let (mut ours, mut floors) = (Vec::new(), vec![Vec::new(); FLOOR_WIDTHS.len()]);
     for round in 0..rounds {
-        let (everything, launched) = everything(&docker, &plan, &images).await;
+        let (everything, launched) = everything(&docker, &network, &images).await;
         ours.push(everything);
         print!(
             "round {round}: everything {} ms (containers {} ms, networks {} ms, limits read back in {} ms)",
@@ -54,7 +54,7 @@ async fn main() {
             launched.timings.verified.as_millis(),
         );
         for (at, width) in FLOOR_WIDTHS.into_iter().enumerate() {
-            let floor = floor(&docker, &plan, &images, width).await;
+            let floor = floor(&docker, &network, &images, width).await;
             print!("  floor({width}) {} ms", floor.as_millis());
             floors[at].push(floor);
         }
@@ -75,12 +75,17 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-async fn everything(docker: &Docker, plan: &Plan, images: &Images) -> (Duration, Launched) {
+async fn everything(
+    docker: &Docker,
+    network: &NetworkPlan,
+    images: &Images,
+) -> (Duration, Launched) {
     let run = support::run_id("bench");
     let begun = Instant::now();
     let request = LaunchRequest {
         run: &run,
-        plan,
+        network,
+        allow_helper: support::allow_helper(network),
         state: "/nowhere".to_owned(),
         owner: Owner::this_process(),
         time_to_live: Duration::from_secs(600),
@@ -111,23 +116,23 @@ async fn everything(docker: &Docker, plan: &Plan, images: &Images) -> (Duration,
     (elapsed, launched)
 }
 
-async fn floor(docker: &Docker, plan: &Plan, images: &Images, width: usize) -> Duration {
+async fn floor(docker: &Docker, network: &NetworkPlan, images: &Images, width: usize) -> Duration {
     let run = support::run_id("floor");
     let labels = RunLabels::new(&run, &Owner::this_process(), "", Duration::from_secs(600));
-    let network = format!("{run}-data");
+    let name = format!("{run}-data");
     docker
-        .create_network(&network, "10.215.0.0/24", labels.of(Role::DataNetwork))
+        .create_network(&name, "10.215.0.0/24", labels.of(Role::DataNetwork))
         .await
         .unwrap();
-    let limits = &plan.network.limits;
+    let limits = &network.limits;
     let begun = Instant::now();
-    stream::iter(0..plan.network.nodes.len())
+    stream::iter(0..network.nodes.len())
         .map(|position| {
             let spec = ContainerSpec {
                 name: format!("{run}-{position}"),
                 image: images.node.clone(),
                 command: vec!["keeper".to_owned()],
-                user: plan.network.user.clone(),
+                user: network.user.clone(),
                 labels: labels.of(Role::Node),
                 memory: limits.memory,
                 cpus: limits.cpus,
@@ -135,7 +140,7 @@ async fn floor(docker: &Docker, plan: &Plan, images: &Images, width: usize) -> D
                 open_files: limits.open_files,
                 read_only_root: true,
                 network: Some((
-                    network.clone(),
+                    name.clone(),
                     std::net::Ipv4Addr::new(10, 215, 0, 16 + u8::try_from(position).unwrap()),
                 )),
                 ..ContainerSpec::default()

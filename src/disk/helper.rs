@@ -18,8 +18,9 @@ use crate::{
     engine::{
         docker::{ContainerSpec, Docker, Mount},
         error::EngineError,
+        inside::one_shot,
         labels::{self, Role, RunLabels},
-        room::one_shot,
+        network_probe,
     },
     exit::Exit,
     ids::NodeName,
@@ -57,6 +58,9 @@ pub enum HelperOp {
         /// Mark of the run.
         mark: String,
     },
+    /// Tries what faults on the network would use, in a network of the helper's own. Answers
+    /// [`crate::engine::network_probe::NetworkAbilities`].
+    ProbeNetwork,
 }
 
 /// Disks that were made.
@@ -79,6 +83,7 @@ impl HelperOp {
         match self {
             Self::MakeDisks { .. } => "making ext4 disks",
             Self::DetachLoops { .. } => "detaching loop devices",
+            Self::ProbeNetwork => "probing the kernel's network faults",
         }
     }
 
@@ -89,6 +94,15 @@ impl HelperOp {
         match self {
             Self::MakeDisks { .. } => &["SYS_ADMIN", "MKNOD", "DAC_OVERRIDE"],
             Self::DetachLoops { .. } => &["SYS_ADMIN", "MKNOD"],
+            Self::ProbeNetwork => &["NET_ADMIN"],
+        }
+    }
+
+    /// Whether it works on the disks volume and on loop devices.
+    fn is_about_disks(&self) -> bool {
+        match self {
+            Self::MakeDisks { .. } | Self::DetachLoops { .. } => true,
+            Self::ProbeNetwork => false,
         }
     }
 }
@@ -107,6 +121,17 @@ pub async fn run_helper<Answer: serde::de::DeserializeOwned>(
         |error: serde_json::Error| EngineError::inside(operation.name(), &error.to_string());
     let order = serde_json::to_string(operation).map_err(broken)?;
     let unique = unique();
+    let disks = operation.is_about_disks();
+    let volume = Mount::Volume {
+        name: labels::disks_volume(labels.run()),
+        target: DISKS.to_owned(),
+        read_only: false,
+        fill: false,
+        options: BTreeMap::new(),
+        labels: labels.of(Role::Images),
+    };
+    // Loop devices (major 7) and their control device.
+    let loop_rules = vec!["b 7:* rmw".to_owned(), "c 10:237 rmw".to_owned()];
     let spec = ContainerSpec {
         name: format!("{}-helper-{unique}", labels.run()),
         image: image.to_owned(),
@@ -114,14 +139,7 @@ pub async fn run_helper<Answer: serde::de::DeserializeOwned>(
         command: vec!["helper".to_owned(), order],
         user: "0:0".to_owned(),
         labels: labels.of(Role::Helper),
-        mounts: vec![Mount::Volume {
-            name: labels::disks_volume(labels.run()),
-            target: DISKS.to_owned(),
-            read_only: false,
-            fill: false,
-            options: BTreeMap::new(),
-            labels: labels.of(Role::Images),
-        }],
+        mounts: if disks { vec![volume] } else { Vec::new() },
         scratch: [(WORK.to_owned(), 1 << 20)].into(),
         memory: 256 << 20,
         pids: 64,
@@ -130,9 +148,8 @@ pub async fn run_helper<Answer: serde::de::DeserializeOwned>(
             .iter()
             .map(|name| (*name).to_owned())
             .collect(),
-        // Loop devices (major 7) and their control device.
-        device_rules: vec!["b 7:* rmw".to_owned(), "c 10:237 rmw".to_owned()],
-        unconfined: true,
+        device_rules: if disks { loop_rules } else { Vec::new() },
+        unconfined: disks,
         read_only_root: true,
         ..ContainerSpec::default()
     };
@@ -187,6 +204,7 @@ fn perform(operation: &HelperOp) -> Result<String, io::Error> {
             mark,
         })?),
         HelperOp::DetachLoops { mark } => serde_json::to_string(&make::detach_loops(mark)?),
+        HelperOp::ProbeNetwork => serde_json::to_string(&network_probe::probe()?),
     };
     line.map_err(io::Error::from)
 }

@@ -13,8 +13,10 @@
 pub mod docker;
 pub mod doctor;
 pub mod error;
+pub mod inside;
 pub mod labels;
 pub mod launch;
+pub mod network_probe;
 pub mod owner;
 pub mod pack;
 pub mod room;

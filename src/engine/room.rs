@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     docker::{ContainerSpec, Docker},
     error::EngineError,
+    inside::{ask_toolbox, one_shot},
     labels::{self, RunLabels},
     owner::Owner,
     pack::PackedImage,
@@ -42,18 +43,14 @@ pub async fn engine_room(
     container: &str,
     toolbox: &[String],
 ) -> Result<Room, EngineError> {
-    let mut command = toolbox.to_vec();
-    command.extend(["toolbox", "statfs", ENGINE_FILE].map(str::to_owned));
-    let output = docker
-        .exec_to_end(container, &command, None, b"", DEADLINE, 4096)
-        .await?;
-    if output.exit_code != 0 {
-        return Err(EngineError::inside(
-            "asking for room",
-            &String::from_utf8_lossy(&output.stderr),
-        ));
-    }
-    parse(&output.stdout)
+    ask_toolbox(
+        docker,
+        container,
+        toolbox,
+        &["statfs", ENGINE_FILE],
+        DEADLINE,
+    )
+    .await
 }
 
 /// The same before there is a run, by a container that is gone afterwards.
@@ -79,42 +76,6 @@ pub async fn by_container(
         ..ContainerSpec::default()
     };
     let output = one_shot(docker, spec, DEADLINE).await?;
-    parse(&output)
-}
-
-fn parse(output: &[u8]) -> Result<Room, EngineError> {
-    serde_json::from_slice(output)
+    serde_json::from_slice(&output)
         .map_err(|error| EngineError::inside("asking for room", &error.to_string()))
-}
-
-/// Runs a container to its end, removes it and answers what it has printed (at most 1 MiB).
-///
-/// # Errors
-/// What the engine said; what the container printed if it did not end with 0.
-pub(crate) async fn one_shot(
-    docker: &Docker,
-    spec: ContainerSpec,
-    deadline: Duration,
-) -> Result<Vec<u8>, EngineError> {
-    let name = spec.name.clone();
-    let id = docker.create(spec).await?;
-    let result = async {
-        docker.start(&id).await?;
-        let exit_code = docker.wait(&id, deadline).await?;
-        let output = docker.output(&id, "all", 1 << 20).await?;
-        if exit_code == 0 {
-            Ok(output)
-        } else {
-            let text = String::from_utf8_lossy(&output);
-            Err(EngineError::inside(
-                name,
-                &format!("exit code {exit_code}: {text}"),
-            ))
-        }
-    }
-    .await;
-    let removed = docker.remove(&id).await;
-    let output = result?;
-    removed?;
-    Ok(output)
 }

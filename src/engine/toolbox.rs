@@ -73,8 +73,11 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
             Ok(address) => json(&Ok::<_, io::Error>(try_connect(address))),
             Err(_) => Err("the address is no IP:PORT".to_owned()),
         },
+        ["flood", lines] => return flood(lines),
         ["fill", path] => json(&Ok::<_, io::Error>(fill(Path::new(path)))),
-        _ => Err("unknown operation; known are statfs, limits, try-connect, fill".to_owned()),
+        _ => {
+            Err("unknown operation; known are statfs, limits, try-connect, fill, flood".to_owned())
+        }
     };
     match answer {
         Ok(line) => print_line(&line),
@@ -108,6 +111,22 @@ pub(crate) fn room_of(path: &Path) -> Result<Room, io::Error> {
         size: facts.f_blocks.saturating_mul(facts.f_frsize),
         inodes_free: facts.f_favail,
     })
+}
+
+/// Prints so many lines as fast as they are taken: what a node does that logs too much.
+fn flood(lines: &str) -> ExitCode {
+    let lines: u64 = lines.parse().unwrap_or(0);
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    let filler = "x".repeat(100);
+    for number in 0..lines {
+        if writeln!(output, "line {number} {filler}").is_err() {
+            return Exit::Infra.into();
+        }
+    }
+    match output.flush() {
+        Ok(()) => Exit::Pass.into(),
+        Err(_) => Exit::Infra.into(),
+    }
 }
 
 fn try_connect(address: SocketAddr) -> ConnectOutcome {

@@ -1,17 +1,14 @@
-//! What engine tests and benchmarks share: a plan of idle nodes, and a run that is torn down whatever happens.
+//! What engine tests and benchmarks share: a network of idle nodes, and a run that is torn down whatever happens.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use canarynet::{
-    detect::finding::Severity,
     engine::{Docker, RenderedNode},
     ids::{NodeName, RunId, ShardId},
     plan::{
-        Budget, Coverage, DiskKind, DiskPlan, Gate, Keep, Limits, LoadPlan, MainnetPlan,
-        NetworkPlan, NodeAddress, NodePlan, Plan, ProbePlan, Program, RestartPlan, Role,
-        Thresholds,
+        DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodeAddress, NodePlan, ProbePlan,
+        Program, Role,
     },
-    time::Clocks,
 };
 
 /// The program under test, which is also what runs in the containers.
@@ -59,9 +56,9 @@ pub fn idle(
     })
 }
 
-/// A plan of idle nodes.
+/// A network of idle nodes.
 #[must_use]
-pub fn plan(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Plan {
+pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> NetworkPlan {
     let second = Duration::from_secs(1);
     let mut nodes = Vec::new();
     for shard in 0..shards {
@@ -76,122 +73,49 @@ pub fn plan(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Plan {
             });
         }
     }
-    Plan {
-        format: canarynet::plan::FORMAT,
-        name: "engine-test".to_owned(),
-        profile: "idle".to_owned(),
-        seed: "1".to_owned(),
-        speedup: 40.0,
-        clocks: Clocks {
-            block_interval: Duration::from_millis(200),
-            mainnet_block_interval: Duration::from_secs(8),
-            view_change_timeout: Duration::from_millis(675),
-            view_change_slot: Duration::ZERO,
-            view_change_timeout_max: Duration::from_millis(2700),
+    NetworkPlan {
+        shards,
+        nodes,
+        program: Program::Itself,
+        command: Vec::new(),
+        environment: BTreeMap::new(),
+        user: "1000:1000".to_owned(),
+        read_only_root: true,
+        capabilities: Vec::new(),
+        scratch: BTreeMap::from([("/tmp".to_owned(), 1 << 20)]),
+        limits: Limits {
+            memory: 64 << 20,
+            cpus: 0.5,
+            pids: 64,
+            open_files: 1024,
         },
-        levers: Vec::new(),
-        network: NetworkPlan {
-            shards,
-            nodes,
-            program: Program::Itself,
-            command: Vec::new(),
-            environment: BTreeMap::new(),
-            user: "1000:1000".to_owned(),
-            read_only_root: true,
-            capabilities: Vec::new(),
-            scratch: BTreeMap::from([("/tmp".to_owned(), 1 << 20)]),
-            limits: Limits {
-                memory: 64 << 20,
-                cpus: 0.5,
-                pids: 64,
-                open_files: 1024,
-            },
-            disk: DiskPlan {
-                path: "/data".to_owned(),
-                kind,
-                size,
-                inodes: None,
-                write_iops: None,
-                write_bytes_per_second: None,
-                bytes_per_block: None,
-                bytes_at_rest: None,
-                retention: None,
-            },
-            probe: ProbePlan {
-                dialect: "harmony".to_owned(),
-                rpc_port: 9500,
-                metrics_port: None,
-                interval: second,
-                deadline: second,
-            },
-            log_files: Vec::new(),
-            log_rules: Vec::new(),
-            mainnet: MainnetPlan { disk: None },
-            stop_timeout: second,
+        disk: DiskPlan {
+            path: "/data".to_owned(),
+            kind,
+            size,
+            inodes: None,
+            write_iops: None,
+            write_bytes_per_second: None,
+            bytes_per_block: None,
+            bytes_at_rest: None,
+            retention: None,
         },
-        warm_up_blocks: 0,
-        start_deadline: second,
-        soak: None,
-        until_height: None,
-        deadline: None,
-        settle: second,
-        load: LoadPlan {
-            rate: 0.0,
-            cross_shard: 0.0,
+        probe: ProbePlan {
+            dialect: "harmony".to_owned(),
+            rpc_port: 9500,
+            metrics_port: None,
+            interval: second,
+            deadline: second,
         },
-        keep: Keep::Never,
-        stop_on_failure: false,
-        allow_helper: kind != DiskKind::Tmpfs,
-        restart: RestartPlan {
-            after: None,
-            most: 5,
-            window: second,
-        },
-        thresholds: thresholds(second),
-        gate: Gate {
-            fail_on: Severity::Major,
-            severity: BTreeMap::new(),
-            limits: BTreeMap::new(),
-            coverage: Coverage {
-                blocks: 0,
-                epochs: 0,
-                blind_share: 0.01,
-                lines_lost_share: 0.001,
-            },
-            waive: Vec::new(),
-        },
-        budget: Budget {
-            cpu_share: 0.1,
-            memory: 80 << 20,
-            journal: 1 << 20,
-            logs: 1 << 20,
-        },
-        origins: BTreeMap::new(),
+        log_files: Vec::new(),
+        log_rules: Vec::new(),
+        mainnet: MainnetPlan { disk: None },
+        stop_timeout: second,
     }
 }
 
-fn thresholds(second: Duration) -> Thresholds {
-    Thresholds {
-        stall_suspected: second,
-        stall: second,
-        page: second,
-        recovery: second,
-        never_started: second,
-        view_change_loop: 3,
-        view_change_storm_share: 0.1,
-        view_change_storm_least: 3,
-        rate_window: second,
-        slow_blocks_factor: 2.0,
-        no_leader: second,
-        low_signers_share: 0.8,
-        lag_blocks: 10,
-        lag_time: second,
-        lag_budget: second,
-        syncing: second,
-        disk_used_share: 0.9,
-        crash_loop_exits: 3,
-        crash_loop_window: second,
-        hung: second,
-        blind: second,
-    }
+/// Whether the helper may be used: wherever the disk's kind could need it.
+#[must_use]
+pub fn allow_helper(network: &NetworkPlan) -> bool {
+    network.disk.kind != DiskKind::Tmpfs
 }

@@ -31,11 +31,11 @@ pub(crate) struct Disks {
 /// Decides the kind and makes what must exist before containers do. `auto` is decided by really making ext4 disks:
 /// no smaller probe proves that it works.
 pub(super) async fn create(context: &Context<'_>) -> Result<Disks, EngineError> {
-    let disk = &context.plan.network.disk;
+    let disk = &context.network.disk;
     match disk.kind {
         DiskKind::Tmpfs => tmpfs_disks(context, "asked for".to_owned()),
         DiskKind::Ext4 => ext4_disks(context, "asked for".to_owned()).await,
-        DiskKind::Auto if !context.plan.allow_helper => tmpfs_disks(
+        DiskKind::Auto if !context.allow_helper => tmpfs_disks(
             context,
             "auto: ext4 needs the helper, which is not allowed (--allow-helper)".to_owned(),
         ),
@@ -56,7 +56,7 @@ pub(super) async fn create(context: &Context<'_>) -> Result<Disks, EngineError> 
 }
 
 fn tmpfs_disks(context: &Context<'_>, reason: String) -> Result<Disks, EngineError> {
-    let network = &context.plan.network;
+    let network = context.network;
     let options = tmpfs::options(&network.disk, &network.user)?;
     Ok(Disks {
         kind: DiskKind::Tmpfs,
@@ -79,7 +79,7 @@ async fn ext4_disks(context: &Context<'_>, reason: String) -> Result<Disks, Engi
         .ok_or(EngineError::HelperNotAllowed {
             what: "an ext4 disk",
         })?;
-    let network = &context.plan.network;
+    let network = context.network;
     let names: Vec<NodeName> = network.nodes.iter().map(|node| node.name.clone()).collect();
     let made = ext4::make_disks(
         context.docker,
@@ -138,7 +138,7 @@ impl Disks {
 
     /// The throttle of a node's disk, if the plan has one and the disk is a block device.
     pub(crate) fn throttle(&self, context: &Context<'_>, node: &NodeName) -> Option<Throttle> {
-        let disk = &context.plan.network.disk;
+        let disk = &context.network.disk;
         let device = self.ext4.get(node)?.device.clone();
         let wanted = disk.write_iops.is_some() || disk.write_bytes_per_second.is_some();
         wanted.then_some(Throttle {

@@ -35,7 +35,7 @@ use crate::{
         teardown::teardown,
     },
     ids::{NodeName, RunId},
-    plan::{DiskKind, NodeAddress, NodePlan, Plan},
+    plan::{DiskKind, NetworkPlan, NodeAddress, NodePlan},
 };
 
 /// Containers that are created or started at the same moment. Measured on two cores with sixteen nodes: four is
@@ -51,8 +51,10 @@ pub type Render<'a> = &'a (
 pub struct LaunchRequest<'a> {
     /// The run.
     pub run: &'a RunId,
-    /// The plan.
-    pub plan: &'a Plan,
+    /// The network.
+    pub network: &'a NetworkPlan,
+    /// Privileged helper containers are allowed.
+    pub allow_helper: bool,
     /// The run directory on this machine, for the labels.
     pub state: String,
     /// Who owns the run.
@@ -151,7 +153,8 @@ pub struct LaunchTimings {
 /// What all steps of one launch share.
 pub(crate) struct Context<'a> {
     pub(crate) docker: &'a Docker,
-    pub(crate) plan: &'a Plan,
+    pub(crate) network: &'a NetworkPlan,
+    pub(crate) allow_helper: bool,
     pub(crate) images: &'a Images,
     pub(crate) labels: RunLabels,
     pub(crate) addresses: BTreeMap<NodeName, NodeAddress>,
@@ -195,9 +198,10 @@ async fn build(
     let networks = begun.elapsed();
     let context = Context {
         docker,
-        plan: request.plan,
+        network: request.network,
+        allow_helper: request.allow_helper,
         images: request.images,
-        addresses: subnets.addresses(&request.plan.network.nodes)?,
+        addresses: subnets.addresses(&request.network.nodes)?,
         labels,
         render: request.render,
     };
@@ -234,10 +238,10 @@ async fn start_nodes(
     disks: &disks::Disks,
     progress: &(impl Fn(LaunchProgress) + Sync),
 ) -> Result<BTreeMap<NodeName, NodeHandle>, EngineError> {
-    let of = context.plan.network.nodes.len();
+    let of = context.network.nodes.len();
     let mut started = 0;
     let mut handles = BTreeMap::new();
-    let mut work = stream::iter(&context.plan.network.nodes)
+    let mut work = stream::iter(&context.network.nodes)
         .map(|node| async move {
             let handle = nodes::start(context, disks, node).await?;
             Ok::<_, EngineError>((node.name.clone(), handle))

@@ -45,7 +45,7 @@ pub(super) fn spec(
     disks: &Disks,
     node: &NodePlan,
 ) -> Result<ContainerSpec, EngineError> {
-    let network = &context.plan.network;
+    let network = context.network;
     let mut rendered =
         (context.render)(node, &context.addresses).map_err(|message| EngineError::Render {
             node: node.name.clone(),
@@ -89,7 +89,7 @@ pub(super) fn spec(
             },
         ],
         scratch: network.scratch.clone(),
-        memory: node_memory(context.plan, info.kind),
+        memory: node_memory(context.network, info.kind),
         cpus: network.limits.cpus,
         pids: network.limits.pids,
         open_files: network.limits.open_files,

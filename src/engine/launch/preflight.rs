@@ -7,7 +7,7 @@ use crate::{
         room::{self, Room},
     },
     ids::RunId,
-    plan::{DiskKind, Plan},
+    plan::{DiskKind, NetworkPlan},
 };
 
 use super::{Images, subnets, watcher};
@@ -33,24 +33,25 @@ pub struct Preflight {
 pub async fn preflight(
     docker: &Docker,
     run: &RunId,
-    plan: &Plan,
+    network: &NetworkPlan,
+    allow_helper: bool,
     images: &Images,
 ) -> Result<Preflight, EngineError> {
-    let nodes = plan.network.nodes.len();
+    let nodes = network.nodes.len();
     if nodes > subnets::MOST_NODES {
         return Err(EngineError::TooManyNodes {
             nodes,
             most: subnets::MOST_NODES,
         });
     }
-    if plan.network.disk.kind == DiskKind::Ext4 && !plan.allow_helper {
+    if network.disk.kind == DiskKind::Ext4 && !allow_helper {
         return Err(EngineError::HelperNotAllowed {
             what: "an ext4 disk",
         });
     }
     names_are_free(docker, run).await?;
     subnets::check(docker).await?;
-    let memory = memory_needed(plan);
+    let memory = memory_needed(network);
     let has = docker.info().memory;
     if memory > has {
         return Err(EngineError::NotEnoughMemory {
@@ -59,7 +60,7 @@ pub async fn preflight(
             nodes,
         });
     }
-    let bytes = bytes_needed(plan);
+    let bytes = bytes_needed(network, allow_helper);
     let room = room::by_container(docker, &images.program, run).await?;
     if room.free < bytes.saturating_add(ROOM_RESERVE) {
         return Err(EngineError::NotEnoughRoom {
@@ -113,8 +114,7 @@ async fn names_are_free(docker: &Docker, run: &RunId) -> Result<(), EngineError>
 
 /// The memory limit of a node's container: the plan's, its tmpfs disk and its scratch, because tmpfs is charged to
 /// who writes it (measured: a disk larger than the limit ends in an OOM kill, never in ENOSPC).
-pub(crate) fn node_memory(plan: &Plan, kind: DiskKind) -> u64 {
-    let network = &plan.network;
+pub(crate) fn node_memory(network: &NetworkPlan, kind: DiskKind) -> u64 {
     let disk = if kind == DiskKind::Tmpfs {
         network.disk.size
     } else {
@@ -127,25 +127,25 @@ pub(crate) fn node_memory(plan: &Plan, kind: DiskKind) -> u64 {
 }
 
 /// Memory that all containers together may use. `auto` may end as tmpfs, so it is counted as such.
-fn memory_needed(plan: &Plan) -> u64 {
-    let kind = match plan.network.disk.kind {
+fn memory_needed(network: &NetworkPlan) -> u64 {
+    let kind = match network.disk.kind {
         DiskKind::Ext4 => DiskKind::Ext4,
         DiskKind::Auto | DiskKind::Tmpfs => DiskKind::Tmpfs,
     };
-    let nodes = plan.network.nodes.len() as u64;
-    node_memory(plan, kind)
+    let nodes = network.nodes.len() as u64;
+    node_memory(network, kind)
         .saturating_mul(nodes)
-        .saturating_add(watcher::memory(plan.network.nodes.len()))
+        .saturating_add(watcher::memory(network.nodes.len()))
 }
 
 /// Bytes that the run may write on the engine's file system: logs of all containers, and disks that live there.
-fn bytes_needed(plan: &Plan) -> u64 {
-    let nodes = plan.network.nodes.len() as u64;
-    let disks = match plan.network.disk.kind {
+fn bytes_needed(network: &NetworkPlan, allow_helper: bool) -> u64 {
+    let nodes = network.nodes.len() as u64;
+    let disks = match network.disk.kind {
         DiskKind::Tmpfs => 0,
         // An image is larger than what is usable in it: journal, tables, the file system's own reserve.
-        DiskKind::Ext4 | DiskKind::Auto if plan.allow_helper => {
-            let size = plan.network.disk.size;
+        DiskKind::Ext4 | DiskKind::Auto if allow_helper => {
+            let size = network.disk.size;
             size.saturating_add(size / 16).saturating_add(32 << 20)
         }
         DiskKind::Ext4 | DiskKind::Auto => 0,

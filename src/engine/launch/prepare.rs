@@ -8,7 +8,7 @@ use crate::{
         error::EngineError,
         pack::{self, PackedImage},
     },
-    plan::{DiskKind, Plan, Program},
+    plan::{DiskKind, NetworkPlan, Program},
 };
 
 /// The images that a run needs.
@@ -36,19 +36,20 @@ impl Images {
     }
 }
 
-/// Makes or finds all images that the plan needs. `linux_binary` stands in for this program where it is no Linux
+/// Makes or finds all images that the network needs. `linux_binary` stands in for this program where it is no Linux
 /// executable for the engine.
 ///
 /// # Errors
 /// The image that is missing, or why something cannot be packed.
 pub async fn prepare(
     docker: &Docker,
-    plan: &Plan,
+    network: &NetworkPlan,
+    allow_helper: bool,
     linux_binary: Option<&Path>,
 ) -> Result<Images, EngineError> {
     let own = pack::own_program(docker, linux_binary)?;
     let program = pack::program_image(docker, &own).await?;
-    let (node, node_program) = match &plan.network.program {
+    let (node, node_program) = match &network.program {
         Program::Itself => (program.reference.clone(), program.program.clone()),
         Program::Binary(path) => {
             let image = pack::binary_image(docker, path).await?;
@@ -73,10 +74,10 @@ pub async fn prepare(
         node_program
     };
     let (mut helper, mut helper_missing) = (None, None);
-    if plan.allow_helper && plan.network.disk.kind != DiskKind::Tmpfs {
+    if allow_helper && network.disk.kind != DiskKind::Tmpfs {
         match pack::helper_image(docker, &own).await {
             Ok(image) => helper = Some(image),
-            Err(error) if plan.network.disk.kind == DiskKind::Auto => {
+            Err(error) if network.disk.kind == DiskKind::Auto => {
                 helper_missing = Some(error.to_string());
             }
             Err(error) => return Err(error),

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde::Deserialize;
 
 use super::{CGROUP_MOUNT, Context, NodeHandle, disks::Disks, nodes};
 use crate::{
     engine::{
         docker::{ContainerSpec, Observed},
         error::EngineError,
+        inside::ask_toolbox,
         toolbox::CgroupLimits,
     },
     ids::NodeName,
@@ -28,7 +28,7 @@ pub(super) async fn verify(
     handles: &BTreeMap<NodeName, NodeHandle>,
 ) -> Result<Vec<String>, EngineError> {
     let engine_view = async {
-        stream::iter(&context.plan.network.nodes)
+        stream::iter(&context.network.nodes)
             .map(|node| async move {
                 let asked = nodes::spec(context, disks, node)?;
                 let container = &handles.get(&node.name).ok_or(EngineError::CutShort {
@@ -52,7 +52,7 @@ pub(super) async fn verify(
         }
     };
     let mut notes = Vec::new();
-    for node in &context.plan.network.nodes {
+    for node in &context.network.nodes {
         let asked = nodes::spec(context, disks, node)?;
         match handles
             .get(&node.name)
@@ -192,30 +192,13 @@ fn compare_kernel(asked: &ContainerSpec, found: &CgroupLimits) -> Result<(), Eng
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct ByContainer(BTreeMap<String, CgroupLimits>);
-
 async fn read_kernel(
     context: &Context<'_>,
     watcher: &str,
     handles: &BTreeMap<NodeName, NodeHandle>,
 ) -> Result<BTreeMap<String, CgroupLimits>, EngineError> {
-    let mut command = context
-        .images
-        .toolbox_command(&["toolbox", "limits", CGROUP_MOUNT]);
-    command.extend(handles.values().map(|handle| handle.container_id.clone()));
-    let output = context
-        .docker
-        .exec_to_end(watcher, &command, None, b"", DEADLINE, 1 << 20)
-        .await?;
-    if output.exit_code != 0 {
-        return Err(EngineError::inside(
-            "reading limits",
-            &String::from_utf8_lossy(&output.stderr),
-        ));
-    }
-    serde_json::from_slice::<ByContainer>(&output.stdout)
-        .map(|answer| answer.0)
-        .map_err(|error| EngineError::inside("reading limits", &error.to_string()))
+    let mut arguments = vec!["limits", CGROUP_MOUNT];
+    arguments.extend(handles.values().map(|handle| handle.container_id.as_str()));
+    let toolbox = context.images.toolbox_command(&[]);
+    ask_toolbox(context.docker, watcher, &toolbox, &arguments, DEADLINE).await
 }

@@ -43,11 +43,11 @@ pub(super) async fn start(
         image: context.images.program.reference.clone(),
         command: vec!["keeper".to_owned()],
         // The nodes' own user: it may read what nodes write, and no more.
-        user: context.plan.network.user.clone(),
+        user: context.network.user.clone(),
         hostname: "watcher".to_owned(),
         labels: watcher_labels,
         mounts: mounts(context, disks),
-        memory: memory(context.plan.network.nodes.len()),
+        memory: memory(context.network.nodes.len()),
         cpus: 0.5,
         pids: 64,
         open_files: 4096,
@@ -79,7 +79,7 @@ fn mounts(context: &Context<'_>, disks: &Disks) -> Vec<Mount> {
     // A tmpfs volume loses its data when its last user stops; a block volume is held by its node alone, because a
     // second mount would keep a dead file system alive.
     if disks.kind == DiskKind::Tmpfs {
-        for node in &context.plan.network.nodes {
+        for node in &context.network.nodes {
             mounts.push(disks.mount(context, &node.name, format!("{DISKS}/{}", node.name), true));
         }
     }
