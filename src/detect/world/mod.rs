@@ -93,6 +93,8 @@ pub struct World {
     pub contradiction: Option<Contradiction>,
     /// Since when the observation path is gone, and the entry that said so.
     pub sight_lost: Option<(Elapsed, Seq)>,
+    /// When the observation path came back last.
+    pub sight_back: Elapsed,
     /// Since when at least one node answers without a break.
     pub answered_since: Option<Elapsed>,
     /// Watching is switched off on purpose.
@@ -171,6 +173,7 @@ impl World {
             touched_shard: None,
             contradiction: None,
             sight_lost: None,
+            sight_back: Elapsed::default(),
             answered_since: None,
             watch_paused: false,
             thinned: Thinness::NONE,
@@ -318,6 +321,9 @@ impl World {
                 self.restart_windows();
             }
             Event::Sight { seeing, .. } => {
+                if *seeing {
+                    self.sight_back = self.now;
+                }
                 self.sight_lost = match (seeing, self.sight_lost) {
                     (true, _) => None,
                     (false, Some(lost)) => Some(lost),
@@ -642,10 +648,12 @@ impl World {
         let now = self.now;
         let shard = &mut self.shards[place];
         let Some(new) = shard.new_block else { return };
+        // A height that jumps is somebody's word; sums must not overflow over it.
+        let blocks = new.blocks.min(1_000_000);
         let mut sums = Sums {
-            blocks: new.blocks,
+            blocks,
             // Blocks that needed one: a stall with many of them is one bad block, and a finding of its own.
-            view_changes: new.view_changes.min(new.blocks),
+            view_changes: new.view_changes.min(blocks),
             ..Sums::default()
         };
         // A gap that is a finding of its own is not counted again as slow blocks.
@@ -653,7 +661,7 @@ impl World {
             && interval < suspected
         {
             sums.block_time = interval;
-            sums.timed_blocks = new.blocks;
+            sums.timed_blocks = blocks;
         }
         if let Some((signers, committee)) = new.signers {
             sums.signers = u64::from(signers);
