@@ -92,6 +92,8 @@ impl Watch {
             }
             return;
         };
+        // What was unseen while everything was is told once.
+        let since = since.max(world.sight_back);
         let runs = shard.nodes.iter().any(|&node| world.nodes[node].runs());
         if self.shards.get(place).is_some()
             || !runs
@@ -99,7 +101,10 @@ impl Watch {
         {
             return;
         }
-        let start = shard.answered_at.map_or(since, |at| at.min(since));
+        let start = match shard.answered_at {
+            Some(at) if at >= world.sight_back => at.min(since),
+            _ => since,
+        };
         let summary = format!("no running node of shard {} answers", shard.id);
         let opening = Opening::new("blind", Severity::Info, start, summary)
             .shard(shard.id)

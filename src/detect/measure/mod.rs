@@ -320,7 +320,7 @@ impl Measures {
     pub fn judgement(&self, plan: &Plan, world: &World, findings: &Findings) -> Judgement {
         let shards = self.shard_views(world, findings);
         let nodes = self.node_views(world);
-        let coverage = self.coverage(world, findings, &nodes);
+        let coverage = self.coverage(world, findings, &shards, &nodes);
         let cost = self.cost.view(&plan.budget);
         let acceleration = self.acceleration(plan, world, &shards);
         let mut judgement = Judgement {
@@ -347,7 +347,13 @@ impl Measures {
         judgement
     }
 
-    fn coverage(&self, world: &World, findings: &Findings, nodes: &[NodeView]) -> Measured {
+    fn coverage(
+        &self,
+        world: &World,
+        findings: &Findings,
+        shards: &[ShardView],
+        nodes: &[NodeView],
+    ) -> Measured {
         let blocks = || {
             self.shards
                 .iter()
@@ -364,23 +370,19 @@ impl Measures {
             .iter()
             .filter(|node| node.blind_share > 0.0)
             .max_by(|a, b| a.blind_share.total_cmp(&b.blind_share));
-        let lines: u64 = nodes.iter().map(|node| node.lines.0).sum();
-        let lost: u64 = nodes.iter().map(|node| node.lines.1).sum();
+        let lines = total(nodes.iter().map(|node| node.lines.0));
+        let lost = total(nodes.iter().map(|node| node.lines.1));
         Measured {
-            blocks: blocks().sum(),
+            blocks: total(blocks()),
             blocks_least: blocks().min().unwrap_or(0),
-            epochs: self
-                .shards
-                .iter()
-                .zip(&world.shards)
-                .map(|(measure, shard)| measure.epochs(shard))
-                .sum(),
+            epochs: total(
+                self.shards
+                    .iter()
+                    .zip(&world.shards)
+                    .map(|(measure, shard)| measure.epochs(shard)),
+            ),
             leader_turns: self.shards.iter().map(|shard| shard.leader_turns).sum(),
-            view_changes: self
-                .shard_views(world, findings)
-                .iter()
-                .map(|shard| shard.view_changes)
-                .sum(),
+            view_changes: total(shards.iter().map(|shard| shard.view_changes)),
             restarts: nodes.iter().map(|node| node.restarts).sum(),
             full_disks: full().count() as u64,
             full_disks_recovered: full().filter(|finding| finding.end.is_some()).count() as u64,
@@ -424,6 +426,11 @@ impl Measures {
                 .saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX)),
         }
     }
+}
+
+/// A sum that hostile numbers cannot overflow.
+fn total(values: impl Iterator<Item = u64>) -> u64 {
+    values.fold(0, u64::saturating_add)
 }
 
 /// The values that limits may be set on; of shards and nodes the worst one.

@@ -40,7 +40,7 @@ impl Times {
 
     fn add(&mut self, time: Duration, blocks: u64) {
         self.sum = self.sum.saturating_add(time);
-        self.blocks += blocks;
+        self.blocks = self.blocks.saturating_add(blocks);
         if blocks == 1 {
             self.histogram.saturating_record(ticks(time));
             self.longest = self.longest.max(time);
@@ -219,7 +219,12 @@ impl ShardMeasure {
                 nodes().filter(|node| node.power > 0).count() as u32,
             ),
             disk_share: nodes()
-                .filter_map(|node| share(node.disk.used, node.disk.used + node.disk.free))
+                .filter_map(|node| {
+                    share(
+                        node.disk.used,
+                        node.disk.used.saturating_add(node.disk.free),
+                    )
+                })
                 .max_by(f64::total_cmp),
             recovery: self.recovery(),
             open,

@@ -93,6 +93,10 @@ pub struct World {
     pub contradiction: Option<Contradiction>,
     /// Since when the observation path is gone, and the entry that said so.
     pub sight_lost: Option<(Elapsed, Seq)>,
+    /// When the observation path came back last.
+    pub sight_back: Elapsed,
+    /// Since when at least one node answers without a break.
+    pub answered_since: Option<Elapsed>,
     /// Watching is switched off on purpose.
     pub watch_paused: bool,
     /// What the journal leaves out.
@@ -169,6 +173,8 @@ impl World {
             touched_shard: None,
             contradiction: None,
             sight_lost: None,
+            sight_back: Elapsed::default(),
+            answered_since: None,
             watch_paused: false,
             thinned: Thinness::NONE,
             host_dry: false,
@@ -242,6 +248,17 @@ impl World {
             })
     }
 
+    /// Whether a node's last answer is fresh.
+    #[must_use]
+    pub fn answers(&self, node: &Node) -> bool {
+        node.runs()
+            && node.rpc.failing_since.is_none()
+            && node
+                .rpc
+                .answered_at
+                .is_some_and(|at| self.now.since(at) <= self.fresh())
+    }
+
     fn anything_started(&self, shard: &Shard) -> bool {
         shard
             .nodes
@@ -304,6 +321,9 @@ impl World {
                 self.restart_windows();
             }
             Event::Sight { seeing, .. } => {
+                if *seeing {
+                    self.sight_back = self.now;
+                }
                 self.sight_lost = match (seeing, self.sight_lost) {
                     (true, _) => None,
                     (false, Some(lost)) => Some(lost),
@@ -369,6 +389,10 @@ impl World {
 
     /// Whether each shard is in sight, after the entry was folded in.
     fn look(&mut self) {
+        if self.pulse {
+            let answers = self.seeing() && self.nodes.iter().any(|node| self.answers(node));
+            self.answered_since = answers.then(|| self.answered_since.unwrap_or(self.now));
+        }
         let places = match (self.pulse, self.touched_shard) {
             (true, _) => 0..self.shards.len(),
             (false, Some(shard)) => shard..shard + 1,
@@ -524,6 +548,7 @@ impl World {
         shard.running_power = power;
         if shard.has_quorum() && !had {
             shard.quorum_since = Some(self.now);
+            shard.views_without_quorum = shard.views_at_height;
         }
     }
 
@@ -623,9 +648,12 @@ impl World {
         let now = self.now;
         let shard = &mut self.shards[place];
         let Some(new) = shard.new_block else { return };
+        // A height that jumps is somebody's word; sums must not overflow over it.
+        let blocks = new.blocks.min(1_000_000);
         let mut sums = Sums {
-            blocks: new.blocks,
-            view_changes: new.view_changes,
+            blocks,
+            // Blocks that needed one: a stall with many of them is one bad block, and a finding of its own.
+            view_changes: new.view_changes.min(blocks),
             ..Sums::default()
         };
         // A gap that is a finding of its own is not counted again as slow blocks.
@@ -633,7 +661,7 @@ impl World {
             && interval < suspected
         {
             sums.block_time = interval;
-            sums.timed_blocks = new.blocks;
+            sums.timed_blocks = blocks;
         }
         if let Some((signers, committee)) = new.signers {
             sums.signers = u64::from(signers);

@@ -466,7 +466,7 @@ impl Node {
             }
         } else {
             self.disk.dry_samples = 0;
-            let room = sample.disk_free > (sample.disk_used + sample.disk_free) / 100;
+            let room = sample.disk_free > sample.disk_used.saturating_add(sample.disk_free) / 100;
             if room && now.since(self.disk.full_at) >= QUIET {
                 self.disk.full_since = None;
             }

@@ -1,0 +1,138 @@
+//! How fast a journal is judged, with and without parsing, and in how much memory.
+//!
+//! `cargo bench --bench judge -- [DAYS] [FOLDER]`: generates the journal of a healthy network (16 nodes in 4 shards,
+//! 200 ms blocks) of so many days (default 1; the promise is about 30), judges it from its compressed segments, and
+//! fails if memory is not bounded or a healthy network has a finding. A journal that is there already is used again.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use canarynet::{
+    detect::{Judge, plan_of},
+    journal::{
+        Reader,
+        generate::{Generator, Request, Shape, generate_journal},
+    },
+};
+
+/// Peak memory that judging may take.
+const MEMORY_LIMIT_MIB: u64 = 100;
+
+#[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
+fn main() -> ExitCode {
+    // `cargo bench` and `cargo test --benches` add flags of the standard harness.
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    let days: f64 = arguments
+        .first()
+        .and_then(|days| days.parse().ok())
+        .unwrap_or(1.0);
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let directory = arguments
+        .get(1)
+        .map_or_else(|| temporary.path().join("journal"), PathBuf::from);
+    let shape = Shape {
+        soak: Duration::from_secs_f64(days * 86_400.0),
+        ..Shape::default()
+    };
+    if !directory.exists() {
+        let start = Instant::now();
+        let generated = generate_journal(&Request {
+            directory: directory.clone(),
+            shape,
+            seed: 1,
+            // Nothing is left out: this measures the judge, not the thinning.
+            budget: u64::MAX / 2,
+        })
+        .expect("a journal");
+        println!(
+            "generated {days} days: {} entries, {:.1} MiB compressed, {:.0} entries/s written",
+            generated.facts,
+            generated.bytes as f64 / 1048576.0,
+            generated.facts as f64 / start.elapsed().as_secs_f64()
+        );
+    }
+    let lines = measure("lines only (decompressed)", || lines_only(&directory));
+    let parsed = measure("parsed", || {
+        Reader::open(&directory)
+            .expect("the journal")
+            .filter(|entry| entry.is_ok())
+            .count() as u64
+    });
+    let (mut findings, mut blocks) = (0, 0);
+    let judged = measure("parsed and judged", || {
+        let mut reader = Reader::open(&directory).expect("the journal");
+        let first = reader.next().expect("an entry").expect("readable");
+        let plan = plan_of(&first).expect("a plan").expect("the first entry");
+        let mut judge = Judge::new(&plan);
+        judge.step(&first);
+        let mut count = 1;
+        for entry in reader {
+            judge.step(&entry.expect("readable"));
+            count += 1;
+        }
+        let judgement = judge.finish();
+        findings = judgement.findings.len();
+        blocks = judgement.coverage.blocks;
+        count
+    });
+    let memory = peak_memory_mib();
+    without_parsing(&shape);
+    println!("{blocks} blocks, {findings} findings, peak memory {memory} MiB");
+    let ok = findings == 0 && memory < MEMORY_LIMIT_MIB && lines == parsed && parsed == judged;
+    if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn lines_only(directory: &Path) -> u64 {
+    let mut reader = Reader::open(directory).expect("the journal");
+    let mut count = 0;
+    while let Some(line) = reader.next_line(|line, _, _| line.len()) {
+        line.expect("readable");
+        count += 1;
+    }
+    count
+}
+
+/// The judge alone, over entries that are in memory already.
+fn without_parsing(shape: &Shape) {
+    let entries: Vec<_> = Generator::new(shape, 1, Vec::new()).take(200_000).collect();
+    measure("judged without parsing", || {
+        let mut judge = Judge::new(&shape.plan());
+        for entry in &entries {
+            judge.step(entry);
+        }
+        entries.len() as u64
+    });
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
+fn measure(what: &str, work: impl FnOnce() -> u64) -> u64 {
+    let start = Instant::now();
+    let count = work();
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{what}: {count} entries in {seconds:.1} s, {:.0} entries/s",
+        count as f64 / seconds
+    );
+    count
+}
+
+/// The most memory this process ever had, from the kernel.
+fn peak_memory_mib() -> u64 {
+    std::fs::read_to_string("/proc/self/status")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
+}
