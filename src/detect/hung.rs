@@ -33,10 +33,11 @@ impl Detector for Watch {
             let silent = silent_since(node, world);
             match (self.open.get(place), silent) {
                 (None, Some(since)) if world.judging_progress() => {
-                    if world.now.since(since) < world.thresholds.hung
-                        || !world.seeing()
-                        || !another_answers(place, world)
-                    {
+                    // Silence counts only while somebody else answers: else it is the canary that hears nothing.
+                    let Some(others) = world.answered_since else {
+                        continue;
+                    };
+                    if world.now.since(since.max(others)) < world.thresholds.hung {
                         continue;
                     }
                     let frozen = node.paused.is_some();
@@ -90,16 +91,4 @@ fn silent_since(node: &Node, world: &World) -> Option<Elapsed> {
             .max(node.started_at)
             .max(shard.from),
     )
-}
-
-fn another_answers(place: usize, world: &World) -> bool {
-    world.nodes.iter().enumerate().any(|(other, node)| {
-        other != place
-            && node.runs()
-            && node.rpc.failing_since.is_none()
-            && node
-                .rpc
-                .answered_at
-                .is_some_and(|at| world.now.since(at) <= world.fresh())
-    })
 }

@@ -34,6 +34,8 @@ mod oom_kill;
 mod slow_blocks;
 mod stall;
 mod stuck_syncing;
+#[cfg(test)]
+mod tests;
 mod view_change_loop;
 mod view_change_storm;
 pub mod world;

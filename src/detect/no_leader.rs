@@ -43,7 +43,9 @@ impl Detector for Watch {
                 continue;
             }
             let Some(best) = &shard.best else { continue };
-            let start = since.max(shard.gap_start().unwrap_or(since));
+            let start = since
+                .max(shard.gap_start().unwrap_or(since))
+                .max(shard.quorum_since.unwrap_or(since));
             let waited = world.now.since(start).saturating_sub(shard.unseen);
             if waited < world.thresholds.no_leader + world.unwritten() {
                 continue;

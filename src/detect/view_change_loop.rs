@@ -40,7 +40,10 @@ impl Detector for Watch {
             return;
         }
         if self.open.get(place).is_some()
-            || shard.views_at_height < world.thresholds.view_change_loop.max(1)
+            || shard
+                .views_at_height
+                .saturating_sub(shard.views_without_quorum)
+                < world.thresholds.view_change_loop.max(1)
             || !shard.has_quorum()
             || !world.judging_progress()
         {

@@ -44,7 +44,7 @@ impl Detector for Watch {
             None if storm => {
                 let start = (world.now - world.thresholds.rate_window).max(shard.rates.from());
                 let summary = format!(
-                    "{} view changes in {} blocks of shard {}",
+                    "{} of {} blocks of shard {} needed a view change",
                     sums.view_changes, sums.blocks, shard.id
                 );
                 let (nodes, causes) = world.troubles(shard);

@@ -93,6 +93,8 @@ pub struct World {
     pub contradiction: Option<Contradiction>,
     /// Since when the observation path is gone, and the entry that said so.
     pub sight_lost: Option<(Elapsed, Seq)>,
+    /// Since when at least one node answers without a break.
+    pub answered_since: Option<Elapsed>,
     /// Watching is switched off on purpose.
     pub watch_paused: bool,
     /// What the journal leaves out.
@@ -169,6 +171,7 @@ impl World {
             touched_shard: None,
             contradiction: None,
             sight_lost: None,
+            answered_since: None,
             watch_paused: false,
             thinned: Thinness::NONE,
             host_dry: false,
@@ -240,6 +243,17 @@ impl World {
                 let node = &self.nodes[node];
                 node.runs() && node.rpc.failing_since.is_none() && node.rpc.answered_at.is_some()
             })
+    }
+
+    /// Whether a node's last answer is fresh.
+    #[must_use]
+    pub fn answers(&self, node: &Node) -> bool {
+        node.runs()
+            && node.rpc.failing_since.is_none()
+            && node
+                .rpc
+                .answered_at
+                .is_some_and(|at| self.now.since(at) <= self.fresh())
     }
 
     fn anything_started(&self, shard: &Shard) -> bool {
@@ -369,6 +383,10 @@ impl World {
 
     /// Whether each shard is in sight, after the entry was folded in.
     fn look(&mut self) {
+        if self.pulse {
+            let answers = self.seeing() && self.nodes.iter().any(|node| self.answers(node));
+            self.answered_since = answers.then(|| self.answered_since.unwrap_or(self.now));
+        }
         let places = match (self.pulse, self.touched_shard) {
             (true, _) => 0..self.shards.len(),
             (false, Some(shard)) => shard..shard + 1,
@@ -524,6 +542,7 @@ impl World {
         shard.running_power = power;
         if shard.has_quorum() && !had {
             shard.quorum_since = Some(self.now);
+            shard.views_without_quorum = shard.views_at_height;
         }
     }
 
@@ -625,7 +644,8 @@ impl World {
         let Some(new) = shard.new_block else { return };
         let mut sums = Sums {
             blocks: new.blocks,
-            view_changes: new.view_changes,
+            // Blocks that needed one: a stall with many of them is one bad block, and a finding of its own.
+            view_changes: new.view_changes.min(new.blocks),
             ..Sums::default()
         };
         // A gap that is a finding of its own is not counted again as slow blocks.

@@ -16,7 +16,7 @@ pub struct Sums {
     pub block_time: Duration,
     /// Blocks whose time is in `block_time`.
     pub timed_blocks: u64,
-    /// View changes.
+    /// Blocks that needed a view change.
     pub view_changes: u64,
     /// Signers of blocks that tell.
     pub signers: u64,

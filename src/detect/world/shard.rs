@@ -79,6 +79,8 @@ pub struct Shard {
     pub from: Elapsed,
     /// View changes at the height being agreed on.
     pub views_at_height: u64,
+    /// ... of these, the ones before the validators that run were a quorum: nobody could have taken over.
+    pub views_without_quorum: u64,
     /// Entries that showed them, newest last.
     pub view_evidence: Vec<Seq>,
     /// Since when no node takes itself for the leader.
@@ -111,6 +113,7 @@ impl Shard {
             unseen: Duration::ZERO,
             from: Elapsed::default(),
             views_at_height: 0,
+            views_without_quorum: 0,
             view_evidence: Vec::new(),
             leaderless_since: None,
             quorum_since: None,
@@ -203,6 +206,7 @@ impl Shard {
         self.best = Some(best);
         self.unseen = Duration::ZERO;
         self.views_at_height = 0;
+        self.views_without_quorum = 0;
         self.view_evidence.clear();
         self.first_view = None;
         self.leaderless_since = None;

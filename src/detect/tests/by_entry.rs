@@ -1,0 +1,496 @@
+//! Single entries: boundaries that whole runs do not hit.
+
+use super::*;
+use crate::{
+    detect::detector::Detector,
+    ids::{Height, Seq, ViewId},
+    journal::{
+        Event,
+        event::{ContainerChange, Mode, NodeHead, ProbeKind, Sample, Stage},
+    },
+};
+
+/// A journal written by hand.
+#[derive(Default)]
+struct Script {
+    entries: Vec<Entry>,
+}
+
+impl Script {
+    fn add(&mut self, millis: u64, event: Event) -> &mut Self {
+        let seq = Seq(self.entries.len() as u64);
+        self.entries.push(Entry {
+            seq,
+            elapsed: Elapsed::from_millis(millis),
+            event,
+        });
+        self
+    }
+
+    /// A shard of four that has started and made block 1 at 1 s.
+    fn started() -> Self {
+        let mut script = Self::default();
+        script.add(
+            0,
+            Event::Stage {
+                stage: Stage::Start,
+            },
+        );
+        for index in 0..4 {
+            script.change(0, index, ContainerChange::Started, false);
+        }
+        script.add(
+            500,
+            Event::Stage {
+                stage: Stage::WarmUp,
+            },
+        );
+        script.block(1000, 1, "aa");
+        script
+    }
+
+    fn change(
+        &mut self,
+        millis: u64,
+        index: u32,
+        change: ContainerChange,
+        requested: bool,
+    ) -> &mut Self {
+        self.add(
+            millis,
+            Event::Container {
+                node: node(0, index),
+                change,
+                requested,
+            },
+        )
+    }
+
+    fn block(&mut self, millis: u64, height: u64, hash: &str) -> &mut Self {
+        self.add(
+            millis,
+            Event::Block {
+                shard: ShardId(0),
+                height: Height(height),
+                hash: hash.into(),
+                view: Some(ViewId(height)),
+                epoch: None,
+                leader: Some("s0-n00".into()),
+                signers: Some(4),
+                committee: Some(4),
+                time: None,
+                node: node(0, 0),
+            },
+        )
+    }
+
+    fn heads(&mut self, millis: u64, height: u64, view: u64, leads: Option<bool>) -> &mut Self {
+        let head = |index| NodeHead {
+            node: node(0, index),
+            height: Height(height),
+            view: Some(ViewId(view)),
+            agreeing: Some(Height(height + 1)),
+            mode: Some(Mode::Normal),
+            leads,
+        };
+        self.add(
+            millis,
+            Event::Heads {
+                shard: ShardId(0),
+                nodes: (0..4).map(head).collect(),
+            },
+        )
+    }
+
+    fn tick(&mut self, millis: u64) -> &mut Self {
+        self.add(
+            millis,
+            Event::Tick {
+                wall: crate::time::WallTime(millis),
+            },
+        )
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let mut plan = shape();
+        plan.shards = 1;
+        let mut judge = Judge::new(&plan.plan());
+        for entry in &self.entries {
+            judge.step(entry);
+        }
+        judge.finish().findings
+    }
+}
+
+fn died(exit_code: i64) -> ContainerChange {
+    ContainerChange::Died { exit_code }
+}
+
+#[test]
+fn a_kill_told_after_the_end_still_counts() {
+    let mut script = Script::started();
+    script
+        .change(1100, 2, died(137), false)
+        .change(1105, 2, ContainerChange::Killed { signal: 9 }, false)
+        .tick(2000);
+    assert_eq!(
+        names(&script.findings()),
+        [("crash", Severity::Minor, "s0-n02")]
+    );
+}
+
+#[test]
+fn a_sigkill_of_unknown_origin_is_held_against_the_node_after_the_grace() {
+    let mut script = Script::started();
+    script.change(1100, 2, died(137), false).tick(1400);
+    assert_eq!(names(&script.findings()), [], "the engine may still say");
+    script.tick(1700);
+    let findings = script.findings();
+    assert_eq!(names(&findings), [("crash", Severity::Major, "s0-n02")]);
+    assert_eq!(findings[0].start, Elapsed::from_millis(1100));
+}
+
+#[test]
+fn a_hangup_long_before_does_not_explain_an_end_and_a_stop_does() {
+    let mut script = Script::started();
+    script
+        .change(1100, 1, ContainerChange::Killed { signal: 1 }, false)
+        .change(1200, 1, died(1), false)
+        .change(1300, 2, ContainerChange::Killed { signal: 15 }, false)
+        .change(1900, 2, died(0), false)
+        .tick(2500);
+    assert_eq!(
+        names(&script.findings()[..2]),
+        [
+            ("crash", Severity::Major, "s0-n01"),
+            ("crash", Severity::Minor, "s0-n02")
+        ]
+    );
+}
+
+#[test]
+fn ends_that_were_asked_for_or_came_with_the_engine_are_no_crash() {
+    let mut script = Script::started();
+    script
+        .change(1100, 1, died(0), true)
+        .add(
+            1200,
+            Event::Infra {
+                what: "engine".to_owned(),
+                detail: "gone".to_owned(),
+                fatal: false,
+            },
+        )
+        .change(1300, 2, died(1), false)
+        .tick(1900);
+    assert_eq!(names(&script.findings()), []);
+}
+
+#[test]
+fn an_oom_kill_told_after_the_end_leaves_no_crash() {
+    let mut script = Script::started();
+    script
+        .change(1100, 2, died(137), false)
+        .change(1150, 2, ContainerChange::OutOfMemory, false)
+        .tick(1800);
+    assert_eq!(
+        names(&script.findings()),
+        [("oom-kill", Severity::Major, "s0-n02")]
+    );
+}
+
+#[test]
+fn a_stall_opens_at_its_window_and_not_before() {
+    let mut script = Script::started();
+    // Suspected at 1.0125 s after the last block at 1 s.
+    script.heads(1900, 1, 2, Some(true)).tick(2012);
+    assert_eq!(names(&script.findings()), []);
+    script.tick(2070);
+    assert_eq!(names(&script.findings()), [("stall", Severity::Minor, "")]);
+    for millis in [2900, 3900, 4900] {
+        script.heads(millis, 1, 2, Some(true));
+    }
+    assert_eq!(script.findings()[0].severity, Severity::Minor, "at 3.9 s");
+    script.tick(5005);
+    assert_eq!(script.findings()[0].severity, Severity::Critical, "at 4 s");
+    script.block(5100, 2, "bb");
+    assert_eq!(script.findings()[0].end, Some(Elapsed::from_millis(5100)));
+}
+
+#[test]
+fn no_stall_without_an_answer_after_the_last_block() {
+    let mut script = Script::started();
+    for millis in 1..40 {
+        script.tick(1000 + millis * 100);
+    }
+    assert_eq!(
+        names(&script.findings()),
+        [],
+        "nobody said that there is no block"
+    );
+}
+
+#[test]
+fn blocks_that_the_journal_leaves_out_are_no_stall() {
+    let mut script = Script::started();
+    script.add(
+        1001,
+        Event::Thinned {
+            blocks: 16,
+            heads: 4,
+            samples: 16,
+            notes: false,
+            left_out: 0,
+        },
+    );
+    script.heads(3900, 1, 2, Some(true)).block(4000, 16, "cc");
+    for millis in [5000, 6000, 7000] {
+        script.heads(millis, 16, 17, Some(true));
+    }
+    assert_eq!(names(&script.findings()), [], "15 blocks may be missing");
+    script.heads(8100, 16, 17, Some(true));
+    assert_eq!(names(&script.findings()), [("stall", Severity::Minor, "")]);
+}
+
+#[test]
+fn three_views_at_one_height_are_a_loop_and_two_are_not() {
+    let mut script = Script::started();
+    script.block(1200, 2, "bb").heads(1300, 2, 3, Some(true));
+    script
+        .heads(1400, 2, 4, Some(true))
+        .heads(1500, 2, 5, Some(true));
+    assert_eq!(names(&script.findings()), []);
+    script.heads(1600, 2, 6, Some(true));
+    assert_eq!(
+        names(&script.findings()),
+        [("view-change-loop", Severity::Critical, "")]
+    );
+    script.block(1700, 3, "cc");
+    assert!(script.findings()[0].end.is_some());
+}
+
+#[test]
+fn one_node_alone_cannot_claim_a_loop() {
+    let mut script = Script::started();
+    script.block(1200, 2, "bb");
+    script.add(
+        1300,
+        Event::Heads {
+            shard: ShardId(0),
+            nodes: vec![NodeHead {
+                node: node(0, 3),
+                height: Height(2),
+                view: Some(ViewId(u64::MAX)),
+                agreeing: Some(Height(3)),
+                mode: None,
+                leads: None,
+            }],
+        },
+    );
+    assert_eq!(names(&script.findings()), []);
+}
+
+#[test]
+fn nobody_leads() {
+    let mut script = Script::started();
+    for millis in (1100..5000).step_by(100) {
+        script.heads(millis, 1, 2, Some(false));
+    }
+    assert!(
+        script
+            .findings()
+            .iter()
+            .all(|finding| finding.kind != "no-leader")
+    );
+    for millis in (5000..5400).step_by(100) {
+        script.heads(millis, 1, 2, Some(false));
+    }
+    let findings = script.findings();
+    assert_eq!(one(&findings, "no-leader").severity, Severity::Critical);
+    script.heads(5500, 1, 2, Some(true));
+    assert!(one(&script.findings(), "no-leader").end.is_some());
+    let mut unknown = Script::started();
+    for millis in (1100..5400).step_by(100) {
+        unknown.heads(millis, 1, 2, None);
+    }
+    assert!(
+        unknown
+            .findings()
+            .iter()
+            .all(|finding| finding.kind != "no-leader")
+    );
+}
+
+#[test]
+fn another_hash_at_a_known_height_is_a_fork_and_the_same_is_not() {
+    let head = |height, hash: &str| Event::Head {
+        node: node(0, 1),
+        shard: ShardId(0),
+        height: Height(height),
+        hash: hash.into(),
+        leader: None,
+    };
+    let mut script = Script::started();
+    script.block(1200, 2, "bb").add(1300, head(2, "bb"));
+    assert_eq!(names(&script.findings()), []);
+    script.add(1400, head(2, "b2")).add(1500, head(2, "b3"));
+    let findings = script.findings();
+    assert_eq!(names(&findings), [("fork", Severity::Critical, "s0-n01")]);
+    let mut second = Script::started();
+    second.block(1200, 2, "bb").block(1300, 2, "b2");
+    assert_eq!(one(&second.findings(), "fork").severity, Severity::Critical);
+}
+
+#[test]
+fn a_head_that_goes_back_on_the_same_chain_is_a_regression() {
+    let mut script = Script::started();
+    script
+        .block(1200, 2, "bb")
+        .heads(1250, 2, 3, Some(true))
+        .add(
+            1300,
+            Event::Head {
+                node: node(0, 1),
+                shard: ShardId(0),
+                height: Height(1),
+                hash: "aa".into(),
+                leader: None,
+            },
+        );
+    let findings = script.findings();
+    assert_eq!(
+        names(&findings),
+        [("height-regression", Severity::Critical, "s0-n01")]
+    );
+    assert_eq!(findings[0].heights, Some((Height(1), Height(2))));
+    script.heads(1400, 2, 3, Some(true));
+    assert!(script.findings()[0].end.is_some());
+}
+
+#[test]
+fn two_samples_without_a_free_byte_are_a_full_disk_and_one_is_not() {
+    let sample = |free| {
+        Event::Sample(Sample {
+            node: Some(node(0, 1)),
+            disk_used: 1000,
+            disk_free: free,
+            ..Sample::default()
+        })
+    };
+    let mut script = Script::started();
+    script
+        .add(1100, sample(0))
+        .add(1150, sample(9))
+        .add(1160, sample(0));
+    assert_eq!(names(&script.findings()), []);
+    script.add(1170, sample(0));
+    assert_eq!(
+        names(&script.findings()),
+        [("disk-full", Severity::Major, "s0-n01")]
+    );
+}
+
+#[test]
+fn lost_lines_are_counted() {
+    let count = |lost| Event::LogCount {
+        node: node(0, 1),
+        lines: 100,
+        bytes: 1,
+        lost,
+        cut: 0,
+    };
+    let mut script = Script::started();
+    script
+        .add(1010, count(0))
+        .add(1020, count(7))
+        .add(1030, count(7));
+    let findings = script.findings();
+    assert_eq!(
+        names(&findings),
+        [("log-lines-lost", Severity::Info, "s0-n01")]
+    );
+    assert!(findings[0].summary.starts_with("7 "));
+    assert!(findings[0].end.is_some());
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_blindness_of_that_node() {
+    let mut script = Script::started();
+    script.add(
+        1100,
+        Event::ProbeFailed {
+            node: node(0, 1),
+            probe: ProbeKind::Log,
+            error: crate::journal::event::ProbeError::Ended,
+            failures: 1,
+        },
+    );
+    for round in 0..30 {
+        script.block(1200 + round * 200, 2 + round, "bb").heads(
+            1210 + round * 200,
+            2 + round,
+            3 + round,
+            Some(true),
+        );
+    }
+    let findings = script.findings();
+    assert_eq!(names(&findings), [("blind", Severity::Info, "s0-n01")]);
+}
+
+#[test]
+fn an_overloaded_canary_is_told() {
+    let cost = |seconds: u64, cpu: u64, memory| {
+        let cost = crate::journal::event::Cost {
+            canary_cpu: cpu,
+            canary_memory: memory,
+            ..Default::default()
+        };
+        (seconds * 1000, Event::Cost(cost))
+    };
+    let run = |cpu_per_second: u64, memory: u64| {
+        let mut script = Script::started();
+        script.add(1001, Event::Stage { stage: Stage::Soak });
+        for seconds in 2..100 {
+            let (millis, event) = cost(seconds, seconds * cpu_per_second, memory);
+            script
+                .block(millis - 1, seconds * 5, "dd")
+                .add(millis, event);
+        }
+        script
+            .findings()
+            .into_iter()
+            .filter(|finding| finding.kind == "canary-overloaded")
+            .count()
+    };
+    assert_eq!(run(90_000, 70 << 20), 0);
+    assert_eq!(run(110_000, 70 << 20), 1, "11 % of a core");
+    assert_eq!(run(90_000, 81 << 20), 1, "81 MiB");
+}
+
+struct Panics;
+
+impl Detector for Panics {
+    fn step(
+        &mut self,
+        entry: &Entry,
+        _: &super::super::world::World,
+        _: &mut super::super::Findings,
+    ) {
+        assert!(entry.seq.0 < 3, "a bug");
+    }
+}
+
+#[test]
+fn a_detector_that_panics_is_a_doubt_and_nothing_else() {
+    let plan = shape().plan();
+    let mut judge = Judge::with_detectors(&plan, vec![("panics", Box::new(Panics))]);
+    for entry in Generator::new(&shape(), 1, Vec::new()) {
+        judge.step(&entry);
+    }
+    let judgement = judge.finish();
+    let doubt = &judgement.doubts[0];
+    assert!(doubt.decisive && doubt.detector == "panics");
+    assert!(judgement.coverage.blocks > 100, "the rest went on");
+    let verdict = crate::verdict::decide(&plan, &judgement);
+    assert_eq!(verdict.outcome, crate::verdict::Outcome::Inconclusive);
+}
