@@ -186,8 +186,8 @@ fn nothing_hostile_gets_through() {
         "\u{202e}txet\u{2066}\u{200b}",
         "@everyone #1 https://evil.example ![x](javascript:0)",
         "",
-        &"x".repeat(1_000_000),
-        &"|@#<".repeat(100_000),
+        &"x".repeat(50_000),
+        &"|@#<".repeat(10_000),
     ] {
         for input in [
             input::pass(),
@@ -302,7 +302,7 @@ fn a_damaged_journal_panics_no_renderer() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_text_reaches_an_output_with_control_characters(text in any::<String>(), long in 1_usize..300) {

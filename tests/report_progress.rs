@@ -12,11 +12,11 @@ use std::{
 };
 
 use canarynet::{
-    detect::Severity,
+    detect::{ChangeKind, FindingChange, Severity},
     journal::event::Stage,
     report::{
         Look, ReportInput,
-        progress::{Change, Mode, Progress},
+        progress::{Mode, Progress},
         status::Live,
     },
     time::Elapsed,
@@ -89,6 +89,10 @@ impl TermLike for Kept {
 fn run(progress: &mut Progress, input: &ReportInput) {
     let mut finding = input::finding("st-1", "stall", Severity::Critical, 1, &[input::name(1, 2)]);
     finding.summary = "no block\u{1b}[31m".to_owned();
+    let change = |kind| FindingChange {
+        kind,
+        finding: finding.clone(),
+    };
     for tenth in 0..300_u64 {
         let mut live = Live::of(&input.plan, &input.run, &input.judgement);
         live.elapsed = Elapsed::from_millis(tenth * 100);
@@ -103,9 +107,9 @@ fn run(progress: &mut Progress, input: &ReportInput) {
         });
         progress.live(&live);
         match tenth {
-            120 => progress.finding(live.elapsed, Change::Opened, &finding),
-            135 => progress.finding(live.elapsed, Change::Paged, &finding),
-            200 => progress.finding(live.elapsed, Change::Closed, &finding),
+            120 => progress.finding(live.elapsed, &change(ChangeKind::Opened)),
+            135 => progress.finding(live.elapsed, &change(ChangeKind::Paged)),
+            200 => progress.finding(live.elapsed, &change(ChangeKind::Closed)),
             250 => progress.note(live.elapsed, "two lines\nas one"),
             _ => {}
         }

@@ -120,7 +120,8 @@ mod tests {
             let written = compact(&json!({ key: [text] })).unwrap();
             prop_assert!(serde_json::from_str::<Value>(&written).is_ok());
             prop_assert!(!written.chars().any(char::is_control));
-            prop_assert!(!written.contains("\\u"));
+            // A backslash of the text itself is written as two.
+            prop_assert!(!written.replace(r"\\", "").contains(r"\u"));
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod audit;
+mod describe;
 mod harmless;
 pub mod json;
 pub mod junit;

@@ -21,7 +21,7 @@ use super::{
     timeline::stage_word,
 };
 use crate::{
-    detect::Finding,
+    detect::{ChangeKind, FindingChange},
     journal::event::Stage,
     time::{Elapsed, human},
 };
@@ -48,19 +48,6 @@ pub enum Mode {
     Json,
     /// Findings only.
     Quiet,
-}
-
-/// What happened to a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It opened.
-    Opened,
-    /// Its severity rose.
-    Raised,
-    /// Somebody is to be woken up.
-    Paged,
-    /// It ended.
-    Closed,
 }
 
 /// The caller's handle.
@@ -182,19 +169,23 @@ impl Progress {
         }
     }
 
-    /// Tells at once that a finding opened, rose or ended.
-    pub fn finding(&mut self, now: Elapsed, change: Change, finding: &Finding) {
+    /// Tells at once that a finding opened, rose, paged or ended.
+    pub fn finding(&mut self, now: Elapsed, change: &FindingChange) {
         if self.mode == Mode::Json {
-            let kind = match change {
-                Change::Opened => "finding-opened",
-                Change::Raised => "finding-raised",
-                Change::Paged => "finding-paged",
-                Change::Closed => "finding-closed",
+            let kind = match change.kind {
+                ChangeKind::Opened => "finding-opened",
+                ChangeKind::Raised => "finding-raised",
+                ChangeKind::Paged => "finding-paged",
+                ChangeKind::Closed => "finding-closed",
             };
-            self.object(kind, now, finding);
+            self.object(kind, now, &change.finding);
             return;
         }
-        let line = finding_line(now, change, finding, self.look);
+        // What is about a moment closes as it opens; its opening has said all.
+        if change.kind == ChangeKind::Closed && change.finding.duration.is_zero() {
+            return;
+        }
+        let line = finding_line(now, change, self.look);
         self.screen.print(line);
     }
 
@@ -248,16 +239,17 @@ fn age(now: Elapsed) -> String {
 }
 
 /// A change of a finding in one line.
-fn finding_line(now: Elapsed, change: Change, finding: &Finding, look: Look) -> String {
+fn finding_line(now: Elapsed, change: &FindingChange, look: Look) -> String {
+    let finding = &change.finding;
     let severity = look::severity(finding.severity).to_uppercase();
     let kind = plain(&finding.kind, 40);
     let id = look.paint(Tone::Faint, &plain(&finding.id, 40));
-    let (word, what) = match change {
-        Change::Opened => (
+    let (word, what) = match change.kind {
+        ChangeKind::Opened => (
             look.paint(look::tone(finding.severity), &severity),
             plain(&finding.summary, 300),
         ),
-        Change::Raised => (
+        ChangeKind::Raised => (
             look.paint(look::tone(finding.severity), &severity),
             format!(
                 "now {}: {}",
@@ -265,8 +257,8 @@ fn finding_line(now: Elapsed, change: Change, finding: &Finding, look: Look) -> 
                 plain(&finding.summary, 300)
             ),
         ),
-        Change::Paged => (look.paint(Tone::Bad, "PAGE"), plain(&finding.summary, 300)),
-        Change::Closed => (
+        ChangeKind::Paged => (look.paint(Tone::Bad, "PAGE"), plain(&finding.summary, 300)),
+        ChangeKind::Closed => (
             look.paint(Tone::Good, "ended"),
             format!(
                 "after {} = {} of mainnet",

@@ -1,6 +1,6 @@
 //! The state of a run that goes on: the lines of live progress and of `canarynet status`.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 
@@ -13,13 +13,14 @@ use super::{
 };
 use crate::{
     detect::{
-        Judgement, ShardView,
+        Finding, Judge, Judgement, ShardView,
         judgement::{AccelerationView, Sight, StageStart},
     },
     ids::RunId,
     journal::event::Stage,
-    plan::Plan,
+    plan::{Plan, Waiver},
     time::{Elapsed, human, micros},
+    verdict::{expired, waives},
 };
 
 /// What is shown of a run that goes on. Serialises as the object of `--json`.
@@ -39,7 +40,7 @@ pub struct Live<'a> {
     /// Asked-for and measured acceleration, and mainnet time so far.
     pub acceleration: AccelerationView,
     /// The shards.
-    pub shards: &'a [ShardView],
+    pub shards: Cow<'a, [ShardView]>,
     /// Findings so far that are neither waived nor excused, from info to critical.
     pub findings: [u32; 4],
 }
@@ -73,9 +74,57 @@ impl<'a> Live<'a> {
             soak: plan.soak.map(|soak| soak.0),
             until_height: plan.until_height,
             acceleration: judgement.acceleration,
-            shards: &judgement.shards,
+            shards: Cow::Borrowed(&judgement.shards),
             findings: tally(&judgement.findings),
         }
+    }
+
+    /// The state of a run from a judge at work, without the cost of a whole judgement: call it as often as it is shown.
+    #[must_use]
+    pub fn from_judge(
+        plan: &Plan,
+        run: &'a RunId,
+        judge: &Judge,
+        now: Elapsed,
+        stage: Option<StageStart>,
+    ) -> Self {
+        let shards = judge.shards();
+        let wall = judge.world().started.plus(now.as_duration());
+        let waived = |finding: &&Finding| {
+            let waives = |waiver: &&Waiver| waives(waiver, finding) && !expired(waiver, wall);
+            plan.gate.waive.iter().any(|waiver| waives(&waiver))
+        };
+        Self {
+            run,
+            elapsed: now,
+            stage,
+            soak: plan.soak.map(|soak| soak.0),
+            until_height: plan.until_height,
+            acceleration: acceleration(plan, &shards),
+            findings: tally(judge.findings().iter().filter(|finding| !waived(finding))),
+            shards: Cow::Owned(shards),
+        }
+    }
+}
+
+/// Acceleration from the intervals measured so far.
+fn acceleration(plan: &Plan, shards: &[ShardView]) -> AccelerationView {
+    let mainnet = plan.clocks.mainnet_block_interval;
+    let measured: Vec<f64> = shards
+        .iter()
+        .filter(|shard| !shard.whole.mean.is_zero())
+        .map(|shard| mainnet.as_secs_f64() / shard.whole.mean.as_secs_f64())
+        .collect();
+    let blocks = shards
+        .iter()
+        .map(|shard| shard.whole.count)
+        .min()
+        .unwrap_or(0);
+    AccelerationView {
+        asked: plan.speedup,
+        measured: measured.iter().sum::<f64>() / (measured.len().max(1) as f64),
+        slowest: measured.iter().copied().reduce(f64::min).unwrap_or(0.0),
+        mainnet: mainnet.saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX)),
     }
 }
 
@@ -93,7 +142,7 @@ pub fn shard_lines(live: &Live<'_>, most: usize, look: Look) -> Vec<String> {
         ">disk",
         "state",
     ]);
-    let shown = foremost(live.shards, most);
+    let shown = foremost(&live.shards, most);
     for shard in &shown {
         let interval = if shard.recent.count == 0 {
             "-".to_owned()
@@ -254,7 +303,7 @@ pub fn plain_line(live: &Live<'_>, most: usize) -> String {
         seconds % 60,
         stage_text(live)
     );
-    let shown = foremost(live.shards, most);
+    let shown = foremost(&live.shards, most);
     for shard in &shown {
         line.push_str(&format!(" | {}: ", shard.shard));
         let Some(height) = shard.height else {

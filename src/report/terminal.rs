@@ -17,7 +17,7 @@ use crate::{
     ids::ShardId,
     journal::event::FinishReason,
     time::human,
-    verdict::{GateResult, Outcome},
+    verdict::Outcome,
 };
 
 /// More shards than this are counted: the ones with findings are shown.
@@ -43,17 +43,18 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
 /// The summary, with a line end after every line.
 #[must_use]
 pub fn render(input: &ReportInput, look: Look) -> String {
+    // Lines that are too long wrap: at the end of a run nothing is drawn over, and a cut would lose ids and paths.
+    let look = Look {
+        width: None,
+        ..look
+    };
     let mut lines = vec![headline(input, look)];
     lines.extend(shards(input, look));
     lines.extend(reasons(input, look));
     lines.extend(findings(input, look));
     lines.extend(footer(input, look));
-    let mut summary = String::new();
-    for line in lines {
-        summary.push_str(&look.fit(&line));
-        summary.push('\n');
-    }
-    summary
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn headline(input: &ReportInput, look: Look) -> String {
@@ -206,7 +207,7 @@ pub(super) fn signers(shard: &ShardView) -> String {
     }
 }
 
-/// Reasons that no finding tells, and gates beside the findings that did not pass.
+/// Reasons that no finding tells (limits, coverage, what broke on our side), and warnings.
 fn reasons(input: &ReportInput, look: Look) -> Vec<String> {
     /// A run that broke says why in its first reasons.
     const MOST: usize = 4;
@@ -226,14 +227,11 @@ fn reasons(input: &ReportInput, look: Look) -> Vec<String> {
             plain(&reason.text, TEXT)
         ));
     }
-    let told = |gate: &&GateResult| gate.outcome == Outcome::Fail && gate.gate != "findings";
-    for gate in input.verdict.gates.iter().filter(told).take(MOST) {
+    for warning in input.verdict.warnings.iter().take(2) {
         lines.push(format!(
-            "{}{}: asked {}, measured {}",
-            look.paint(Tone::Bad, "gate     "),
-            plain(&gate.gate, 60),
-            plain(&gate.asked, 60),
-            plain(&gate.measured, 60)
+            "{}{}",
+            look.paint(Tone::Warning, "warning  "),
+            plain(warning, TEXT)
         ));
     }
     lines
@@ -245,8 +243,9 @@ fn findings(input: &ReportInput, look: Look) -> Vec<String> {
         .into_iter()
         .partition(|(standing, _)| *standing == Standing::Fails);
     let mut lines = Vec::new();
-    for (_, finding) in failing.iter().take(MOST_TOLD) {
-        lines.extend(told(input, finding, look));
+    for (place, (_, finding)) in failing.iter().take(MOST_TOLD).enumerate() {
+        // The worst is told at length; the summary stays on a screen.
+        lines.extend(told(input, finding, place == 0, look));
     }
     if failing.len() > MOST_TOLD {
         let more = failing.iter().skip(MOST_TOLD).map(|(_, finding)| *finding);
@@ -302,8 +301,8 @@ fn names(findings: &[&Finding]) -> String {
     text
 }
 
-/// A finding that fails the gate: what and since when, in words, and what came before it.
-fn told(input: &ReportInput, finding: &Finding, look: Look) -> Vec<String> {
+/// A finding that fails the gate: what, where and since when; `at_length` also in words with what came before it.
+fn told(input: &ReportInput, finding: &Finding, at_length: bool, look: Look) -> Vec<String> {
     let word = match look::severity(finding.severity) {
         "critical" => "CRITICAL",
         word => word,
@@ -325,32 +324,41 @@ fn told(input: &ReportInput, finding: &Finding, look: Look) -> Vec<String> {
         Some((first, last)) => format!("   heights {} to {}", count(first.0), count(last.0)),
         None => String::new(),
     };
-    let mut lines = vec![
-        format!(
-            "{} {}  {}  {when}{height}   id {}",
-            look.paint(look::tone(finding.severity), word),
-            look.paint(Tone::Strong, &plain(&finding.kind, 40)),
-            subject(finding),
-            plain(&finding.id, 40),
-        ),
-        format!("  what   {}", plain(&finding.summary, 2 * TEXT)),
-    ];
-    if !finding.causes.is_empty() {
-        let causes: Vec<String> = finding
-            .causes
-            .iter()
-            .take(6)
-            .map(|cause| plain(cause, TEXT))
-            .collect();
-        lines.push(format!("  cause  {}", causes.join(" → ")));
-    }
-    if let Some(page) = input
+    let summary = plain(&finding.summary, 2 * TEXT);
+    let in_line = if at_length {
+        String::new()
+    } else {
+        format!("   {summary}")
+    };
+    let page = input
         .judgement
         .pages
         .iter()
-        .find(|page| page.finding == finding.id)
-    {
-        lines.push(format!("  paged  after {}", human(page.after)));
+        .find(|page| page.finding == finding.id);
+    let paged = page.map_or_else(String::new, |page| {
+        format!("   paged after {}", human(page.after))
+    });
+    let mut lines = vec![format!(
+        "{} {}  {}  {when}{height}{paged}{in_line}   id {}",
+        look.paint(look::tone(finding.severity), word),
+        look.paint(Tone::Strong, &plain(&finding.kind, 40)),
+        subject(finding),
+        plain(&finding.id, 40),
+    )];
+    if !at_length {
+        return lines;
+    }
+    lines.push(format!("  what   {summary}"));
+    if !finding.causes.is_empty() {
+        let causes = finding
+            .causes
+            .iter()
+            .take(6)
+            .map(|cause| plain(cause, TEXT));
+        lines.push(format!(
+            "  cause  {}",
+            causes.collect::<Vec<_>>().join(" → ")
+        ));
     }
     lines
 }

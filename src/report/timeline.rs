@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ReportInput, Standing, look, subject, text};
+use super::{ReportInput, Standing, look, subject};
 use crate::{
     detect::Judgement,
     ids::{Height, Seq},
-    journal::event::{ContainerChange, Entry, Event, FinishReason, ProbeError, Stage},
+    journal::event::{Entry, FinishReason, Stage},
     time::{Elapsed, human},
 };
 
@@ -177,184 +177,10 @@ pub fn finish_words(reason: &FinishReason) -> &'static str {
 }
 
 fn entry_row(entry: &Entry) -> Option<Row> {
-    let (height, what) = describe(&entry.event)?;
+    let (height, what) = super::describe::describe(&entry.event)?;
     Some(Row {
         height,
         seq: Some(entry.seq),
         ..row(entry.elapsed, 5, what)
     })
-}
-
-/// An event in one line, with the height it concerns; `None` for what says nothing by itself.
-fn describe(event: &Event) -> Option<(Option<Height>, String)> {
-    let told = match event {
-        Event::Container {
-            node,
-            change,
-            requested,
-        } => {
-            let who = if *requested { "" } else { ", not asked for" };
-            (None, format!("{node} {}{who}", change_words(*change)))
-        }
-        Event::Restart {
-            node,
-            attempt,
-            delay,
-        } => (
-            None,
-            format!(
-                "{node} is started again, attempt {attempt}, after {}",
-                human(*delay)
-            ),
-        ),
-        Event::Signal { name } => (None, format!("{name} reached the canary")),
-        Event::Attached { .. } => (None, "another process took the run over".to_owned()),
-        Event::WatchPaused => (None, "watching is off, to measure its cost".to_owned()),
-        Event::WatchResumed => (None, "watching goes on".to_owned()),
-        Event::Block {
-            shard,
-            height,
-            leader,
-            view,
-            node,
-            ..
-        } => {
-            let leader = leader
-                .as_deref()
-                .map_or_else(String::new, |name| format!(" by {name}"));
-            let view = view.map_or_else(String::new, |view| format!(" in view {view}"));
-            (
-                Some(*height),
-                format!(
-                    "{} block{leader}{view}, first on {node}",
-                    text::shard(*shard)
-                ),
-            )
-        }
-        Event::Head {
-            node, height, hash, ..
-        } => (Some(*height), format!("{node} has another head: {hash}")),
-        Event::Heads { shard, nodes } => {
-            let heads: Vec<String> = nodes
-                .iter()
-                .take(8)
-                .map(|head| {
-                    let view = head
-                        .view
-                        .map_or_else(String::new, |view| format!(" view {view}"));
-                    format!("{} {}{view}", head.node, head.height)
-                })
-                .collect();
-            let best = nodes.iter().map(|head| head.height).max();
-            (
-                best,
-                format!("{} heads: {}", text::shard(*shard), heads.join(", ")),
-            )
-        }
-        Event::ProbeAnswered {
-            node,
-            probe,
-            silent_for,
-        } => (
-            None,
-            format!(
-                "{node} {probe:?} probe answers again after {}",
-                human(*silent_for)
-            ),
-        ),
-        Event::ProbeFailed {
-            node,
-            probe,
-            error,
-            failures,
-        } => (
-            None,
-            format!(
-                "{node} {probe:?} probe fails ({failures} in a row): {}",
-                probe_words(error)
-            ),
-        ),
-        Event::Sight { seeing, detail } => {
-            let word = if *seeing {
-                "the canary sees again"
-            } else {
-                "the canary sees nothing"
-            };
-            (None, format!("{word}: {detail}"))
-        }
-        Event::Log {
-            node,
-            level,
-            rule,
-            message,
-            error,
-            at,
-            ..
-        } => {
-            let error = error
-                .as_deref()
-                .map_or_else(String::new, |error| format!(": {error}"));
-            let place = at.as_ref().map_or_else(String::new, |at| {
-                format!(" [logs/{} +{}]", at.file, at.offset)
-            });
-            (
-                None,
-                format!("{node} {level} ({rule}): {message}{error}{place}"),
-            )
-        }
-        Event::Sample(sample) => {
-            let node = sample.node.as_ref()?;
-            let total = sample.disk_used.saturating_add(sample.disk_free);
-            let disk = format!(
-                "{} of {}",
-                text::bytes(sample.disk_used),
-                text::bytes(total)
-            );
-            (
-                None,
-                format!(
-                    "{node} uses {} of memory, {disk} of its disk",
-                    text::bytes(sample.memory)
-                ),
-            )
-        }
-        Event::HostDisk {
-            engine_free,
-            run_free,
-        } => {
-            let free = (text::bytes(*engine_free), text::bytes(*run_free));
-            (
-                None,
-                format!("free: {} for the engine, {} for the run", free.0, free.1),
-            )
-        }
-        Event::LogCount {
-            node, lines, lost, ..
-        } if *lost > 0 => (None, format!("{node}: {lost} of {lines} log lines lost")),
-        _ => return None,
-    };
-    Some(told)
-}
-
-fn change_words(change: ContainerChange) -> String {
-    match change {
-        ContainerChange::Started => "started".to_owned(),
-        ContainerChange::Killed { signal } => format!("was sent signal {signal}"),
-        ContainerChange::Died { exit_code } => format!("ended with exit code {exit_code}"),
-        ContainerChange::OutOfMemory => "had a process killed for memory".to_owned(),
-        ContainerChange::Paused => "was frozen".to_owned(),
-        ContainerChange::Unpaused => "was thawed".to_owned(),
-        ContainerChange::Destroyed => "was removed".to_owned(),
-    }
-}
-
-fn probe_words(error: &ProbeError) -> String {
-    match error {
-        ProbeError::Deadline => "no answer within the deadline".to_owned(),
-        ProbeError::Refused => "nobody listens".to_owned(),
-        ProbeError::Unreachable => "no connection".to_owned(),
-        ProbeError::BadAnswer(answer) => format!("an answer that makes no sense: {answer}"),
-        ProbeError::TooLarge => "an answer that is too large".to_owned(),
-        ProbeError::Ended => "the stream ended".to_owned(),
-    }
 }

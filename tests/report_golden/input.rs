@@ -512,11 +512,18 @@ pub fn stall() -> ReportInput {
     input.plan.levers[1].hides = Some("races of view changes with blocks".to_owned());
     input.verdict = Verdict {
         outcome: Outcome::Fail,
-        reasons: vec![reason(
-            Outcome::Fail,
-            "2 findings from major: stall, crash",
-            &["st-1f3a", "cr-77aa"],
-        )],
+        reasons: vec![
+            reason(
+                Outcome::Fail,
+                "critical stall: no block since height 489 and 1 more",
+                &["st-1f3a", "cr-77aa"],
+            ),
+            reason(
+                Outcome::Fail,
+                "limit block-interval.p99: 433 ms, asked for < 400 ms",
+                &[],
+            ),
+        ],
         gates: vec![
             gate(
                 "findings",

@@ -1,0 +1,124 @@
+//! The run itself: waivers, cost, versions and how to repeat it.
+
+use super::section::Section;
+use crate::{
+    report::{
+        Fact, ReportInput, terminal,
+        text::{bytes, markdown, percent, plain, plural},
+    },
+    time::human,
+};
+
+pub(super) fn waived(input: &ReportInput) -> String {
+    let mut section = Section::new("Waived", 2_000);
+    let waivers = &input.plan.gate.waive;
+    if waivers.is_empty() {
+        section.line("The plan waives nothing.");
+    }
+    for waiver in waivers {
+        let used = input
+            .judgement
+            .findings
+            .iter()
+            .filter(|finding| finding.waived.is_some() && finding.kind == waiver.finding)
+            .count();
+        section.line(&format!(
+            "- {} until {}: {} ({})",
+            markdown(&waiver.finding, 40),
+            markdown(&waiver.until, 20),
+            markdown(&waiver.because, 160),
+            plural(used as u64, "finding")
+        ));
+    }
+    section.finish(0, "plan.json")
+}
+
+pub(super) fn cost(input: &ReportInput) -> String {
+    let mut section = Section::new("What watching cost", 1_500);
+    let cost = &input.judgement.cost;
+    section.line(&terminal::cost_words(input));
+    if cost.samples == 0 {
+        return section.finish(0, "verdict.json");
+    }
+    section.line("");
+    section.heading(&["part", "share of one core"]);
+    for (part, share) in [
+        ("canary", cost.canary_cpu_share),
+        ("watcher", cost.watcher_cpu_share),
+        ("samplers", cost.samplers_cpu_share),
+        ("helper", cost.helper_cpu_share),
+    ] {
+        section.row(&[part.to_owned(), percent(share)]);
+    }
+    let engine = |share: Option<f64>| share.map_or_else(|| "not seen".to_owned(), percent);
+    section.row(&[
+        "engine, while watching".to_owned(),
+        engine(cost.engine_cpu_share),
+    ]);
+    section.row(&[
+        "engine, watching off".to_owned(),
+        engine(cost.engine_cpu_share_unwatched),
+    ]);
+    let growth = cost.memory_growth.map_or_else(
+        || "too short to say".to_owned(),
+        |growth| {
+            format!(
+                "{}{}",
+                if growth < 0.0 { "-" } else { "+" },
+                bytes(growth.abs() as u64)
+            )
+        },
+    );
+    section.line(&format!(
+        "\nMemory {} (peak {}), second half against first {growth}; longest wait of an observation {}; budget {} of a core and {}.",
+        bytes(cost.memory),
+        bytes(cost.memory_peak),
+        human(cost.lag),
+        percent(input.plan.budget.cpu_share),
+        bytes(input.plan.budget.memory),
+    ));
+    section.finish(0, "verdict.json")
+}
+
+pub(super) fn versions(input: &ReportInput) -> String {
+    let mut section = Section::new("Versions", 2_500);
+    section.heading(&["what", "value"]);
+    let canarynet = Fact::new("canarynet", input.judgement.canarynet.clone());
+    let program = Fact::new("nodes", input.program.clone());
+    for fact in [&canarynet, &program].into_iter().chain(&input.facts) {
+        section.row(&[markdown(&fact.name, 40), markdown(&fact.value, 160)]);
+    }
+    section.finish(0, "verdict.json")
+}
+
+pub(super) fn reproduce(input: &ReportInput) -> String {
+    let mut section = Section::new("How to reproduce", 3_500);
+    section.line("```sh");
+    let words: Vec<String> = input.reproduce.iter().map(|word| quoted(word)).collect();
+    // One line that begins with our own name cannot close the fence.
+    section.line(&plain(&words.join(" "), 1_000));
+    section.line(&format!(
+        "canarynet judge {}   # the same verdict from the journal alone",
+        input.run
+    ));
+    section.line("```");
+    section.line(&format!(
+        "Everything is in {}.",
+        markdown(&input.run_directory, 120)
+    ));
+    if let Some(kept) = &input.kept {
+        section.line(&format!("\nKept: {}.", markdown(kept, 120)));
+    }
+    section.text
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let word = plain(word, 400);
+    let safe =
+        |character: char| character.is_ascii_alphanumeric() || "-_./=:,@%+".contains(character);
+    if !word.is_empty() && word.chars().all(safe) {
+        return word;
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
