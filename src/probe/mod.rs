@@ -25,6 +25,11 @@ pub mod signals;
 pub mod sink;
 pub mod watcher;
 
+pub mod sampling;
+pub mod watching;
+
+mod probe_state;
+
 /// What all probes of a run share; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context<A> {

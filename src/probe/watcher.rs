@@ -9,7 +9,6 @@ pub mod protocol;
 mod client;
 mod output;
 mod poller;
-mod probe_state;
 
 use std::{
     cell::RefCell,

@@ -1,23 +1,41 @@
 //! Bytes into lines of bounded length, whatever the bytes are.
 
-/// Longest line that is kept, in bytes; the rest of a longer one is counted and thrown away.
+/// Longest line of a log that is kept, in bytes; the rest of a longer one is counted and thrown away.
 pub const MAX_LINE: usize = 64 << 10;
 
 /// Collects chunks into lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Splitter {
+    /// Longest line that is kept, in bytes.
+    most: usize,
     partial: Vec<u8>,
     /// Bytes of the line at hand that were thrown away.
     cut: u64,
 }
 
+impl Default for Splitter {
+    fn default() -> Self {
+        Self::with_limit(MAX_LINE)
+    }
+}
+
 impl Splitter {
+    /// Keeps at most this many bytes of a line.
+    #[must_use]
+    pub fn with_limit(most: usize) -> Self {
+        Self {
+            most,
+            partial: Vec::new(),
+            cut: 0,
+        }
+    }
+
     /// Takes a chunk; calls `each` for every line that it ends, without the line end, with the number of bytes that
     /// were cut off it.
     pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8], u64)) {
         while let Some(end) = memchr(bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
-            if self.partial.is_empty() && line.len() <= MAX_LINE {
+            if self.partial.is_empty() && line.len() <= self.most {
                 each(line, 0);
             } else {
                 self.keep(line);
@@ -43,7 +61,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_LINE - self.partial.len();
+        let room = self.most - self.partial.len();
         let kept = bytes.len().min(room);
         self.partial.extend_from_slice(&bytes[..kept]);
         self.cut += (bytes.len() - kept) as u64;

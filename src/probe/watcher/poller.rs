@@ -17,13 +17,12 @@ use super::{
     Shared,
     client::Client,
     client::bad,
-    probe_state::ProbeState,
     protocol::{WatchedNode, WatcherConfig},
 };
 use crate::{
     ids::Height,
     journal::event::{ProbeError, ProbeKind},
-    probe::heads::Fetch,
+    probe::{heads::Fetch, probe_state::ProbeState},
     profile::dialect::{Dialect, Reply},
 };
 
