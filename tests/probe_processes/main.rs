@@ -1,0 +1,7 @@
+//! The watcher and the sampler as processes on this machine, driven as in a run, with real sockets and files.
+//! Only the engine between them and the canary is missing: a command starts here instead of in a container.
+
+mod local;
+mod sampler;
+mod servers;
+mod watcher;
