@@ -5,39 +5,3 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     canarynet::cli::main()
 }
-
-#[expect(clippy::print_stdout, reason = "the verb's purpose is to print")]
-fn doctor(arguments: &[String]) -> ExitCode {
-    let allow_helper = arguments.iter().any(|word| word == "--allow-helper");
-    let Ok(runtime) = tokio::runtime::Runtime::new() else {
-        return ExitCode::from(3);
-    };
-    let found = runtime.block_on(canarynet::engine::doctor::doctor(None, None, allow_helper));
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&found).unwrap_or_default()
-    );
-    ExitCode::SUCCESS
-}
-
-#[expect(clippy::print_stdout, reason = "the verb's purpose is to print")]
-fn pack() -> ExitCode {
-    use canarynet::engine::{Docker, pack};
-    let Ok(runtime) = tokio::runtime::Runtime::new() else {
-        return ExitCode::from(3);
-    };
-    let image = runtime.block_on(async {
-        let docker = Docker::connect(None).await?;
-        pack::launcher_image(&docker, &pack::own_program(&docker, None)?).await
-    });
-    match image {
-        Ok(image) => {
-            println!("{}", image.reference);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("{error}");
-            ExitCode::from(3)
-        }
-    }
-}

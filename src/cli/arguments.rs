@@ -322,6 +322,9 @@ pub struct DoctorArguments {
     /// Also try what needs privileged helper containers
     #[arg(long, env = "CANARYNET_ALLOW_HELPER")]
     pub allow_helper: bool,
+    /// A Linux build of this program, where the running one cannot run in the engine
+    #[arg(long, value_name = "PATH", env = "CANARYNET_LINUX_BINARY")]
+    pub linux_binary: Option<PathBuf>,
 }
 
 /// `plan`

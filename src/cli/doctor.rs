@@ -8,6 +8,7 @@ use super::{
     print, print_json, runtime,
 };
 use crate::{
+    engine::doctor,
     exit::Exit,
     report::{
         Look,
@@ -15,14 +16,29 @@ use crate::{
     },
 };
 
+/// Without these no run works; all else is an option.
+const NEEDED: &[&str] = &["engine", "containers", "tmpfs"];
+
 pub(super) fn doctor(common: &Common, verb: &DoctorArguments) -> Result<ExitCode, Failure> {
-    
-    let _ = (runtime, verb, DoctorState::Works, Look::PLAIN, Exit::Pass);
-    let rows: Vec<DoctorRow> = Vec::new();
+    let capabilities = runtime()?.block_on(doctor::doctor(common.engine.as_deref(), verb.linux_binary.as_deref(), verb.allow_helper));
+    let needed = |capability: &doctor::Capability| NEEDED.iter().any(|id| capability.id.starts_with(id));
     if common.json {
-        for row in &rows {
-            print_json(row)?;
+        for capability in &capabilities {
+            print_json(capability)?;
         }
+    } else {
+        let rows: Vec<_> = capabilities.iter().map(|capability| row(capability, needed(capability))).collect();
+        print(listing::doctor(&rows, Look::of(&console::Term::stdout())).as_bytes())?;
     }
-    print(listing::doctor(&rows, Look::PLAIN).as_bytes())
+    let broken = capabilities.iter().any(|capability| needed(capability) && !capability.able);
+    Ok(if broken { Exit::Infra } else { Exit::Pass }.into())
+}
+
+fn row(capability: &doctor::Capability, needed: bool) -> DoctorRow {
+    let state = match (capability.able, needed) {
+        (true, _) => DoctorState::Works,
+        (false, true) => DoctorState::Broken,
+        (false, false) => DoctorState::Missing,
+    };
+    DoctorRow { what: capability.id.to_owned(), state, detail: capability.proof.clone(), remedy: capability.remedy.clone() }
 }

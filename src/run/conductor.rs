@@ -25,7 +25,7 @@ use super::{
     signal::{Interrupt, Signals},
 };
 use crate::{
-    detect::{ChangeKind, FindingChange, Judge},
+    detect::{ChangeKind, FindingChange, Judge, judgement::StageStart},
     engine::{Docker, EngineError, Launched, launch::Images},
     ids::{NodeName, ShardId},
     journal::{
@@ -36,7 +36,7 @@ use crate::{
     probe::{events::Operation, sink::ProbeEvent},
     report::{
         progress::{self, Progress},
-        tally,
+        status::Live,
     },
     time::{Elapsed, RunClock},
 };
@@ -90,6 +90,7 @@ pub(super) struct Conductor {
     pub(super) cost: CostMeter,
     pub(super) evidence: Evidence,
     pub(super) stage: Stage,
+    pub(super) stage_at: Elapsed,
     pub(super) launched: Option<Launched>,
     /// Polled by the loop itself; dropping it gives the launch up.
     pub(super) launching: Option<LocalBoxFuture<'static, Result<Launched, EngineError>>>,
@@ -171,21 +172,14 @@ impl Conductor {
     }
 
     fn tell(&mut self, entry: &Entry, change: &FindingChange) {
-        let finding = &change.finding;
-        let kind = match change.kind {
-            ChangeKind::Opened => progress::Change::Opened,
-            ChangeKind::Raised => progress::Change::Raised,
-            ChangeKind::Closed => progress::Change::Closed,
-            ChangeKind::Paged => return,
-        };
-        if kind == progress::Change::Opened {
+        if change.kind == ChangeKind::Opened {
             if let Some(journal) = &mut self.journal {
                 // What is cited may still be in the buffer; if it cannot be written, the next append says so.
                 let _ = journal.flush();
             }
-            self.evidence.keep(&self.directory, finding);
+            self.evidence.keep(&self.directory, &change.finding);
         }
-        self.screen.finding(entry.elapsed, kind, finding);
+        self.screen.finding(entry.elapsed, change);
     }
 
     fn tick(&mut self) -> Result<(), RunError> {
@@ -264,6 +258,7 @@ impl Conductor {
 
     pub(super) fn enter(&mut self, stage: Stage) -> Result<(), RunError> {
         self.stage = stage;
+        self.stage_at = self.clock.elapsed();
         self.note(&progress::stage_note(stage));
         self.record(Event::Stage { stage })
     }
@@ -353,17 +348,12 @@ impl Conductor {
     }
 
     fn live(&self, now: Elapsed) -> LiveStatus {
-        let judgement = self.judge.judgement();
-        LiveStatus {
-            run: self.record.run.clone(),
-            elapsed: now,
-            stage: judgement.stages.last().copied(),
-            soak: if self.endless { None } else { self.plan.soak.map(|soak| soak.0) },
-            until_height: self.plan.until_height,
-            acceleration: judgement.acceleration,
-            findings: tally(&judgement.findings),
-            shards: judgement.shards,
+        let stage = StageStart { stage: self.stage, at: self.stage_at };
+        let mut live = LiveStatus::of(Live::from_judge(&self.plan, &self.record.run, &self.judge, now, Some(stage)));
+        if self.endless {
+            live.soak = None;
         }
+        live
     }
 }
 

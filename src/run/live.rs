@@ -1,6 +1,6 @@
 //! What a run tells while it runs, in files of its directory: `live.json` for `status`, and the wish to stop.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,21 @@ pub struct LiveStatus {
 }
 
 impl LiveStatus {
+    /// Of what is shown now.
+    #[must_use]
+    pub fn of(live: Live<'_>) -> Self {
+        Self {
+            run: live.run.clone(),
+            elapsed: live.elapsed,
+            stage: live.stage,
+            soak: live.soak,
+            until_height: live.until_height,
+            acceleration: live.acceleration,
+            shards: live.shards.into_owned(),
+            findings: live.findings,
+        }
+    }
+
     /// As the renderers want it.
     #[must_use]
     pub fn live(&self) -> Live<'_> {
@@ -50,7 +65,7 @@ impl LiveStatus {
             soak: self.soak,
             until_height: self.until_height,
             acceleration: self.acceleration,
-            shards: &self.shards,
+            shards: Cow::Borrowed(&self.shards),
             findings: self.findings,
         }
     }

@@ -87,9 +87,9 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     let clock = RunClock::start();
     let mut begun = Begun { screen, clock };
     begun.note("packing images and checking the machine");
-    let images = engine::launch::prepare(&docker, &plan, linux_binary.as_deref()).await?;
+    let images = engine::launch::prepare(&docker, &plan.network, plan.allow_helper, linux_binary.as_deref()).await?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
-    engine::preflight(&docker, &record.run, &plan, &images).await?;
+    engine::preflight(&docker, &record.run, &plan.network, plan.allow_helper, &images).await?;
     begun.note(&format!("run {} in {}", record.name, directory.path().display()));
     let mut conductor = begin(begun, plan, docker, directory, lock, record, signals)?;
     conductor.endless = endless;
@@ -189,6 +189,7 @@ fn assemble(
         images: None,
         lock,
         stage: Stage::Prepare,
+        stage_at: Elapsed::default(),
         launched: None,
         launching: None,
         endless: false,
@@ -254,7 +255,8 @@ async fn launch_network(
     };
     let request = LaunchRequest {
         run,
-        plan,
+        network: &plan.network,
+        allow_helper: plan.allow_helper,
         state,
         owner: Owner::this_process(),
         time_to_live: life,
