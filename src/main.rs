@@ -13,7 +13,10 @@ enum Command {
     ReferenceNode(Box<NodeConfig>),
 }
 
-#[expect(clippy::print_stderr, reason = "the error of a program goes to stderr, once")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the error of a program goes to stderr, once"
+)]
 fn main() -> ExitCode {
     let Command::ReferenceNode(config) = Command::parse();
     let result = node::main_runtime().and_then(|runtime| runtime.block_on(node::run(*config)));
