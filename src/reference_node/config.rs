@@ -108,7 +108,8 @@ impl NodeConfig {
     /// Interval of message-level retry.
     #[must_use]
     pub fn retry(&self) -> Duration {
-        self.retry_interval.unwrap_or_else(|| self.block_interval.max(self.view_change_timeout / 4))
+        self.retry_interval
+            .unwrap_or_else(|| self.block_interval.max(self.view_change_timeout / 4))
     }
 
     /// Patience with a peer that was asked for blocks.
@@ -122,25 +123,52 @@ impl NodeConfig {
     /// # Errors
     /// The first flag that contradicts another, with both values.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |flag: &'static str, why: String| Err(ConfigError { flag, why });
-        if self.shards == 0 || self.shards > 64 {
-            return refuse("--shards", format!("{} is not between 1 and 64", self.shards));
+        self.check_network()?;
+        self.check_clocks()?;
+        let stranger = self.peers.iter().find(|peer| {
+            peer.node.shard.0 >= self.shards || peer.node.index >= self.nodes_per_shard()
+        });
+        match stranger {
+            Some(peer) => refuse(
+                "--peers",
+                format!("{} is no node of this network", peer.node),
+            ),
+            None => Ok(()),
         }
-        if self.validators == 0 || self.nodes_per_shard() > 256 {
-            let total = self.nodes_per_shard();
-            return refuse("--validators", format!("{total} nodes in a shard are not between 1 and 256"));
+    }
+
+    fn check_network(&self) -> Result<(), ConfigError> {
+        let total = self.nodes_per_shard();
+        if self.shards == 0 {
+            return refuse("--shards", "there is at least one".into());
         }
-        if self.shard >= self.shards {
-            return refuse("--shard", format!("{} is not below --shards {}", self.shard, self.shards));
-        }
-        if self.index >= self.nodes_per_shard() {
+        if self.validators == 0 || total > 256 {
             return refuse(
-                "--index",
-                format!("{} is not below the {} nodes of a shard", self.index, self.nodes_per_shard()),
+                "--validators",
+                format!("{total} nodes in a shard are not 1 to 256"),
             );
         }
-        if self.committee_size.is_some_and(|size| size == 0 || size > self.validators) {
-            return refuse("--committee-size", format!("it is not between 1 and --validators {}", self.validators));
+        if self.shard >= self.shards {
+            return refuse(
+                "--shard",
+                format!("{} is not below --shards {}", self.shard, self.shards),
+            );
+        }
+        if self.index >= total {
+            return refuse(
+                "--index",
+                format!("{} is not below the {total} nodes of a shard", self.index),
+            );
+        }
+        if self
+            .committee_size
+            .is_some_and(|size| size == 0 || size > self.validators)
+        {
+            let validators = self.validators;
+            return refuse(
+                "--committee-size",
+                format!("it is not 1 to --validators {validators}"),
+            );
         }
         if self.epoch_length < 2 {
             return refuse("--epoch-length", "an epoch has at least 2 blocks".into());
@@ -148,26 +176,39 @@ impl NodeConfig {
         if self.retention < 16 && !self.archive {
             return refuse("--retention", "at least 16 blocks are kept".into());
         }
+        Ok(())
+    }
+
+    fn check_clocks(&self) -> Result<(), ConfigError> {
         let millisecond = Duration::from_millis(1);
-        if self.block_interval < millisecond || self.view_change_timeout < self.block_interval {
+        if self.block_interval < millisecond {
+            return refuse("--block-interval", "it is at least 1ms".into());
+        }
+        if self.view_change_timeout < self.block_interval {
+            let interval = self.block_interval;
             return refuse(
                 "--view-change-timeout",
-                format!("it is shorter than --block-interval {:?}, which is at least 1ms", self.block_interval),
+                format!("it is below --block-interval {interval:?}"),
             );
         }
         if self.view_change_max < self.view_change_timeout {
-            return refuse("--view-change-max", "it is shorter than --view-change-timeout".into());
+            return refuse(
+                "--view-change-max",
+                "it is below --view-change-timeout".into(),
+            );
         }
         if self.retry() < millisecond || self.sync() < millisecond {
-            return refuse("--retry-interval", "retry and sync intervals are at least 1ms".into());
-        }
-        for peer in &self.peers {
-            if peer.node.shard.0 >= self.shards || peer.node.index >= self.nodes_per_shard() {
-                return refuse("--peers", format!("{} is no node of this network", peer.node));
-            }
+            return refuse(
+                "--retry-interval",
+                "retry and sync intervals are at least 1ms".into(),
+            );
         }
         Ok(())
     }
+}
+
+fn refuse(flag: &'static str, why: String) -> Result<(), ConfigError> {
+    Err(ConfigError { flag, why })
 }
 
 /// A flag that contradicts another.
@@ -195,14 +236,26 @@ impl FromStr for Peer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, address) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NODE=HOST:PORT"))?;
-        let node = name.trim().parse::<NodeId>().map_err(|error| format!("`{name}`: {error}"))?;
+        let (name, address) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` is not NODE=HOST:PORT"))?;
+        let node = name
+            .trim()
+            .parse::<NodeId>()
+            .map_err(|error| format!("`{name}`: {error}"))?;
         let address = address.trim();
         let port = address.rsplit_once(':').and_then(|(host, port)| {
-            if host.is_empty() { None } else { port.parse::<u16>().ok() }
+            if host.is_empty() {
+                None
+            } else {
+                port.parse::<u16>().ok()
+            }
         });
         match port {
-            Some(port) if port != 0 => Ok(Self { node, address: address.to_owned() }),
+            Some(port) if port != 0 => Ok(Self {
+                node,
+                address: address.to_owned(),
+            }),
             _ => Err(format!("`{address}` is not HOST:PORT")),
         }
     }
@@ -224,7 +277,9 @@ impl FromStr for Rate {
         let number = number.strip_suffix("tx/s").unwrap_or(number).trim();
         match number.parse::<f64>() {
             Ok(rate) if (0.0..=RATE_LIMIT).contains(&rate) => Ok(Self(rate)),
-            _ => Err(format!("`{text}` is not a rate like `50 tx/s`, at most {RATE_LIMIT} tx/s")),
+            _ => Err(format!(
+                "`{text}` is not a rate like `50 tx/s`, at most {RATE_LIMIT} tx/s"
+            )),
         }
     }
 }
@@ -270,7 +325,8 @@ mod tests {
     }
 
     fn parse(arguments: &[&str]) -> Result<NodeConfig, clap::Error> {
-        Program::try_parse_from(std::iter::once(&"node").chain(arguments)).map(|program| program.node)
+        Program::try_parse_from(std::iter::once(&"node").chain(arguments))
+            .map(|program| program.node)
     }
 
     #[test]

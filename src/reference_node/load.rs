@@ -45,7 +45,13 @@ pub struct Load {
 impl Load {
     /// The generator of `node`, or none when the rate is zero or the node is an explorer.
     #[must_use]
-    pub fn new(genesis: &Genesis, node: NodeId, rate: Rate, share: Share, now: Instant) -> Option<Self> {
+    pub fn new(
+        genesis: &Genesis,
+        node: NodeId,
+        rate: Rate,
+        share: Share,
+        now: Instant,
+    ) -> Option<Self> {
         let validators = genesis.config().validators;
         let every = Duration::try_from_secs_f64(f64::from(validators) / rate.0).ok()?;
         if node.index >= validators {
@@ -53,7 +59,12 @@ impl Load {
         }
         let first = node.index * ACCOUNTS_PER_VALIDATOR;
         let keys = (first..first + ACCOUNTS_PER_VALIDATOR)
-            .map(|index| (genesis.faucet_key(node.shard, index), genesis.faucet_address(node.shard, index)))
+            .map(|index| {
+                (
+                    genesis.faucet_key(node.shard, index),
+                    genesis.faucet_address(node.shard, index),
+                )
+            })
             .collect();
         let receivers = genesis
             .shards()
@@ -106,11 +117,18 @@ impl Load {
         transactions
     }
 
-    fn transfer(&mut self, mempool: &Mempool, state: &ChainState, fresh: &[Transaction]) -> Option<Transaction> {
+    fn transfer(
+        &mut self,
+        mempool: &Mempool,
+        state: &ChainState,
+        fresh: &[Transaction],
+    ) -> Option<Transaction> {
         self.turn = (self.turn + 1) % self.keys.len();
         let (key, address) = &self.keys[self.turn];
         let account = state.account(address);
-        let made_now = fresh.iter().filter(|transaction| transaction.from.0 == key.verifying_key().to_bytes());
+        let made_now = fresh
+            .iter()
+            .filter(|transaction| transaction.from.0 == key.verifying_key().to_bytes());
         let nonce = mempool.next_nonce(address, state) + made_now.count() as u64;
         if nonce - account.nonce >= WAITING_PER_ACCOUNT {
             return None;
@@ -119,10 +137,20 @@ impl Load {
         let others = self.receivers.len() - 1;
         let own = usize::from(self.node.shard.0);
         let crosses = others > 0 && self.random.random_bool(self.cross_shard);
-        let position = if crosses { (own + 1 + self.random.random_range(0..others)) % (others + 1) } else { own };
+        let position = if crosses {
+            (own + 1 + self.random.random_range(0..others)) % (others + 1)
+        } else {
+            own
+        };
         let (to_shard, addresses) = &self.receivers[position];
         let to = addresses[self.random.random_range(0..addresses.len())];
-        Some(Transaction::transfer(key, nonce, (self.node.shard, *to_shard), to, amount))
+        Some(Transaction::transfer(
+            key,
+            nonce,
+            (self.node.shard, *to_shard),
+            to,
+            amount,
+        ))
     }
 }
 
@@ -134,7 +162,11 @@ mod tests {
     use crate::reference_node::mempool::Tip;
 
     fn genesis() -> Genesis {
-        Genesis::new(GenesisConfig { shards: 2, ..GenesisConfig::default() }).unwrap()
+        Genesis::new(GenesisConfig {
+            shards: 2,
+            ..GenesisConfig::default()
+        })
+        .unwrap()
     }
 
     #[test]
@@ -149,15 +181,25 @@ mod tests {
         let mut made = Vec::new();
         for step in 0..=20_u32 {
             for transaction in load.due(start + step * Duration::from_secs(1), &mempool, &state) {
-                let tip = Tip { state: &state, height: 0, crypto: &crypto };
+                let tip = Tip {
+                    state: &state,
+                    height: 0,
+                    crypto: &crypto,
+                };
                 mempool.insert(transaction.clone(), true, &tip).unwrap();
                 made.push(transaction);
             }
         }
         // 40 a second shared by four validators, until four accounts have 32 waiting each.
-        assert_eq!(made.len() as u64, u64::from(ACCOUNTS_PER_VALIDATOR) * WAITING_PER_ACCOUNT);
+        assert_eq!(
+            made.len() as u64,
+            u64::from(ACCOUNTS_PER_VALIDATOR) * WAITING_PER_ACCOUNT
+        );
         assert_eq!(load.made + load.held_back, 200);
-        let crossing = made.iter().filter(|transaction| transaction.is_cross_shard()).count();
+        let crossing = made
+            .iter()
+            .filter(|transaction| transaction.is_cross_shard())
+            .count();
         assert!((40..90).contains(&crossing), "{crossing}");
     }
 
@@ -167,9 +209,18 @@ mod tests {
         let state = genesis.state(ShardId(0));
         let start = Instant::now();
         let mempool = Mempool::new(ShardId(0), 2);
-        let mut load = Load::new(&genesis, NodeId::new(0, 0), Rate(400.0), Share(0.0), start).unwrap();
-        assert!(load.due(start + Duration::from_secs(600), &mempool, &state).len() <= BURST as usize);
-        assert!(load.due(start + Duration::from_secs(600), &mempool, &state).len() <= 1);
+        let mut load =
+            Load::new(&genesis, NodeId::new(0, 0), Rate(400.0), Share(0.0), start).unwrap();
+        assert!(
+            load.due(start + Duration::from_secs(600), &mempool, &state)
+                .len()
+                <= BURST as usize
+        );
+        assert!(
+            load.due(start + Duration::from_secs(600), &mempool, &state)
+                .len()
+                <= 1
+        );
     }
 
     #[test]

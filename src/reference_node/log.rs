@@ -88,15 +88,27 @@ impl Logger {
         let (console, console_queue) = sink();
         let (file, file_queue) = sink();
         let console_lost = Arc::clone(&console.lost);
-        thread::Builder::new().name("log-console".into()).stack_size(SINK_STACK).spawn(move || {
-            console::run(&console_queue, &console_lost);
-        })?;
+        thread::Builder::new()
+            .name("log-console".into())
+            .stack_size(SINK_STACK)
+            .spawn(move || {
+                console::run(&console_queue, &console_lost);
+            })?;
         let file_lost = Arc::clone(&file.lost);
         let directory = directory.to_path_buf();
-        thread::Builder::new().name("log-file".into()).stack_size(SINK_STACK).spawn(move || {
-            file::run(&file_queue, &file_lost, &directory);
-        })?;
-        Ok(Self { shared: Arc::new(Shared { level, console, file }) })
+        thread::Builder::new()
+            .name("log-file".into())
+            .stack_size(SINK_STACK)
+            .spawn(move || {
+                file::run(&file_queue, &file_lost, &directory);
+            })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                level,
+                console,
+                file,
+            }),
+        })
     }
 
     /// Whether a line of this level would be written: lets callers skip building it.
@@ -147,7 +159,13 @@ const SINK_STACK: usize = 256 * 1024;
 
 fn sink() -> (Sink, Receiver<Command>) {
     let (queue, receiver) = sync_channel(QUEUE_LINES);
-    (Sink { queue, lost: Arc::new(AtomicU64::new(0)) }, receiver)
+    (
+        Sink {
+            queue,
+            lost: Arc::new(AtomicU64::new(0)),
+        },
+        receiver,
+    )
 }
 
 /// The line that a sink writes of itself when lines were lost before it.

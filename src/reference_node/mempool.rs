@@ -84,7 +84,13 @@ impl Mempool {
     /// An empty pool for a node of `shard` in a network of `shards`.
     #[must_use]
     pub fn new(shard: ShardId, shards: u16) -> Self {
-        Self { shard, shards, senders: BTreeMap::new(), turns: VecDeque::new(), size: 0 }
+        Self {
+            shard,
+            shards,
+            senders: BTreeMap::new(),
+            turns: VecDeque::new(),
+            size: 0,
+        }
     }
 
     /// Takes a transfer, if it can be executed one day. `own` ones are sent to the others again while they wait.
@@ -126,7 +132,14 @@ impl Mempool {
             self.turns.push_back(sender);
             BTreeMap::new()
         });
-        waiting.insert(transaction.nonce, Waiting { transaction, own, since: tip.height });
+        waiting.insert(
+            transaction.nonce,
+            Waiting {
+                transaction,
+                own,
+                since: tip.height,
+            },
+        );
         self.size += 1;
         Ok(())
     }
@@ -140,7 +153,10 @@ impl Mempool {
             .filter_map(|sender| {
                 let next = state.account(sender).nonce;
                 let run = self.senders.get(sender)?.range(next..).zip(next..);
-                Some(run.take_while(|((nonce, _), expected)| *nonce == expected).map(|((_, waiting), _)| waiting))
+                Some(
+                    run.take_while(|((nonce, _), expected)| *nonce == expected)
+                        .map(|((_, waiting), _)| waiting),
+                )
             })
             .collect();
         let mut selected = Vec::new();
@@ -171,7 +187,9 @@ impl Mempool {
     }
 
     fn forget_used(&mut self, sender: &Address, state: &ChainState) {
-        let Some(waiting) = self.senders.get_mut(sender) else { return };
+        let Some(waiting) = self.senders.get_mut(sender) else {
+            return;
+        };
         let rest = waiting.split_off(&state.account(sender).nonce);
         self.size -= waiting.len();
         *waiting = rest;
@@ -184,7 +202,8 @@ impl Mempool {
     /// Own transfers that wait for more than `patience` blocks: to be sent to the others once more. At most `limit`.
     pub fn overdue(&mut self, height: u64, patience: u64, limit: usize) -> Vec<Transaction> {
         let waiting = self.senders.values_mut().flat_map(BTreeMap::values_mut);
-        let overdue = waiting.filter(|waiting| waiting.own && height.saturating_sub(waiting.since) > patience);
+        let overdue = waiting
+            .filter(|waiting| waiting.own && height.saturating_sub(waiting.since) > patience);
         overdue
             .take(limit)
             .map(|waiting| {
@@ -198,8 +217,14 @@ impl Mempool {
     #[must_use]
     pub fn next_nonce(&self, sender: &Address, state: &ChainState) -> u64 {
         let next = state.account(sender).nonce;
-        let Some(waiting) = self.senders.get(sender) else { return next };
-        next + waiting.range(next..).zip(next..).take_while(|((nonce, _), expected)| *nonce == expected).count() as u64
+        let Some(waiting) = self.senders.get(sender) else {
+            return next;
+        };
+        next + waiting
+            .range(next..)
+            .zip(next..)
+            .take_while(|((nonce, _), expected)| *nonce == expected)
+            .count() as u64
     }
 
     /// Transfers that wait.
@@ -222,7 +247,10 @@ impl Mempool {
             .keys()
             .map(|sender| (self.next_nonce(sender, state) - state.account(sender).nonce) as usize)
             .sum();
-        Sizes { executable, waiting: self.size.saturating_sub(executable) }
+        Sizes {
+            executable,
+            waiting: self.size.saturating_sub(executable),
+        }
     }
 }
 

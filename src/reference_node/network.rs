@@ -157,7 +157,12 @@ impl Network {
             .peers
             .iter()
             .filter(|(peer, _)| **peer != settings.node)
-            .map(|(peer, address)| (*peer, Arc::new(Link::new(*peer, address.clone(), Arc::clone(&counters)))))
+            .map(|(peer, address)| {
+                (
+                    *peer,
+                    Arc::new(Link::new(*peer, address.clone(), Arc::clone(&counters))),
+                )
+            })
             .collect();
         let shared = Arc::new(Shared {
             node: settings.node,
@@ -188,7 +193,10 @@ impl Network {
 
     /// Peers whose link is up, ascending.
     pub fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.links.values().filter(|link| link.is_up()).map(|link| link.peer())
+        self.links
+            .values()
+            .filter(|link| link.is_up())
+            .map(|link| link.peer())
     }
 
     /// Number of peers that a link is wanted with.

@@ -136,9 +136,15 @@ impl Node {
 
     fn take(&mut self, next: Next) {
         match next {
-            Next::Done(done) => self.feed(Input::WriteDone { id: done.id, result: done.result }),
+            Next::Done(done) => self.feed(Input::WriteDone {
+                id: done.id,
+                result: done.result,
+            }),
             Next::Arrival(arrival) => self.arrived(arrival),
-            Next::Submission(Submission { transaction, answer }) => {
+            Next::Submission(Submission {
+                transaction,
+                answer,
+            }) => {
                 let result = self.submit(vec![transaction]);
                 // The asker may be gone.
                 let _ = answer.send(result);
@@ -162,11 +168,20 @@ impl Node {
         }
         if self.next_repeat <= now {
             self.next_repeat = now + self.repeat_every;
-            let overdue = self.mempool.overdue(self.head, TRANSFER_PATIENCE, gossip::TRANSACTIONS);
+            let overdue = self
+                .mempool
+                .overdue(self.head, TRANSFER_PATIENCE, gossip::TRANSACTIONS);
             if !overdue.is_empty() {
-                self.post(vec![(Receivers::Shard(self.me.shard), Gossip::Transactions(overdue))]);
+                self.post(vec![(
+                    Receivers::Shard(self.me.shard),
+                    Gossip::Transactions(overdue),
+                )]);
             }
-            let posts = self.relay.as_mut().map(|relay| relay.repeat(&self.state)).unwrap_or_default();
+            let posts = self
+                .relay
+                .as_mut()
+                .map(|relay| relay.repeat(&self.state))
+                .unwrap_or_default();
             self.post(posts);
         }
     }
@@ -176,7 +191,11 @@ impl Node {
         let mut result = Ok(());
         let mut taken = Vec::new();
         for transaction in transactions {
-            let tip = Tip { state: &self.state, height: self.head, crypto: &self.crypto };
+            let tip = Tip {
+                state: &self.state,
+                height: self.head,
+                crypto: &self.crypto,
+            };
             result = self.mempool.insert(transaction.clone(), true, &tip);
             match result {
                 Ok(()) => taken.push(transaction),
@@ -184,7 +203,10 @@ impl Node {
             }
         }
         if !taken.is_empty() {
-            self.post(vec![(Receivers::Shard(self.me.shard), Gossip::Transactions(taken))]);
+            self.post(vec![(
+                Receivers::Shard(self.me.shard),
+                Gossip::Transactions(taken),
+            )]);
         }
         result
     }
@@ -202,10 +224,18 @@ impl Node {
                 Output::Write { id, write } => self.store.write(id, write),
                 Output::PayloadWanted { height, view } => {
                     let payload = self.payload();
-                    self.feed(Input::Payload { height, view, payload });
+                    self.feed(Input::Payload {
+                        height,
+                        view,
+                        payload,
+                    });
                 }
                 Output::ServeBlocks { to, from, count } => self.serve(to, from, count),
-                Output::Committed { committed, state, synced } => self.committed(&committed, state, synced),
+                Output::Committed {
+                    committed,
+                    state,
+                    synced,
+                } => self.committed(&committed, state, synced),
                 Output::SnapshotInstalled { head, state } => self.snapshot_installed(&head, state),
                 Output::Log { context, event } => self.logger.write(&context, &event),
             }
@@ -221,7 +251,9 @@ impl Node {
 
     fn post(&self, posts: Posts) {
         for (receivers, gossip) in posts {
-            let Some(frame) = gossip.frame() else { continue };
+            let Some(frame) = gossip.frame() else {
+                continue;
+            };
             match receivers {
                 Receivers::Node(node) => self.network.send(&[node], &frame),
                 Receivers::Shard(shard) => {
@@ -243,7 +275,11 @@ impl Node {
             Some(relay) => relay.payload(&self.state, self.genesis.config().shards),
             None => (Vec::new(), Vec::new()),
         };
-        Payload { transactions: self.mempool.select(&self.state, Block::MAX_TRANSACTIONS), incoming, crosslinks }
+        Payload {
+            transactions: self.mempool.select(&self.state, Block::MAX_TRANSACTIONS),
+            incoming,
+            crosslinks,
+        }
     }
 
     fn committed(&mut self, committed: &CommittedBlock, state: ChainState, synced: bool) {
@@ -255,9 +291,16 @@ impl Node {
         self.tallies.synced_blocks += u64::from(synced);
         self.tallies.led_blocks += u64::from(block.header.leader == self.me && !synced);
         self.tallies.transactions += block.transactions.len() as u64;
-        self.tallies.receipts += block.incoming.iter().map(|batch| batch.receipts.len() as u64).sum::<u64>();
+        self.tallies.receipts += block
+            .incoming
+            .iter()
+            .map(|batch| batch.receipts.len() as u64)
+            .sum::<u64>();
         self.published.live().push(committed, &self.state);
-        let posts = self.relay.as_mut().map(|relay| relay.committed(committed, &self.state, !synced));
+        let posts = self
+            .relay
+            .as_mut()
+            .map(|relay| relay.committed(committed, &self.state, !synced));
         self.post(posts.unwrap_or_default());
     }
 
@@ -273,13 +316,21 @@ impl Node {
 
     /// Reads blocks for a peer in a task of its own: the disk may take its time.
     fn serve(&self, to: NodeId, from: u64, count: u32) {
-        let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() else {
+            return;
+        };
         let (store, network) = (Arc::clone(&self.store), Arc::clone(&self.network));
         tokio::spawn(async move {
             let _permit = permit;
-            let Ok(Ok(range)) = timeout(SERVE_WITHIN, store.blocks(from, count, SERVED_BYTES)).await else { return };
+            let Ok(Ok(range)) =
+                timeout(SERVE_WITHIN, store.blocks(from, count, SERVED_BYTES)).await
+            else {
+                return;
+            };
             let message = if range.blocks.is_empty() && from < range.oldest {
-                Message::Pruned { oldest: range.oldest }
+                Message::Pruned {
+                    oldest: range.oldest,
+                }
             } else {
                 Message::Blocks(range.blocks)
             };

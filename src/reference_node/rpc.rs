@@ -3,8 +3,8 @@
 //! Cheap by design: the methods that monitors poll read what the node published and touch no disk. Bounded by
 //! design: connections, body, batch, and the time that a client may take. Nothing here can make the node wait.
 
-pub mod http;
 mod answers;
+pub mod http;
 mod methods;
 
 use std::sync::Arc;
@@ -43,7 +43,10 @@ struct RpcError {
 
 impl RpcError {
     fn new(code: i32, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     fn parameters(message: impl Into<String>) -> Self {
@@ -78,14 +81,24 @@ pub async fn serve(listener: TcpListener, service: Service) {
 impl Service {
     /// A service over these parts of a node.
     #[must_use]
-    pub fn new(published: Arc<Published>, store: Arc<Store>, submissions: mpsc::Sender<Submission>) -> Self {
-        Self { published, store, submissions }
+    pub fn new(
+        published: Arc<Published>,
+        store: Arc<Store>,
+        submissions: mpsc::Sender<Submission>,
+    ) -> Self {
+        Self {
+            published,
+            store,
+            submissions,
+        }
     }
 
     async fn answer(&self, request: http::Request) -> http::Response {
         match request.method {
             // The cheap probe: whoever sends nothing gets nothing, with status 200.
-            Method::GET if request.body.is_empty() => http::Response::text(StatusCode::OK, String::new()),
+            Method::GET if request.body.is_empty() => {
+                http::Response::text(StatusCode::OK, String::new())
+            }
             Method::POST => http::Response::json(self.document(&request.body).await),
             _ => http::Response::text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n".into()),
         }
@@ -117,7 +130,9 @@ impl Service {
     async fn one(&self, body: &[u8]) -> Vec<u8> {
         let request: Request<'_> = match serde_json::from_slice(body) {
             Ok(request) => request,
-            Err(error) if error.is_data() => return failure(None, &RpcError::new(-32600, "invalid request")),
+            Err(error) if error.is_data() => {
+                return failure(None, &RpcError::new(-32600, "invalid request"));
+            }
             Err(_) => return failure(None, &RpcError::new(-32700, "parse error")),
         };
         let parameters = match request.params {
@@ -137,7 +152,11 @@ impl Service {
 }
 
 fn failure(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> {
-    envelope(id, "error", &json!({ "code": error.code, "message": error.message }))
+    envelope(
+        id,
+        "error",
+        &json!({ "code": error.code, "message": error.message }),
+    )
 }
 
 fn envelope(id: Option<&RawValue>, kind: &str, content: &Value) -> Vec<u8> {

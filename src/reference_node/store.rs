@@ -121,7 +121,14 @@ impl StoreError {
     /// Whether the same start may succeed later: the disk is full or ill, the content is not at fault.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Directory { .. } | Self::Database { transient: true, .. })
+        matches!(
+            self,
+            Self::Directory { .. }
+                | Self::Database {
+                    transient: true,
+                    ..
+                }
+        )
     }
 }
 
@@ -130,7 +137,9 @@ pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+    characters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(characters).collect()
+    })
 }
 
 /// How a write ended.
@@ -143,8 +152,16 @@ pub struct Done {
 }
 
 enum Request {
-    Write { id: WriteId, write: Box<Write> },
-    Blocks { from: Height, count: u32, bytes: usize, answer: oneshot::Sender<Result<Range, StoreError>> },
+    Write {
+        id: WriteId,
+        write: Box<Write>,
+    },
+    Blocks {
+        from: Height,
+        count: u32,
+        bytes: usize,
+        answer: oneshot::Sender<Result<Range, StoreError>>,
+    },
 }
 
 /// Consecutive blocks from the store.
@@ -174,34 +191,61 @@ impl Store {
         results: channel::UnboundedSender<Done>,
     ) -> Result<(Self, Recovered), StoreError> {
         let counters = Arc::new(Counters::default());
-        let (database, recovered) = database::Database::open_and_recover(&settings, &counters, genesis)?;
+        let (database, recovered) =
+            database::Database::open_and_recover(&settings, &counters, genesis)?;
         // The core asks for few writes before it waits for their results, and reads are limited below: the queue
         // is bounded by its senders.
         let (requests, queue) = mpsc::channel();
-        let worker = worker::Worker::new(settings, Arc::clone(&counters), database, &recovered, results);
+        let worker = worker::Worker::new(
+            settings,
+            Arc::clone(&counters),
+            database,
+            &recovered,
+            results,
+        );
         thread::Builder::new()
             .name("store".into())
             .spawn(move || worker.run(&queue))
             .map_err(StoreError::Thread)?;
-        Ok((Self { requests, reads: Arc::new(Semaphore::new(READS)), counters }, recovered))
+        Ok((
+            Self {
+                requests,
+                reads: Arc::new(Semaphore::new(READS)),
+                counters,
+            },
+            recovered,
+        ))
     }
 
     /// Asks for a write; never waits. The answer comes through `results`.
     pub fn write(&self, id: WriteId, write: Write) {
         // The thread ends only after this handle: a send cannot fail while it exists, short of a panic there,
         // after which the silence is what the node's log and RPC show.
-        let _ = self.requests.send(Request::Write { id, write: Box::new(write) });
+        let _ = self.requests.send(Request::Write {
+            id,
+            write: Box::new(write),
+        });
     }
 
     /// Reads consecutive blocks, at most `count` and about `bytes` of them (but at least one).
     ///
     /// # Errors
     /// When the store is busy, closed or damaged. May take as long as the disk does: use a deadline.
-    pub async fn blocks(&self, from: Height, count: u32, bytes: usize) -> Result<Range, StoreError> {
+    pub async fn blocks(
+        &self,
+        from: Height,
+        count: u32,
+        bytes: usize,
+    ) -> Result<Range, StoreError> {
         let (answer, result) = oneshot::channel();
         let _permit = self.reads.try_acquire().map_err(|_| StoreError::Busy)?;
         self.requests
-            .send(Request::Blocks { from, count, bytes, answer })
+            .send(Request::Blocks {
+                from,
+                count,
+                bytes,
+                answer,
+            })
             .map_err(|_| StoreError::Busy)?;
         result.await.map_err(|_| StoreError::Busy)?
     }

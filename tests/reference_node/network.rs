@@ -18,11 +18,23 @@ pub struct Shape {
     pub load: &'static str,
     pub cross_shard: &'static str,
     pub log_level: &'static str,
+    pub retention: u64,
+    pub epoch_length: u64,
+    pub initial_height: u64,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { shards: 1, explorers: 0, load: "50 tx/s", cross_shard: "10%", log_level: "info" }
+        Self {
+            shards: 1,
+            explorers: 0,
+            load: "50 tx/s",
+            cross_shard: "10%",
+            log_level: "info",
+            retention: 2_000,
+            epoch_length: 100,
+            initial_height: 0,
+        }
     }
 }
 
@@ -45,13 +57,16 @@ pub struct Network {
 
 impl Network {
     pub fn new(shape: Shape) -> Self {
-        let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-network-at-a-time")).unwrap();
+        let turn =
+            File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-network-at-a-time"))
+                .unwrap();
         turn.lock().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let count = shape.shards * (VALIDATORS + shape.explorers);
         // All ports are held at once, so that none is given twice, and let go just before the nodes start.
-        let held: Vec<TcpListener> =
-            (0..3 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let held: Vec<TcpListener> = (0..3 * count)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
         let port = |number: usize| held[number].local_addr().unwrap();
         let nodes = (0..count)
             .map(|node| Node {
@@ -60,7 +75,12 @@ impl Network {
                 process: None,
             })
             .collect();
-        Self { shape, nodes, directory, _turn: turn }
+        Self {
+            shape,
+            nodes,
+            directory,
+            _turn: turn,
+        }
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = usize> + use<> {
@@ -83,18 +103,40 @@ impl Network {
     pub fn command(&self, node: usize) -> Command {
         let per_shard = self.per_shard();
         let name = |node: usize| format!("s{}-n{:02}", node / per_shard, node % per_shard);
-        let peers: Vec<String> =
-            self.nodes().map(|node| format!("{}={}", name(node), self.nodes[node].ports[0])).collect();
+        let peers: Vec<String> = self
+            .nodes()
+            .map(|node| format!("{}={}", name(node), self.nodes[node].ports[0]))
+            .collect();
         let [listen, rpc, metrics] = self.nodes[node].ports.map(|address| address.to_string());
         let mut command = Command::new(env!("CARGO_BIN_EXE_canarynet"));
         command
             .arg("reference-node")
-            .args(["--block-interval", "100ms", "--view-change-timeout", "338ms", "--view-change-max", "1350ms"])
+            .args([
+                "--block-interval",
+                "100ms",
+                "--view-change-timeout",
+                "338ms",
+                "--view-change-max",
+                "1350ms",
+            ])
             .args(["--shards", &self.shape.shards.to_string()])
             .args(["--explorers", &self.shape.explorers.to_string()])
-            .args(["--shard", &(node / per_shard).to_string(), "--index", &(node % per_shard).to_string()])
+            .args([
+                "--shard",
+                &(node / per_shard).to_string(),
+                "--index",
+                &(node % per_shard).to_string(),
+            ])
             .args(["--peers", &peers.join(","), "--load", self.shape.load])
-            .args(["--cross-shard", self.shape.cross_shard, "--log-level", self.shape.log_level])
+            .args([
+                "--cross-shard",
+                self.shape.cross_shard,
+                "--log-level",
+                self.shape.log_level,
+            ])
+            .args(["--retention", &self.shape.retention.to_string()])
+            .args(["--epoch-length", &self.shape.epoch_length.to_string()])
+            .args(["--initial-height", &self.shape.initial_height.to_string()])
             .args(["--listen", &listen, "--rpc", &rpc, "--metrics", &metrics])
             .arg("--data")
             .arg(self.data(node))
@@ -110,7 +152,11 @@ impl Network {
 
     pub fn start(&mut self, node: usize) {
         std::fs::create_dir_all(&self.nodes[node].directory).unwrap();
-        let stdout = File::options().create(true).append(true).open(self.stdout(node)).unwrap();
+        let stdout = File::options()
+            .create(true)
+            .append(true)
+            .open(self.stdout(node))
+            .unwrap();
         self.start_with(node, stdout.into());
     }
 
@@ -120,7 +166,11 @@ impl Network {
     }
 
     pub fn take_stdout(&mut self, node: usize) -> ChildStdout {
-        self.nodes[node].process.as_mut().and_then(|process| process.stdout.take()).unwrap()
+        self.nodes[node]
+            .process
+            .as_mut()
+            .and_then(|process| process.stdout.take())
+            .unwrap()
     }
 
     pub fn kill(&mut self, node: usize) {
@@ -166,7 +216,10 @@ impl Network {
     }
 
     pub fn is_running(&mut self, node: usize) -> bool {
-        self.nodes[node].process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
+        self.nodes[node]
+            .process
+            .as_mut()
+            .is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
     pub fn height(&self, node: usize) -> Option<u64> {
@@ -176,14 +229,19 @@ impl Network {
     /// The result, or nothing when the node does not answer or answers with an error.
     pub fn rpc(&self, node: usize, method: &str, parameters: Value) -> Option<Value> {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
-        let body = http(self.nodes[node].ports[1], "POST / HTTP/1.1", &request.to_string())?;
+        let body = http(
+            self.nodes[node].ports[1],
+            "POST / HTTP/1.1",
+            &request.to_string(),
+        )?;
         let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
         answer.get("result").cloned()
     }
 
     pub fn metric(&self, node: usize, name: &str) -> Option<f64> {
         let page = http(self.nodes[node].ports[2], "GET /metrics HTTP/1.1", "")?;
-        page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        page.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     fn stdout(&self, node: usize) -> PathBuf {
@@ -202,10 +260,18 @@ impl Network {
     pub fn small_disk(&self, node: usize) -> Option<SmallDisk> {
         let path = self.data(node);
         std::fs::create_dir_all(&path).unwrap();
-        match mount("tmpfs", &path, "tmpfs", MountFlags::empty(), Some(c"size=6m")) {
+        match mount(
+            "tmpfs",
+            &path,
+            "tmpfs",
+            MountFlags::empty(),
+            Some(c"size=6m"),
+        ) {
             Ok(()) => Some(SmallDisk(path)),
             Err(error) => {
-                eprintln!("SKIPPED: a full disk was NOT tested, mounting a small tmpfs needs root: {error}");
+                eprintln!(
+                    "SKIPPED: a full disk was NOT tested, mounting a small tmpfs needs root: {error}"
+                );
                 None
             }
         }
@@ -220,8 +286,18 @@ impl Drop for Network {
         if std::thread::panicking() {
             for node in self.nodes() {
                 let lines = self.stdout_lines(node);
-                let last: Vec<String> = lines.iter().rev().take(12).rev().map(ToString::to_string).collect();
-                eprintln!("last lines of node {node} in {}:\n{}", self.directory.path().display(), last.join("\n"));
+                let last: Vec<String> = lines
+                    .iter()
+                    .rev()
+                    .take(12)
+                    .rev()
+                    .map(ToString::to_string)
+                    .collect();
+                eprintln!(
+                    "last lines of node {node} in {}:\n{}",
+                    self.directory.path().display(),
+                    last.join("\n")
+                );
             }
         }
     }
@@ -232,7 +308,11 @@ pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     pub fn fill(&self) {
-        let mut ballast = File::options().create(true).append(true).open(self.0.join("ballast")).unwrap();
+        let mut ballast = File::options()
+            .create(true)
+            .append(true)
+            .open(self.0.join("ballast"))
+            .unwrap();
         while ballast.write_all(&[0; 4_096]).is_ok() {}
     }
 
@@ -251,7 +331,10 @@ impl Drop for SmallDisk {
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 fn http(address: SocketAddr, request: &str, body: &str) -> Option<String> {
@@ -259,7 +342,9 @@ fn http(address: SocketAddr, request: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, deadline).ok()?;
     stream.set_read_timeout(Some(deadline)).ok()?;
     let length = body.len();
-    let head = format!("{request}\r\nHost: node\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let head = format!(
+        "{request}\r\nHost: node\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(head.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -269,7 +354,11 @@ fn http(address: SocketAddr, request: &str, body: &str) -> Option<String> {
 
 /// Signers in a bitmap.
 pub fn bits(bitmap: &Value) -> u32 {
-    hex::decode(bitmap.as_str().unwrap()).unwrap().iter().map(|byte| byte.count_ones()).sum()
+    hex::decode(bitmap.as_str().unwrap())
+        .unwrap()
+        .iter()
+        .map(|byte| byte.count_ones())
+        .sum()
 }
 
 /// Waits for a condition, with a deadline.

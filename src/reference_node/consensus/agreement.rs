@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::core::{Consensus, Head};
+use super::core::Consensus;
 use super::durable::Kind;
-use super::messages::{CommittedBlock, Lock, Message, Output, PersistedView, Proposal, RoundPhase, Vote, Write};
-use super::round::Round;
+use super::messages::{Lock, Message, PersistedView, Proposal, RoundPhase, Vote, Write};
 use super::votes::Votes;
-use crate::reference_node::chain::{ChainState, Check};
+use crate::reference_node::chain::Check;
 use crate::reference_node::crypto::Crypto;
 use crate::reference_node::log::{Event, Level};
 use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Phase, VotePayload};
@@ -19,13 +18,24 @@ impl<C: Crypto> Consensus<C> {
     }
 
     pub(super) fn vote_payload(&self, phase: Phase, block: Hash) -> VotePayload {
-        VotePayload { phase, shard: self.me().shard, height: self.round.height, view: self.round.view, block }
+        VotePayload {
+            phase,
+            shard: self.me().shard,
+            height: self.round.height,
+            view: self.round.view,
+            block,
+        }
     }
 
     fn signed_vote(&self, phase: Phase, block: Hash) -> Vote {
         let payload = self.vote_payload(phase, block);
         let signature = self.crypto.sign_vote(&payload);
-        Vote { height: payload.height, view: payload.view, block_hash: block, signature }
+        Vote {
+            height: payload.height,
+            view: payload.view,
+            block_hash: block,
+            signature,
+        }
     }
 
     // --- Announce and prepare.
@@ -48,8 +58,15 @@ impl<C: Crypto> Consensus<C> {
             if known == hash {
                 self.repeat_vote();
             } else {
-                let event = Event::new(Level::Warn, "[OnAnnounce] Leader is malicious: two blocks in one view");
-                self.log(event.field("sender", from.to_string()).field("blockHash", hash.to_string()));
+                let event = Event::new(
+                    Level::Warn,
+                    "[OnAnnounce] Leader is malicious: two blocks in one view",
+                );
+                self.log(
+                    event
+                        .field("sender", from.to_string())
+                        .field("blockHash", hash.to_string()),
+                );
             }
             return;
         }
@@ -60,7 +77,9 @@ impl<C: Crypto> Consensus<C> {
     }
 
     pub(super) fn check_proposal(&self) -> Check {
-        Check::Proposal { now_ms: self.config.wall_ms(self.now) }
+        Check::Proposal {
+            now_ms: self.config.wall_ms(self.now),
+        }
     }
 
     /// The first good proposal of the view: vote for it, once the view is durable.
@@ -75,16 +94,25 @@ impl<C: Crypto> Consensus<C> {
             self.send_prepare();
         } else {
             self.round.prepare_waits = true;
-            let view = PersistedView { height: self.round.height, view: self.round.view };
+            let view = PersistedView {
+                height: self.round.height,
+                view: self.round.view,
+            };
             self.write(Kind::View, Write::View(view));
         }
     }
 
     pub(super) fn send_prepare(&mut self) {
         self.round.prepare_waits = false;
-        let Some(hash) = self.round.proposal else { return };
+        let Some(hash) = self.round.proposal else {
+            return;
+        };
         let vote = self.signed_vote(Phase::Prepare, hash);
-        self.send_vote(Message::Prepare(vote), "[OnAnnounce] Sent Prepare Message!!", hash);
+        self.send_vote(
+            Message::Prepare(vote),
+            "[OnAnnounce] Sent Prepare Message!!",
+            hash,
+        );
     }
 
     fn send_vote(&mut self, vote: Message, text: &'static str, hash: Hash) {
@@ -111,8 +139,12 @@ impl<C: Crypto> Consensus<C> {
 
     pub(super) fn on_prepare(&mut self, from: NodeId, vote: &Vote) {
         let view = self.round.view;
-        let Some(position) = self.round.committee.position(from) else { return };
-        let Some(votes) = &mut self.round.prepare_votes else { return };
+        let Some(position) = self.round.committee.position(from) else {
+            return;
+        };
+        let Some(votes) = &mut self.round.prepare_votes else {
+            return;
+        };
         if vote.view == view && votes.payload().block == vote.block_hash {
             votes.add(position, vote.signature);
             self.check_prepared();
@@ -125,18 +157,43 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         let committee = Arc::clone(&self.round.committee);
-        let Some(votes) = &mut self.round.prepare_votes else { return };
-        let Some(certificate) = votes.certify(&committee, &self.crypto).cloned() else { return };
+        let Some(votes) = &mut self.round.prepare_votes else {
+            return;
+        };
+        let Some(certificate) = votes.certify(&committee, &self.crypto).cloned() else {
+            return;
+        };
         let hash = certificate.payload.block;
-        let Some(block) = self.round.candidate(hash).map(|candidate| Arc::clone(&candidate.block)) else { return };
+        let Some(block) = self
+            .round
+            .candidate(hash)
+            .map(|candidate| Arc::clone(&candidate.block))
+        else {
+            return;
+        };
         self.round.commit_votes = Some(Votes::new(self.vote_payload(Phase::Commit, hash)));
         let (voted, silent) = self.by_vote(self.round.prepare_votes.as_ref());
-        self.send_all(voted, Message::Prepared { certificate: certificate.clone(), block: None });
-        self.send_all(silent, Message::Prepared { certificate: certificate.clone(), block: Some(Arc::clone(&block)) });
+        self.send_all(
+            voted,
+            Message::Prepared {
+                certificate: certificate.clone(),
+                block: None,
+            },
+        );
+        self.send_all(
+            silent,
+            Message::Prepared {
+                certificate: certificate.clone(),
+                block: Some(Arc::clone(&block)),
+            },
+        );
         if self.logs(Level::Info) {
-            let event = Event::new(Level::Info, "[OnPrepare] Received Enough Prepare Signatures")
-                .field("blockNum", self.round.height)
-                .field("numSignatures", certificate.signers.count());
+            let event = Event::new(
+                Level::Info,
+                "[OnPrepare] Received Enough Prepare Signatures",
+            )
+            .field("blockNum", self.round.height)
+            .field("numSignatures", certificate.signers.count());
             self.log(event);
         }
         self.adopt_prepared(certificate, block);
@@ -153,7 +210,12 @@ impl<C: Crypto> Consensus<C> {
 
     // --- Prepared and commit.
 
-    pub(super) fn on_prepared(&mut self, from: NodeId, certificate: Certificate, block: Option<&Arc<Block>>) {
+    pub(super) fn on_prepared(
+        &mut self,
+        from: NodeId,
+        certificate: Certificate,
+        block: Option<&Arc<Block>>,
+    ) {
         let view = certificate.payload.view;
         if self.is_decided() || self.round.position.is_none() || view < self.round.view {
             return;
@@ -164,13 +226,27 @@ impl<C: Crypto> Consensus<C> {
         }
         if !self.proves(&certificate, Phase::Prepare) {
             let event = Event::new(Level::Warn, "[OnPrepared] Quorum Not achieved.");
-            self.log(event.field("sender", from.to_string()).field("MsgViewID", view));
+            self.log(
+                event
+                    .field("sender", from.to_string())
+                    .field("MsgViewID", view),
+            );
             return;
         }
         let hash = certificate.payload.block;
         let Some(block) = self.body(from, hash, block) else {
-            self.send(from, Message::BodyRequest { height: self.round.height, hash });
-            let known = self.round.prepared_without_body.as_ref().map(|known| known.payload.view);
+            self.send(
+                from,
+                Message::BodyRequest {
+                    height: self.round.height,
+                    hash,
+                },
+            );
+            let known = self
+                .round
+                .prepared_without_body
+                .as_ref()
+                .map(|known| known.payload.view);
             if known < Some(view) {
                 self.round.prepared_without_body = Some(certificate);
             }
@@ -185,7 +261,12 @@ impl<C: Crypto> Consensus<C> {
     }
 
     /// The executed block of this hash: known, or the one that came along.
-    pub(super) fn body(&mut self, from: NodeId, hash: Hash, block: Option<&Arc<Block>>) -> Option<Arc<Block>> {
+    pub(super) fn body(
+        &mut self,
+        from: NodeId,
+        hash: Hash,
+        block: Option<&Arc<Block>>,
+    ) -> Option<Arc<Block>> {
         if let Some(candidate) = self.round.candidate(hash) {
             return Some(Arc::clone(&candidate.block));
         }
@@ -206,7 +287,12 @@ impl<C: Crypto> Consensus<C> {
         self.round.sent = None;
         self.round.prepare_waits = false;
         self.round.prepared_without_body = None;
-        let lock = Lock { height: self.round.height, view: certificate.payload.view, certificate, block };
+        let lock = Lock {
+            height: self.round.height,
+            view: certificate.payload.view,
+            certificate,
+            block,
+        };
         self.round.prepared = Some(lock.clone());
         self.write(Kind::Lock, Write::Lock(lock));
     }
@@ -216,7 +302,11 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         // Too late for the quorum, and still good for the bitmap and the reward.
-        let late = self.round.committed.as_ref().is_some_and(|known| known.payload.block == lock.certificate.payload.block);
+        let late = self
+            .round
+            .committed
+            .as_ref()
+            .is_some_and(|known| known.payload.block == lock.certificate.payload.block);
         if self.is_decided() && !late {
             return;
         }
@@ -234,17 +324,27 @@ impl<C: Crypto> Consensus<C> {
         }
         let vote = self.signed_vote(Phase::Commit, hash);
         if self.round.leader(self.round.view) != self.me() {
-            self.send_vote(Message::Commit(vote), "[sendCommitMessages] Sent Commit Message!!", hash);
-        } else if let (Some(votes), Some(position)) = (&mut self.round.commit_votes, self.round.position) {
+            self.send_vote(
+                Message::Commit(vote),
+                "[sendCommitMessages] Sent Commit Message!!",
+                hash,
+            );
+        } else if let (Some(votes), Some(position)) =
+            (&mut self.round.commit_votes, self.round.position)
+        {
             votes.add(position, vote.signature);
             self.check_committed();
         }
     }
 
     pub(super) fn on_commit(&mut self, from: NodeId, vote: &Vote) {
-        let Some(position) = self.round.committee.position(from) else { return };
+        let Some(position) = self.round.committee.position(from) else {
+            return;
+        };
         let view = self.round.view;
-        let Some(votes) = &mut self.round.commit_votes else { return };
+        let Some(votes) = &mut self.round.commit_votes else {
+            return;
+        };
         if vote.view == view && votes.payload().block == vote.block_hash {
             votes.add(position, vote.signature);
             self.check_committed();
@@ -254,7 +354,9 @@ impl<C: Crypto> Consensus<C> {
     /// As leader: commit votes may be a quorum. Waits a moment for the rest of them, so that in health the bitmap is
     /// full, and never beyond the time of the next proposal.
     fn check_committed(&mut self) {
-        let Some(votes) = &self.round.commit_votes else { return };
+        let Some(votes) = &self.round.commit_votes else {
+            return;
+        };
         if self.is_decided() || !votes.may_be_quorum(&self.round.committee) {
             return;
         }
@@ -275,14 +377,37 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         let committee = Arc::clone(&self.round.committee);
-        let Some(votes) = &mut self.round.commit_votes else { return };
-        let Some(certificate) = votes.certify(&committee, &self.crypto).cloned() else { return };
-        let Some(candidate) = self.round.candidate(certificate.payload.block) else { return };
+        let Some(votes) = &mut self.round.commit_votes else {
+            return;
+        };
+        let Some(certificate) = votes.certify(&committee, &self.crypto).cloned() else {
+            return;
+        };
+        let Some(candidate) = self.round.candidate(certificate.payload.block) else {
+            return;
+        };
         let block = Arc::clone(&candidate.block);
         let (voted, _) = self.by_vote(self.round.commit_votes.as_ref());
-        let silent = self.peers.keys().copied().filter(|node| !voted.contains(node)).collect();
-        self.send_all(voted, Message::Committed { certificate: certificate.clone(), block: None });
-        self.send_all(silent, Message::Committed { certificate: certificate.clone(), block: Some(block) });
+        let silent = self
+            .peers
+            .keys()
+            .copied()
+            .filter(|node| !voted.contains(node))
+            .collect();
+        self.send_all(
+            voted,
+            Message::Committed {
+                certificate: certificate.clone(),
+                block: None,
+            },
+        );
+        self.send_all(
+            silent,
+            Message::Committed {
+                certificate: certificate.clone(),
+                block: Some(block),
+            },
+        );
         if self.logs(Level::Info) {
             let event = Event::new(Level::Info, "[OnCommit] 2/3 Enough commits received")
                 .field("blockNum", self.round.height)
@@ -290,109 +415,5 @@ impl<C: Crypto> Consensus<C> {
             self.log(event);
         }
         self.decide(certificate, false);
-    }
-
-    // --- Committed.
-
-    pub(super) fn on_committed(&mut self, from: NodeId, certificate: &Certificate, block: Option<&Arc<Block>>) {
-        if self.durable.waits(Kind::Head) {
-            return;
-        }
-        let known = self.round.committed.as_ref().map(|known| known.payload.block);
-        if known.is_some_and(|known| known != certificate.payload.block) {
-            return;
-        }
-        if known.is_none() && !self.proves(certificate, Phase::Commit) {
-            let event = Event::new(Level::Warn, "[OnCommitted] Failed to verify the multi signature for commit phase");
-            self.log(event.field("sender", from.to_string()));
-            return;
-        }
-        let hash = certificate.payload.block;
-        if self.body(from, hash, block).is_some() {
-            let certificate = self.round.committed.clone().unwrap_or_else(|| certificate.clone());
-            self.decide(certificate, false);
-        } else {
-            self.round.committed.get_or_insert_with(|| certificate.clone());
-            self.send(from, Message::BodyRequest { height: self.round.height, hash });
-        }
-    }
-
-    /// The block of this verified certificate is final and its body is here: write it.
-    pub(super) fn decide(&mut self, certificate: Certificate, synced: bool) {
-        let Some(candidate) = self.round.candidate(certificate.payload.block) else { return };
-        let block = Arc::clone(&candidate.block);
-        let state = candidate.state.clone();
-        let previous = self.head.state.clone();
-        self.durable.forget(Kind::View);
-        self.round.grace_until = None;
-        self.round.synced = synced;
-        self.set_phase(RoundPhase::Commit);
-        let committed = CommittedBlock { block, certificate: Some(certificate.clone()) };
-        self.round.committed = Some(certificate);
-        self.write(Kind::Head, Write::Block { committed, previous, state });
-    }
-
-    /// The block is durable: it is the head, and the next height begins.
-    pub(super) fn on_block_durable(&mut self, committed: CommittedBlock, state: ChainState) {
-        let synced = self.round.synced;
-        let Some(certificate) = committed.certificate.clone() else { return };
-        self.log_reached(&committed, &certificate);
-        let lived = self.round.proposal.is_some() && !synced;
-        let votes = self.round.commit_votes.take().filter(|votes| *votes.payload() == certificate.payload);
-        let output = Output::Committed { committed: committed.clone(), state: state.clone(), synced };
-        self.begin_after(committed, state, votes);
-        self.doubt(!lived);
-        self.emit(output);
-        let header = &self.head.committed.block.header;
-        let carried = certificate.payload.view.saturating_sub(header.view);
-        if carried > 0 && !synced && self.round.epoch == header.epoch && self.round.position.is_some() {
-            // A later leader finished the block of one that had failed. Leadership goes by the block's header, so the
-            // failed one would lead again: ask for the one that works without waiting for another timeout.
-            self.start_view_change(self.round.first_view.saturating_add(carried));
-        }
-        self.replay_early();
-    }
-
-    /// A node with a new store that finds the chain ahead may have lost its disk, and may have voted at the height that
-    /// it reaches now. It stays silent in the first view of every height until it has seen one from its proposal to its
-    /// end.
-    pub(super) fn doubt(&mut self, passed_by: bool) {
-        if passed_by && self.forgetful {
-            self.round.abstain = Some(self.round.first_view);
-        } else {
-            self.forgetful = false;
-        }
-    }
-
-    /// Moves to the height after a new head.
-    pub(super) fn begin_after(&mut self, committed: CommittedBlock, state: ChainState, votes: Option<Votes>) {
-        let hash = committed.certificate.as_ref().map_or_else(|| committed.block.hash(), |proof| proof.payload.block);
-        self.round = Round::after(&committed, &self.genesis, self.me(), self.now);
-        self.head = Head { committed, hash, state, since: self.now, votes };
-        self.durable.forget(Kind::Lock);
-        self.durable.forget(Kind::View);
-        self.next_retry = self.now + self.config.retry();
-        self.next_heartbeat = self.now + self.config.sync_interval.max(1);
-        self.gather();
-    }
-
-    fn log_reached(&mut self, committed: &CommittedBlock, certificate: &Certificate) {
-        if !self.logs(Level::Info) {
-            return;
-        }
-        let header = &committed.block.header;
-        let text = if self.round.commit_votes.is_some() {
-            "HOORAY!!!!!!! CONSENSUS REACHED!!!!!!!"
-        } else {
-            "BINGO !!! Reached Consensus"
-        };
-        let event = Event::new(Level::Info, text)
-            .field("blockNum", header.height)
-            .field("epochNum", header.epoch)
-            .field("ViewId", certificate.payload.view)
-            .field("blockHash", certificate.payload.block.to_string())
-            .field("numTxns", committed.block.transactions.len())
-            .field("numSignatures", certificate.signers.count());
-        self.log(event);
     }
 }

@@ -43,13 +43,21 @@ impl ConsensusConfig {
     ///
     /// After the last block of an epoch another node leads, and votes that come later than this are lost for it.
     pub(super) fn grace(&self, last_of_epoch: bool) -> Micros {
-        if last_of_epoch { self.interval / 4 } else { self.interval / 8 }
+        if last_of_epoch {
+            self.interval / 4
+        } else {
+            self.interval / 8
+        }
     }
 
     /// Patience with a view, by the number of views that failed before it at this height.
     pub(super) fn patience(&self, failed_views: u64) -> Micros {
-        let patience = self.view_change_timeout.saturating_mul(failed_views.saturating_add(1));
-        patience.min(self.view_change_timeout_max.max(self.view_change_timeout)).max(1)
+        let patience = self
+            .view_change_timeout
+            .saturating_mul(failed_views.saturating_add(1));
+        patience
+            .min(self.view_change_timeout_max.max(self.view_change_timeout))
+            .max(1)
     }
 
     /// How long a fresh start waits for the rest of the committee once a quorum is linked.

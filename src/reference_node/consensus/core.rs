@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::config::ConsensusConfig;
 use super::durable::{Durable, Kind};
 use super::messages::{
-    CommittedBlock, Input, Lock, Message, Micros, Mode, Output, PersistedView, Recovered, RoundPhase, Status, Write,
+    CommittedBlock, Input, Lock, Message, Micros, Mode, Output, PersistedView, Recovered,
+    RoundPhase, Status, Write,
 };
 use super::round::{Candidate, Round};
 use super::sync::{Peer, Sync};
@@ -62,19 +63,35 @@ impl<C: Crypto> Consensus<C> {
         recovered: Recovered,
         now: Micros,
     ) -> (Self, Vec<Output>) {
-        let Recovered { fresh, head, state, lock, view } = recovered;
+        let Recovered {
+            fresh,
+            head,
+            state,
+            lock,
+            view,
+        } = recovered;
         let me = config.node;
         let round = Round::after(&head, &genesis, me, now);
         let hash = head.block.hash();
-        let peers = genesis.nodes(me.shard).filter(|node| *node != me).map(|node| (node, Peer::default())).collect();
+        let peers = genesis
+            .nodes(me.shard)
+            .filter(|node| *node != me)
+            .map(|node| (node, Peer::default()))
+            .collect();
         let mut core = Self {
             next_retry: now + config.retry(),
             next_heartbeat: now + config.sync_interval.max(1),
             config,
             genesis,
-            crypto: crypto,
+            crypto,
             now,
-            head: Head { committed: head, hash, state, since: now, votes: None },
+            head: Head {
+                committed: head,
+                hash,
+                state,
+                since: now,
+                votes: None,
+            },
             round,
             durable: Durable::default(),
             sync: Sync::default(),
@@ -99,8 +116,12 @@ impl<C: Crypto> Consensus<C> {
     fn resume(&mut self, lock: Option<Lock>, view: Option<PersistedView>) {
         let height = self.round.height;
         let lock = lock.filter(|lock| lock.height == height);
-        let stored = view.filter(|view| view.height == height).map_or(self.round.first_view, |view| view.view);
-        let promised = stored.max(self.round.first_view).max(lock.as_ref().map_or(0, |lock| lock.view));
+        let stored = view
+            .filter(|view| view.height == height)
+            .map_or(self.round.first_view, |view| view.view);
+        let promised = stored
+            .max(self.round.first_view)
+            .max(lock.as_ref().map_or(0, |lock| lock.view));
         self.round.abstain = Some(promised);
         self.round.durable_view = promised;
         let in_view = lock.as_ref().is_some_and(|lock| lock.view == promised);
@@ -149,7 +170,11 @@ impl<C: Crypto> Consensus<C> {
             Input::Wake => {}
             Input::Message { from, message } => self.on_message(from, message),
             Input::WriteDone { id, result } => self.on_write_done(id, result),
-            Input::Payload { height, view, payload } => self.on_payload(height, view, &payload),
+            Input::Payload {
+                height,
+                view,
+                payload,
+            } => self.on_payload(height, view, &payload),
             Input::PeerConnected(peer) => self.on_peer_connected(peer),
             Input::PeerDisconnected(peer) => self.on_peer_disconnected(peer),
         }
@@ -166,10 +191,17 @@ impl<C: Crypto> Consensus<C> {
         for (id, write) in self.durable.due(self.now) {
             self.outputs.push(Output::Write { id, write });
         }
-        if self.round.grace_until.is_some_and(|until| until <= self.now) {
+        if self
+            .round
+            .grace_until
+            .is_some_and(|until| until <= self.now)
+        {
             self.close_commit();
         }
-        if self.view_deadline().is_some_and(|deadline| deadline <= self.now) {
+        if self
+            .view_deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
             self.on_view_timeout();
         }
         if self.next_retry <= self.now {
@@ -187,9 +219,19 @@ impl<C: Crypto> Consensus<C> {
     #[must_use]
     pub fn next_deadline(&self) -> Micros {
         let fixed = [Some(self.next_retry), Some(self.next_heartbeat)];
-        let others =
-            [self.round.grace_until, self.view_deadline(), self.proposal_time(), self.durable.deadline(), self.sync.deadline()];
-        fixed.into_iter().chain(others).flatten().min().unwrap_or(self.next_retry)
+        let others = [
+            self.round.grace_until,
+            self.view_deadline(),
+            self.proposal_time(),
+            self.durable.deadline(),
+            self.sync.deadline(),
+        ];
+        fixed
+            .into_iter()
+            .chain(others)
+            .flatten()
+            .min()
+            .unwrap_or(self.next_retry)
     }
 
     /// Where consensus stands.
@@ -244,7 +286,10 @@ impl<C: Crypto> Consensus<C> {
 
     pub(super) fn send(&mut self, to: NodeId, message: Message) {
         if to != self.me() {
-            self.emit(Output::Send { to: vec![to], message });
+            self.emit(Output::Send {
+                to: vec![to],
+                message,
+            });
         }
     }
 
@@ -257,7 +302,13 @@ impl<C: Crypto> Consensus<C> {
     /// Members of the committee other than this node.
     pub(super) fn other_members(&self) -> Vec<NodeId> {
         let me = self.me();
-        self.round.committee.members.iter().map(|member| member.node).filter(|node| *node != me).collect()
+        self.round
+            .committee
+            .members
+            .iter()
+            .map(|member| member.node)
+            .filter(|node| *node != me)
+            .collect()
     }
 
     pub(super) fn write(&mut self, kind: Kind, write: Write) {
@@ -287,18 +338,32 @@ impl<C: Crypto> Consensus<C> {
         certificate.payload.phase == phase
             && certificate.payload.height == self.round.height
             && certificate.payload.view >= self.round.first_view
-            && self.crypto.verify_certificate(&self.round.committee, certificate)
+            && self
+                .crypto
+                .verify_certificate(&self.round.committee, certificate)
     }
 
     /// Executes a block on the head's state, once, and keeps it.
-    pub(super) fn execute(&mut self, block: &Arc<Block>, hash: Hash, check: Check) -> Result<(), BlockError> {
+    pub(super) fn execute(
+        &mut self,
+        block: &Arc<Block>,
+        hash: Hash,
+        check: Check,
+    ) -> Result<(), BlockError> {
         if self.round.candidate(hash).is_some() {
             return Ok(());
         }
-        let rules = Rules { genesis: &self.genesis, crypto: &self.crypto };
+        let rules = Rules {
+            genesis: &self.genesis,
+            crypto: &self.crypto,
+        };
         let header = &self.head.committed.block.header;
         let state = rules.validate_block(header, &self.head.state, block, check)?;
-        self.round.keep(Candidate { hash, block: Arc::clone(block), state });
+        self.round.keep(Candidate {
+            hash,
+            block: Arc::clone(block),
+            state,
+        });
         Ok(())
     }
 
@@ -322,9 +387,14 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         let me = self.me();
-        let heard = |node: NodeId| node == me || self.peers.get(&node).is_some_and(|peer| peer.heard);
+        let heard =
+            |node: NodeId| node == me || self.peers.get(&node).is_some_and(|peer| peer.heard);
         let members = &self.round.committee.members;
-        let power = members.iter().filter(|member| heard(member.node)).map(|member| member.power).sum();
+        let power = members
+            .iter()
+            .filter(|member| heard(member.node))
+            .map(|member| member.power)
+            .sum();
         self.gathered = if members.iter().all(|member| heard(member.node)) {
             Some(self.now)
         } else if self.round.committee.is_quorum(power) {

@@ -27,13 +27,19 @@ impl<C: Crypto> Consensus<C> {
         match message {
             Message::Announce(proposal) => self.on_announce(from, &proposal),
             Message::Prepare(vote) => self.on_prepare(from, &vote),
-            Message::Prepared { certificate, block } => self.on_prepared(from, certificate, block.as_ref()),
+            Message::Prepared { certificate, block } => {
+                self.on_prepared(from, certificate, block.as_ref())
+            }
             Message::Commit(vote) => self.on_commit(from, &vote),
-            Message::Committed { certificate, block } => self.on_committed(from, &certificate, block.as_ref()),
+            Message::Committed { certificate, block } => {
+                self.on_committed(from, &certificate, block.as_ref())
+            }
             Message::ViewChange { vote, block } => self.on_view_change(from, vote, block),
             Message::NewView(new_view) => self.on_new_view(from, &new_view),
             Message::Status(status) => self.on_status(from, status),
-            Message::BlocksRequest { from: first, count } => self.on_blocks_request(from, first, count),
+            Message::BlocksRequest { from: first, count } => {
+                self.on_blocks_request(from, first, count)
+            }
             Message::Blocks(blocks) => self.on_blocks(from, blocks),
             Message::Pruned { oldest } => self.on_pruned(from, oldest),
             Message::SnapshotRequest => self.on_snapshot_request(from),
@@ -62,7 +68,9 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
         if peer.helped.is_some_and(|helped| now < helped + pause) {
             return;
         }
@@ -70,7 +78,10 @@ impl<C: Crypto> Consensus<C> {
         let answer = match &self.head.committed.certificate {
             Some(certificate) if height == head => {
                 let block = Some(Arc::clone(&self.head.committed.block));
-                Message::Committed { certificate: certificate.clone(), block }
+                Message::Committed {
+                    certificate: certificate.clone(),
+                    block,
+                }
             }
             _ => self.status_message(),
         };
@@ -79,10 +90,16 @@ impl<C: Crypto> Consensus<C> {
 
     /// A commit vote for the head that this node led: the next block will carry it.
     fn take_late_commit(&mut self, from: NodeId, vote: &Vote) -> bool {
-        let committee = self.genesis.committee(from.shard, self.head.committed.block.header.epoch);
-        let Some(votes) = &mut self.head.votes else { return false };
+        let committee = self
+            .genesis
+            .committee(from.shard, self.head.committed.block.header.epoch);
+        let Some(votes) = &mut self.head.votes else {
+            return false;
+        };
         let payload = votes.payload();
-        let same = payload.height == vote.height && payload.view == vote.view && payload.block == vote.block_hash;
+        let same = payload.height == vote.height
+            && payload.view == vote.view
+            && payload.block == vote.block_hash;
         match committee.position(from) {
             Some(position) if same && !votes.has(position) => {
                 votes.add(position, vote.signature);
@@ -96,7 +113,9 @@ impl<C: Crypto> Consensus<C> {
     fn on_early(&mut self, from: NodeId, height: u64, message: Message) {
         let final_there = matches!(message, Message::Committed { .. });
         self.claim(from, if final_there { height } else { height - 1 });
-        if height != self.round.height + 1 || matches!(message, Message::Prepare(_) | Message::Commit(_)) {
+        if height != self.round.height + 1
+            || matches!(message, Message::Prepare(_) | Message::Commit(_))
+        {
             return;
         }
         if let Message::Announce(proposal) = &message
@@ -108,7 +127,8 @@ impl<C: Crypto> Consensus<C> {
         }
         // One of each kind of each peer: bounded whatever peers send.
         let kind = discriminant(&message);
-        self.early.retain(|(sender, kept)| *sender != from || discriminant(kept) != kind);
+        self.early
+            .retain(|(sender, kept)| *sender != from || discriminant(kept) != kind);
         self.early.push((from, message));
     }
 
@@ -125,9 +145,19 @@ impl<C: Crypto> Consensus<C> {
 
     /// Asks one member after the other for the block that is needed and missing.
     pub(super) fn ask_for_body(&mut self) {
-        let committed = self.round.committed.as_ref().map(|certificate| certificate.payload.block);
-        let prepared = self.round.prepared_without_body.as_ref().map(|certificate| certificate.payload.block);
-        let wanted = committed.or(prepared).or_else(|| self.wanted_for_new_view());
+        let committed = self
+            .round
+            .committed
+            .as_ref()
+            .map(|certificate| certificate.payload.block);
+        let prepared = self
+            .round
+            .prepared_without_body
+            .as_ref()
+            .map(|certificate| certificate.payload.block);
+        let wanted = committed
+            .or(prepared)
+            .or_else(|| self.wanted_for_new_view());
         if let Some(hash) = wanted.filter(|hash| self.round.candidate(*hash).is_none()) {
             let height = self.round.height;
             self.send_all(self.other_members(), Message::BodyRequest { height, hash });
@@ -151,7 +181,9 @@ impl<C: Crypto> Consensus<C> {
             && certificate.payload.block == hash
         {
             self.on_prepared(from, certificate, Some(block));
-        } else if self.wanted_for_new_view() == Some(hash) && self.body(from, hash, Some(block)).is_some() {
+        } else if self.wanted_for_new_view() == Some(hash)
+            && self.body(from, hash, Some(block)).is_some()
+        {
             self.try_new_view();
         }
     }
@@ -185,8 +217,15 @@ impl<C: Crypto> Consensus<C> {
                 match self.durable.done(id) {
                     Some((Kind::Lock, Write::Lock(lock))) => self.on_lock_durable(&lock),
                     Some((Kind::View, Write::View(view))) => self.on_view_durable(view),
-                    Some((Kind::Head, Write::Block { committed, state, .. })) => self.on_block_durable(committed, state),
-                    Some((Kind::Head, Write::Snapshot { head, state })) => self.on_snapshot_durable(head, state),
+                    Some((
+                        Kind::Head,
+                        Write::Block {
+                            committed, state, ..
+                        },
+                    )) => self.on_block_durable(committed, state),
+                    Some((Kind::Head, Write::Snapshot { head, state })) => {
+                        self.on_snapshot_durable(head, state)
+                    }
                     _ => {}
                 }
                 return;
@@ -200,7 +239,11 @@ impl<C: Crypto> Consensus<C> {
             Some(Kind::View) => "[startViewChange] Failed to store view",
             None => return,
         };
-        self.log(Event::new(Level::Error, text).field("blockNum", self.round.height).error(error));
+        self.log(
+            Event::new(Level::Error, text)
+                .field("blockNum", self.round.height)
+                .error(error),
+        );
     }
 }
 

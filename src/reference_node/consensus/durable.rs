@@ -41,7 +41,12 @@ impl Durable {
         self.next_id += 1;
         let id = self.next_id;
         let failed = self.slot(kind).as_ref().is_some_and(|slot| slot.failed);
-        *self.slot(kind) = Some(Slot { id, write, retry_at: None, failed });
+        *self.slot(kind) = Some(Slot {
+            id,
+            write,
+            retry_at: None,
+            failed,
+        });
         id
     }
 
@@ -61,7 +66,10 @@ impl Durable {
 
     /// Whether anything wanted has failed at least once.
     pub(super) fn is_failing(&self) -> bool {
-        [&self.lock, &self.view, &self.head].into_iter().flatten().any(|slot| slot.failed)
+        [&self.lock, &self.view, &self.head]
+            .into_iter()
+            .flatten()
+            .any(|slot| slot.failed)
     }
 
     /// A write went through: its kind and content, if it is still wanted.
@@ -89,7 +97,11 @@ impl Durable {
 
     /// When the next failed write is due again.
     pub(super) fn deadline(&self) -> Option<Micros> {
-        [&self.lock, &self.view, &self.head].into_iter().flatten().filter_map(|slot| slot.retry_at).min()
+        [&self.lock, &self.view, &self.head]
+            .into_iter()
+            .flatten()
+            .filter_map(|slot| slot.retry_at)
+            .min()
     }
 
     /// Failed writes that are due, under new ids.

@@ -238,6 +238,10 @@ pub enum Write {
 
 /// What happens to the core.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one input lives at a time, and is taken apart at once"
+)]
 pub enum Input {
     /// Time passed: `next_deadline` is reached.
     Wake,

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! No clock, socket, file or randomness in here. `core` holds the state and the timers, `dispatch` sorts messages by
-//! height, `agreement` is the normal case, `propose` the leader's pace and repetition, `view_change` the replacement of
+//! height, `agreement` is the normal case, `commitment` the end of a height, `propose` the leader's pace and repetition, `view_change` the replacement of
 //! leaders, `sync` catching up, `durable` the writes under way, `round` all that belongs to one height.
 //!
 //! # Views and leaders
@@ -55,6 +55,7 @@
 //! that speak; a silent one costs one timeout.
 
 mod agreement;
+mod commitment;
 mod config;
 mod core;
 mod dispatch;
@@ -69,8 +70,8 @@ mod votes;
 pub use self::core::Consensus;
 pub use config::ConsensusConfig;
 pub use messages::{
-    CommittedBlock, HeadStatus, Input, Lock, Message, Micros, Mode, NewView, Output, PersistedView, Proposal, Recovered,
-    RoundPhase, Snapshot, Status, ViewChangeVote, Vote, Write, WriteId,
+    CommittedBlock, HeadStatus, Input, Lock, Message, Micros, Mode, NewView, Output, PersistedView,
+    Proposal, Recovered, RoundPhase, Snapshot, Status, ViewChangeVote, Vote, Write, WriteId,
 };
 
 #[cfg(test)]

@@ -19,7 +19,9 @@ impl<C: Crypto> Consensus<C> {
     /// When this node is to propose in the height's first view, if that is its turn and not done yet.
     pub(super) fn proposal_time(&self) -> Option<Micros> {
         let round = &self.round;
-        let my_turn = round.view == round.first_view && !round.changing && round.leader(round.view) == self.me();
+        let my_turn = round.view == round.first_view
+            && !round.changing
+            && round.leader(round.view) == self.me();
         let done = round.proposal.is_some() || round.payload_wanted || self.is_decided();
         if !my_turn || done || round.abstains() || round.position.is_none() {
             return None;
@@ -35,7 +37,10 @@ impl<C: Crypto> Consensus<C> {
 
     pub(super) fn want_payload(&mut self) {
         self.round.payload_wanted = true;
-        self.emit(Output::PayloadWanted { height: self.round.height, view: self.round.view });
+        self.emit(Output::PayloadWanted {
+            height: self.round.height,
+            view: self.round.view,
+        });
     }
 
     pub(super) fn on_payload(&mut self, height: u64, view: u64, payload: &Payload) {
@@ -51,23 +56,32 @@ impl<C: Crypto> Consensus<C> {
                 // bring the next try.
                 self.round.payload_wanted = false;
                 self.next_proposal = self.now + self.config.retry();
-                let event = Event::new(Level::Error, "!!!!!!!!!Failed Proposing New Block!!!!!!!!!");
+                let event =
+                    Event::new(Level::Error, "!!!!!!!!!Failed Proposing New Block!!!!!!!!!");
                 self.log(event.error(error));
             }
         }
     }
 
     fn build(&mut self, payload: &Payload) -> Result<Built, chain::BlockError> {
-        let committee = self.genesis.committee(self.me().shard, self.head.committed.block.header.epoch);
+        let committee = self
+            .genesis
+            .committee(self.me().shard, self.head.committed.block.header.epoch);
         // Commit votes that came after the quorum are good for the reward of their signers.
-        if let Some(certificate) =
-            self.head.votes.as_mut().and_then(|votes| votes.certify(&committee, &self.crypto))
+        if let Some(certificate) = self
+            .head
+            .votes
+            .as_mut()
+            .and_then(|votes| votes.certify(&committee, &self.crypto))
         {
             self.head.committed.certificate = Some(certificate.clone());
         }
         let head = &self.head.committed;
         let parent = &head.block.header;
-        let rules = Rules { genesis: &self.genesis, crypto: &self.crypto };
+        let rules = Rules {
+            genesis: &self.genesis,
+            crypto: &self.crypto,
+        };
         rules.build_block(chain::Proposal {
             parent,
             state: &self.head.state,
@@ -82,7 +96,11 @@ impl<C: Crypto> Consensus<C> {
     fn announce(&mut self, built: Built) {
         let block = Arc::new(built.block);
         let hash = block.hash();
-        self.round.keep(Candidate { hash, block: Arc::clone(&block), state: built.state });
+        self.round.keep(Candidate {
+            hash,
+            block: Arc::clone(&block),
+            state: built.state,
+        });
         if self.logs(Level::Info) {
             let event = Event::new(Level::Info, "[Announce] Sent Announce Message")
                 .field("blockNum", block.header.height)
@@ -110,7 +128,11 @@ impl<C: Crypto> Consensus<C> {
     }
 
     fn announcement(&self, block: Arc<Block>) -> Message {
-        Message::Announce(Proposal { height: self.round.height, view: self.round.view, block })
+        Message::Announce(Proposal {
+            height: self.round.height,
+            view: self.round.view,
+            block,
+        })
     }
 
     // --- Repetition: everything that waits for an answer is said again until it is superseded.
@@ -146,7 +168,10 @@ impl<C: Crypto> Consensus<C> {
     pub(super) fn say_prepared(&mut self, to: Vec<NodeId>) {
         if let Some(lock) = &self.round.prepared {
             let block = Some(Arc::clone(&lock.block));
-            let message = Message::Prepared { certificate: lock.certificate.clone(), block };
+            let message = Message::Prepared {
+                certificate: lock.certificate.clone(),
+                block,
+            };
             self.send_all(to, message);
         }
     }
@@ -156,7 +181,11 @@ impl<C: Crypto> Consensus<C> {
         if let Some(new_view) = &self.round.new_view {
             let message = Message::NewView(NewView::clone(new_view));
             self.send_all(to, message);
-        } else if let Some(candidate) = self.round.proposal.and_then(|hash| self.round.candidate(hash)) {
+        } else if let Some(candidate) = self
+            .round
+            .proposal
+            .and_then(|hash| self.round.candidate(hash))
+        {
             let message = self.announcement(Arc::clone(&candidate.block));
             self.send_all(to, message);
         }

@@ -91,7 +91,11 @@ impl Round {
         let epoch = genesis.epoch_of(height);
         let committee = Arc::new(genesis.committee(header.shard, epoch));
         // The leader stays until a view change or the end of the epoch.
-        let base = if epoch == header.epoch { committee.position(header.leader).unwrap_or(0) as u64 } else { 0 };
+        let base = if epoch == header.epoch {
+            committee.position(header.leader).unwrap_or(0) as u64
+        } else {
+            0
+        };
         let first_view = header.view.saturating_add(1);
         Self {
             height,
@@ -128,7 +132,8 @@ impl Round {
 
     /// Who leads a view.
     pub(super) fn leader(&self, view: u64) -> NodeId {
-        self.committee.at(self.base.wrapping_add(view.saturating_sub(self.first_view)))
+        self.committee
+            .at(self.base.wrapping_add(view.saturating_sub(self.first_view)))
     }
 
     /// Whether this node must neither vote nor propose in its view.
@@ -155,20 +160,36 @@ impl Round {
         self.grace_until = None;
         self.new_view = None;
         self.new_view_votes = None;
-        self.prepared_without_body.take_if(|certificate| certificate.payload.view < view);
+        self.prepared_without_body
+            .take_if(|certificate| certificate.payload.view < view);
     }
 
     /// The executed block of this hash.
     pub(super) fn candidate(&self, hash: Hash) -> Option<&Candidate> {
-        self.candidates.iter().find(|candidate| candidate.hash == hash)
+        self.candidates
+            .iter()
+            .find(|candidate| candidate.hash == hash)
     }
 
     /// Keeps an executed block; the oldest one that nothing refers to makes room.
     pub(super) fn keep(&mut self, candidate: Candidate) {
         if self.candidates.len() >= MAX_CANDIDATES {
-            let prepared = self.prepared.as_ref().map(|lock| lock.certificate.payload.block);
-            let needed = [self.proposal, prepared, self.committed.as_ref().map(|certificate| certificate.payload.block)];
-            if let Some(index) = self.candidates.iter().position(|old| !needed.contains(&Some(old.hash))) {
+            let prepared = self
+                .prepared
+                .as_ref()
+                .map(|lock| lock.certificate.payload.block);
+            let needed = [
+                self.proposal,
+                prepared,
+                self.committed
+                    .as_ref()
+                    .map(|certificate| certificate.payload.block),
+            ];
+            if let Some(index) = self
+                .candidates
+                .iter()
+                .position(|old| !needed.contains(&Some(old.hash)))
+            {
                 self.candidates.remove(index);
             }
         }

@@ -70,14 +70,21 @@ impl Sync {
             return None;
         }
         let asked = self.request.as_ref().map(|request| request.deadline);
-        let waiting = self.missing_since.map(|(_, since)| since + self.patience).filter(|_| asked.is_none());
+        let waiting = self
+            .missing_since
+            .map(|(_, since)| since + self.patience)
+            .filter(|_| asked.is_none());
         asked.or(waiting)
     }
 }
 
 impl<C: Crypto> Consensus<C> {
     pub(super) fn best_peer_height(&self) -> u64 {
-        self.peers.values().map(|peer| peer.height).max().unwrap_or(0)
+        self.peers
+            .values()
+            .map(|peer| peer.height)
+            .max()
+            .unwrap_or(0)
     }
 
     /// A peer's messages show that its head is at least this.
@@ -145,7 +152,10 @@ impl<C: Crypto> Consensus<C> {
             }
             (self.sync.said, self.sync.said_now) = (Some(self.now), true);
             let best = self.best_peer_height();
-            let event = Event::new(Level::Info, "[ConsensusMainLoop] Node is OUT OF SYNC, reason: behind its peers");
+            let event = Event::new(
+                Level::Info,
+                "[ConsensusMainLoop] Node is OUT OF SYNC, reason: behind its peers",
+            );
             self.log(event.field("otherHeight", best));
         } else if std::mem::take(&mut self.sync.said_now) {
             self.log(Event::new(Level::Info, "Node is IN SYNC"));
@@ -166,15 +176,23 @@ impl<C: Crypto> Consensus<C> {
     fn ask_somebody(&mut self) {
         let from = self.round.height;
         let useful = |node: &NodeId| {
-            self.peers.get(node).is_some_and(|peer| peer.height >= from && peer.shunned_until <= self.now)
+            self.peers
+                .get(node)
+                .is_some_and(|peer| peer.height >= from && peer.shunned_until <= self.now)
         };
         let candidates: Vec<NodeId> = self.peers.keys().copied().filter(useful).collect();
-        let whole: Vec<NodeId> =
-            candidates.iter().copied().filter(|node| self.peers.get(node).is_some_and(|peer| peer.oldest <= from)).collect();
+        let whole: Vec<NodeId> = candidates
+            .iter()
+            .copied()
+            .filter(|node| self.peers.get(node).is_some_and(|peer| peer.oldest <= from))
+            .collect();
         let snapshot = whole.is_empty();
         let choice = if snapshot { &candidates } else { &whole };
         // Round and round, so that one bad peer costs one request.
-        let after = choice.iter().find(|node| Some(**node) > self.sync.last_asked).or(choice.first());
+        let after = choice
+            .iter()
+            .find(|node| Some(**node) > self.sync.last_asked)
+            .or(choice.first());
         let Some(peer) = after.copied() else {
             // All who claimed more are shunned: wait for them.
             self.sync.missing_since = Some((self.head.committed.block.header.height, self.now));
@@ -183,17 +201,27 @@ impl<C: Crypto> Consensus<C> {
         self.sync.last_asked = Some(peer);
         self.sync.missing_since = None;
         let deadline = self.now + self.config.view_change_timeout / 2 + self.config.retry();
-        self.sync.request = Some(Request { peer, snapshot, deadline });
-        let message =
-            if snapshot { Message::SnapshotRequest } else { Message::BlocksRequest { from, count: BATCH } };
+        self.sync.request = Some(Request {
+            peer,
+            snapshot,
+            deadline,
+        });
+        let message = if snapshot {
+            Message::SnapshotRequest
+        } else {
+            Message::BlocksRequest { from, count: BATCH }
+        };
         self.send(peer, message);
     }
 
     // --- Answers.
 
     fn answered(&mut self, from: NodeId, snapshot: bool) -> bool {
-        let matches =
-            self.sync.request.as_ref().is_some_and(|request| request.peer == from && request.snapshot == snapshot);
+        let matches = self
+            .sync
+            .request
+            .as_ref()
+            .is_some_and(|request| request.peer == from && request.snapshot == snapshot);
         if matches {
             self.sync.request = None;
         }
@@ -235,7 +263,11 @@ impl<C: Crypto> Consensus<C> {
             let certificate = next.certificate.filter(|certificate| {
                 height == self.round.height
                     && certificate.payload.block == hash
-                    && self.round.committed.as_ref().is_none_or(|known| known.payload.block == hash)
+                    && self
+                        .round
+                        .committed
+                        .as_ref()
+                        .is_none_or(|known| known.payload.block == hash)
                     && self.proves(certificate, Phase::Commit)
             });
             match certificate {
@@ -266,7 +298,9 @@ impl<C: Crypto> Consensus<C> {
         let certificate = head.certificate.as_ref()?;
         let payload = &certificate.payload;
         let shard = self.me().shard;
-        let committee = self.genesis.committee(shard, self.genesis.epoch_of(header.height));
+        let committee = self
+            .genesis
+            .committee(shard, self.genesis.epoch_of(header.height));
         let proven = header.height > self.head.committed.block.header.height
             && payload.phase == Phase::Commit
             && payload.height == header.height
@@ -292,7 +326,10 @@ impl<C: Crypto> Consensus<C> {
     // --- Serving others.
 
     pub(super) fn status_message(&self) -> Message {
-        Message::Status(HeadStatus { height: self.head.committed.block.header.height, hash: self.head.hash })
+        Message::Status(HeadStatus {
+            height: self.head.committed.block.header.height,
+            hash: self.head.hash,
+        })
     }
 
     pub(super) fn on_blocks_request(&mut self, from: NodeId, first: u64, count: u32) {
@@ -300,14 +337,20 @@ impl<C: Crypto> Consensus<C> {
             let status = self.status_message();
             self.send(from, status);
         } else {
-            self.emit(Output::ServeBlocks { to: from, from: first, count: count.min(BATCH) });
+            self.emit(Output::ServeBlocks {
+                to: from,
+                from: first,
+                count: count.min(BATCH),
+            });
         }
     }
 
     pub(super) fn on_snapshot_request(&mut self, from: NodeId) {
         let pause = self.config.view_change_timeout;
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
         // A snapshot is the largest thing that a peer can ask for: not more often than it can use it.
         let allowed = peer.snapshot_sent.is_none_or(|sent| sent + pause <= now);
         if allowed && self.head.committed.certificate.is_some() {
@@ -322,7 +365,11 @@ impl<C: Crypto> Consensus<C> {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.height = status.height;
         }
-        let waits = self.sync.request.as_ref().is_some_and(|request| request.peer == from);
+        let waits = self
+            .sync
+            .request
+            .as_ref()
+            .is_some_and(|request| request.peer == from);
         if waits && status.height < self.round.height {
             // It has nothing more after all.
             self.sync.request = None;

@@ -7,7 +7,9 @@ use crate::reference_node::chain::Payload;
 use crate::reference_node::crypto::{Crypto, Domain, FakeCrypto};
 use crate::reference_node::genesis::{Genesis, GenesisConfig};
 use crate::reference_node::log::Level;
-use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Phase, ShardId, VotePayload, encode};
+use crate::reference_node::types::{
+    Block, Certificate, Hash, NodeId, Phase, ShardId, VotePayload, encode,
+};
 
 const INTERVAL: Micros = 100_000;
 const TIMEOUT: Micros = 340_000;
@@ -17,7 +19,11 @@ fn id(index: u16) -> NodeId {
 }
 
 fn genesis() -> Arc<Genesis> {
-    let config = GenesisConfig { faucets: 1, timestamp_ms: 1_600_000_000_000, ..GenesisConfig::default() };
+    let config = GenesisConfig {
+        faucets: 1,
+        timestamp_ms: 1_600_000_000_000,
+        ..GenesisConfig::default()
+    };
     Arc::new(Genesis::new(config).unwrap())
 }
 
@@ -29,7 +35,12 @@ struct Node {
 }
 
 impl Node {
-    fn restore(index: u16, fresh: bool, lock: Option<Lock>, view: Option<PersistedView>) -> (Self, Vec<Output>) {
+    fn restore(
+        index: u16,
+        fresh: bool,
+        lock: Option<Lock>,
+        view: Option<PersistedView>,
+    ) -> (Self, Vec<Output>) {
         let genesis = genesis();
         let config = ConsensusConfig {
             node: id(index),
@@ -42,11 +53,30 @@ impl Node {
             log_level: Level::Error,
         };
         let block = Arc::new(genesis.block(ShardId::BEACON));
-        let head = CommittedBlock { block, certificate: None };
+        let head = CommittedBlock {
+            block,
+            certificate: None,
+        };
         let state = genesis.state(ShardId::BEACON);
-        let recovered = Recovered { fresh, head, state, lock, view };
-        let (core, mut outputs) = Consensus::restore(config, Arc::clone(&genesis), FakeCrypto::new(id(index)), recovered, 0);
-        let mut node = Self { core, genesis, now: 0 };
+        let recovered = Recovered {
+            fresh,
+            head,
+            state,
+            lock,
+            view,
+        };
+        let (core, mut outputs) = Consensus::restore(
+            config,
+            Arc::clone(&genesis),
+            FakeCrypto::new(id(index)),
+            recovered,
+            0,
+        );
+        let mut node = Self {
+            core,
+            genesis,
+            now: 0,
+        };
         for peer in (0..4).filter(|peer| *peer != index) {
             outputs.extend(node.step(Input::PeerConnected(id(peer))));
         }
@@ -62,7 +92,10 @@ impl Node {
     }
 
     fn hear(&mut self, from: u16, message: Message) -> Vec<Output> {
-        self.step(Input::Message { from: id(from), message })
+        self.step(Input::Message {
+            from: id(from),
+            message,
+        })
     }
 
     fn wait(&mut self, time: Micros) -> Vec<Output> {
@@ -79,21 +112,39 @@ impl Node {
                 _ => None,
             })
             .collect();
-        let results = writes.iter().flat_map(|(id, _)| self.step(Input::WriteDone { id: *id, result: Ok(()) })).collect();
-        (writes.into_iter().map(|(_, write)| write).collect(), results)
+        let results = writes
+            .iter()
+            .flat_map(|(id, _)| {
+                self.step(Input::WriteDone {
+                    id: *id,
+                    result: Ok(()),
+                })
+            })
+            .collect();
+        (
+            writes.into_iter().map(|(_, write)| write).collect(),
+            results,
+        )
     }
 
     /// A block that node 0 may propose first; blocks of different numbers differ.
     fn block(&self, number: u64) -> Arc<Block> {
+        self.block_of(1, 0, number)
+    }
+
+    fn block_of(&self, view: u64, leader: u16, number: u64) -> Arc<Block> {
         let crypto = FakeCrypto::new(id(0));
-        let rules = crate::reference_node::chain::Rules { genesis: &self.genesis, crypto: &crypto };
+        let rules = crate::reference_node::chain::Rules {
+            genesis: &self.genesis,
+            crypto: &crypto,
+        };
         let parent = self.genesis.block(ShardId::BEACON).header;
         let built = rules.build_block(crate::reference_node::chain::Proposal {
             parent: &parent,
             state: &self.genesis.state(ShardId::BEACON),
             last_commit: None,
-            leader: id(0),
-            view: 1,
+            leader: id(leader),
+            view,
             timestamp_ms: 1_600_000_000_001 + number,
             payload: &Payload::default(),
         });
@@ -102,12 +153,22 @@ impl Node {
 }
 
 fn announce(block: &Arc<Block>) -> Message {
-    Message::Announce(Proposal { height: 1, view: 1, block: Arc::clone(block) })
+    Message::Announce(Proposal {
+        height: 1,
+        view: 1,
+        block: Arc::clone(block),
+    })
 }
 
 fn certificate(phase: Phase, view: u64, block: Hash) -> Certificate {
     let committee = genesis().committee(ShardId::BEACON, 0);
-    let payload = VotePayload { phase, shard: ShardId::BEACON, height: 1, view, block };
+    let payload = VotePayload {
+        phase,
+        shard: ShardId::BEACON,
+        height: 1,
+        view,
+        block,
+    };
     let mut signers = crate::reference_node::types::Bitmap::new(4);
     let signatures: Vec<_> = (0..3)
         .map(|index| {
@@ -116,18 +177,33 @@ fn certificate(phase: Phase, view: u64, block: Hash) -> Certificate {
         })
         .collect();
     let signature = FakeCrypto::new(id(0)).aggregate(&signatures).unwrap();
-    Certificate { payload, signers, signature }
+    Certificate {
+        payload,
+        signers,
+        signature,
+    }
 }
 
 fn prepared(view: u64, block: &Arc<Block>) -> Message {
-    Message::Prepared { certificate: certificate(Phase::Prepare, view, block.hash()), block: Some(Arc::clone(block)) }
+    Message::Prepared {
+        certificate: certificate(Phase::Prepare, view, block.hash()),
+        block: Some(Arc::clone(block)),
+    }
 }
 
 fn view_change(index: u16, view: u64, prepared: Option<Certificate>) -> ViewChangeVote {
-    let known = prepared.as_ref().map(|proof| (proof.payload.view, proof.payload.block));
+    let known = prepared
+        .as_ref()
+        .map(|proof| (proof.payload.view, proof.payload.block));
     let message = encode(&(ShardId::BEACON, 1_u64, view, known));
     let signature = FakeCrypto::new(id(index)).sign(Domain::ViewChange, &message);
-    ViewChangeVote { voter: id(index), height: 1, view, prepared, signature }
+    ViewChangeVote {
+        voter: id(index),
+        height: 1,
+        view,
+        prepared,
+        signature,
+    }
 }
 
 fn sent<'a>(outputs: &'a [Output], name: &str) -> Vec<&'a Message> {
@@ -142,10 +218,18 @@ fn sent<'a>(outputs: &'a [Output], name: &str) -> Vec<&'a Message> {
 fn the_first_good_block_of_a_view_gets_the_vote_and_no_other() {
     let mut node = Node::fresh(1);
     let (one, two) = (node.block(1), node.block(2));
-    assert_eq!(sent(&node.hear(2, announce(&one)), "PREPARE").len(), 0, "node 2 does not lead");
+    assert_eq!(
+        sent(&node.hear(2, announce(&one)), "PREPARE").len(),
+        0,
+        "node 2 does not lead"
+    );
     assert_eq!(sent(&node.hear(0, announce(&one)), "PREPARE").len(), 1);
     assert_eq!(sent(&node.hear(0, announce(&two)), "PREPARE").len(), 0);
-    assert_eq!(sent(&node.hear(0, announce(&one)), "PREPARE").len(), 1, "the leader repeats, so does the vote");
+    assert_eq!(
+        sent(&node.hear(0, announce(&one)), "PREPARE").len(),
+        1,
+        "the leader repeats, so does the vote"
+    );
 }
 
 #[test]
@@ -165,14 +249,20 @@ fn a_restarted_node_is_silent_in_the_views_it_may_have_voted_in() {
     assert!(sent(&node.hear(0, announce(&one)), "PREPARE").is_empty());
     let outputs = node.hear(0, prepared(1, &one));
     let (writes, outputs) = node.write_all(&outputs);
-    assert!(matches!(writes[..], [Write::Lock(_)]), "it keeps the lock all the same");
+    assert!(
+        matches!(writes[..], [Write::Lock(_)]),
+        "it keeps the lock all the same"
+    );
     assert!(sent(&outputs, "COMMIT").is_empty());
     let outputs = node.wait(TIMEOUT);
     let (_, outputs) = node.write_all(&outputs);
     let votes = sent(&outputs, "VIEWCHANGE");
     assert!(!votes.is_empty(), "it takes part in the view change");
     for vote in votes {
-        assert!(matches!(vote, Message::ViewChange { vote, .. } if vote.prepared.is_some()), "with its lock");
+        assert!(
+            matches!(vote, Message::ViewChange { vote, .. } if vote.prepared.is_some()),
+            "with its lock"
+        );
     }
 }
 
@@ -180,27 +270,60 @@ fn a_restarted_node_is_silent_in_the_views_it_may_have_voted_in() {
 fn a_restarted_leader_proposes_nothing_and_hands_over() {
     let (mut node, mut outputs) = Node::restore(0, false, None, None);
     outputs.extend(node.wait(INTERVAL));
-    assert!(!outputs.iter().any(|output| matches!(output, Output::PayloadWanted { .. })));
-    assert!(outputs.iter().any(|output| matches!(output, Output::Write { write: Write::View(_), .. })));
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::PayloadWanted { .. }))
+    );
+    assert!(outputs.iter().any(|output| matches!(
+        output,
+        Output::Write {
+            write: Write::View(_),
+            ..
+        }
+    )));
 }
 
 #[test]
 fn the_stored_view_is_silent_too_and_the_next_one_is_not() {
-    let (mut node, outputs) = Node::restore(1, false, None, Some(PersistedView { height: 1, view: 2 }));
-    assert!(!sent(&outputs, "PREPARE").iter().any(|_| true));
+    let (mut node, outputs) =
+        Node::restore(1, false, None, Some(PersistedView { height: 1, view: 2 }));
+    assert!(sent(&outputs, "PREPARE").is_empty());
     let one = node.block(1);
     let proof = certificate(Phase::Prepare, 1, one.hash());
-    for (view, leader, votes) in [(2, 1, 0), (3, 2, 1)] {
-        let changes = [0, 2, 3].map(|index| view_change(index, view, Some(proof.clone()))).to_vec();
-        let message = Message::NewView(NewView { height: 1, view, votes: changes, block: Arc::clone(&one) });
-        if leader == 1 {
-            continue;
-        }
-        let outputs = node.hear(leader, message);
-        assert!(sent(&outputs, "PREPARE").is_empty(), "the view is not durable yet");
-        let (_, outputs) = node.write_all(&outputs);
-        assert_eq!(sent(&outputs, "PREPARE").len(), votes, "view {view}");
+    assert!(
+        node.hear(0, prepared(1, &one)).is_empty(),
+        "a view that it has left"
+    );
+    // It leads view 2 and may have opened it before: a quorum for it changes nothing.
+    let mut outputs = Vec::new();
+    for index in [0, 2, 3] {
+        let vote = view_change(index, 2, Some(proof.clone()));
+        outputs.extend(node.hear(
+            index,
+            Message::ViewChange {
+                vote,
+                block: Some(Arc::clone(&one)),
+            },
+        ));
     }
+    assert!(sent(&outputs, "NEWVIEW").is_empty());
+    let votes = [0, 2, 3]
+        .map(|index| view_change(index, 3, Some(proof.clone())))
+        .to_vec();
+    let message = Message::NewView(NewView {
+        height: 1,
+        view: 3,
+        votes,
+        block: Arc::clone(&one),
+    });
+    let outputs = node.hear(2, message);
+    assert!(
+        sent(&outputs, "PREPARE").is_empty(),
+        "the view is not durable yet"
+    );
+    let (_, outputs) = node.write_all(&outputs);
+    assert_eq!(sent(&outputs, "PREPARE").len(), 1);
 }
 
 #[test]
@@ -212,7 +335,9 @@ fn the_commit_vote_waits_for_the_lock_and_comes_again_after_a_restart() {
     assert!(sent(&outputs, "COMMIT").is_empty());
     let (writes, outputs) = node.write_all(&outputs);
     assert_eq!(sent(&outputs, "COMMIT").len(), 1);
-    let [Write::Lock(lock)] = &writes[..] else { panic!("one lock is written") };
+    let [Write::Lock(lock)] = &writes[..] else {
+        panic!("one lock is written")
+    };
     let (_, outputs) = Node::restore(1, false, Some(lock.clone()), None);
     assert!(!sent(&outputs, "COMMIT").is_empty());
 }
@@ -223,14 +348,23 @@ fn who_asked_for_a_later_view_accepts_nothing_of_an_earlier_one() {
     let one = node.block(1);
     node.hear(0, announce(&one));
     let outputs = node.wait(TIMEOUT);
-    assert!(sent(&outputs, "VIEWCHANGE").is_empty(), "the view is not durable yet");
+    assert!(
+        sent(&outputs, "VIEWCHANGE").is_empty(),
+        "the view is not durable yet"
+    );
     let (writes, outputs) = node.write_all(&outputs);
-    assert!(matches!(writes[..], [Write::View(PersistedView { height: 1, view: 2 })]));
+    assert!(matches!(
+        writes[..],
+        [Write::View(PersistedView { height: 1, view: 2 })]
+    ));
     assert!(!sent(&outputs, "VIEWCHANGE").is_empty());
     let outputs = node.hear(0, prepared(1, &one));
     assert!(node.write_all(&outputs).0.is_empty());
     let outputs = node.hear(2, prepared(3, &one));
-    assert!(matches!(node.write_all(&outputs).0[..], [Write::Lock(_)]), "a later one is proof enough");
+    assert!(
+        matches!(node.write_all(&outputs).0[..], [Write::Lock(_)]),
+        "a later one is proof enough"
+    );
 }
 
 #[test]
@@ -238,15 +372,44 @@ fn a_new_view_must_carry_the_block_that_follows_from_its_votes() {
     let mut node = Node::fresh(3);
     let (one, two) = (node.block(1), node.block(2));
     let proof = certificate(Phase::Prepare, 1, one.hash());
-    let votes = vec![view_change(0, 2, None), view_change(1, 2, Some(proof.clone())), view_change(2, 2, None)];
+    let fresh = node.block_of(2, 1, 3);
+    let votes = vec![
+        view_change(0, 2, None),
+        view_change(1, 2, Some(proof.clone())),
+        view_change(2, 2, None),
+    ];
     let new_view = |votes: &[ViewChangeVote], block: &Arc<Block>| {
-        Message::NewView(NewView { height: 1, view: 2, votes: votes.to_vec(), block: Arc::clone(block) })
+        Message::NewView(NewView {
+            height: 1,
+            view: 2,
+            votes: votes.to_vec(),
+            block: Arc::clone(block),
+        })
     };
     let refused = [
         ("another block", new_view(&votes, &two)),
         ("too few votes", new_view(&votes[..2], &one)),
-        ("one vote three times", new_view(&[votes[1].clone(), votes[1].clone(), votes[1].clone()], &one)),
-        ("votes for another view", new_view(&[0, 1, 2].map(|index| view_change(index, 3, Some(proof.clone()))), &one)),
+        (
+            "one vote three times",
+            new_view(
+                &[votes[1].clone(), votes[1].clone(), votes[1].clone()],
+                &one,
+            ),
+        ),
+        ("a forged vote that hides the lock", {
+            let hidden = ViewChangeVote {
+                prepared: None,
+                ..votes[1].clone()
+            };
+            new_view(&[votes[0].clone(), hidden, votes[2].clone()], &fresh)
+        }),
+        (
+            "votes for another view",
+            new_view(
+                &[0, 1, 2].map(|index| view_change(index, 3, Some(proof.clone()))),
+                &one,
+            ),
+        ),
     ];
     for (reason, message) in refused {
         let outputs = node.hear(1, message);
@@ -260,11 +423,26 @@ fn a_new_view_must_carry_the_block_that_follows_from_its_votes() {
 #[test]
 fn a_third_that_asks_for_a_later_view_is_joined_at_once() {
     let mut node = Node::fresh(3);
-    let outputs = node.hear(1, Message::ViewChange { vote: view_change(1, 4, None), block: None });
+    let outputs = node.hear(
+        1,
+        Message::ViewChange {
+            vote: view_change(1, 4, None),
+            block: None,
+        },
+    );
     assert!(node.write_all(&outputs).0.is_empty(), "one may be a liar");
-    let outputs = node.hear(2, Message::ViewChange { vote: view_change(2, 3, None), block: None });
+    let outputs = node.hear(
+        2,
+        Message::ViewChange {
+            vote: view_change(2, 3, None),
+            block: None,
+        },
+    );
     let (writes, outputs) = node.write_all(&outputs);
-    assert!(matches!(writes[..], [Write::View(PersistedView { height: 1, view: 3 })]));
+    assert!(matches!(
+        writes[..],
+        [Write::View(PersistedView { height: 1, view: 3 })]
+    ));
     assert!(!sent(&outputs, "VIEWCHANGE").is_empty());
 }
 
@@ -282,7 +460,13 @@ fn alone_a_node_asks_for_one_view_and_waits() {
 #[test]
 fn a_claim_that_brings_nothing_does_not_keep_a_node_syncing() {
     let mut node = Node::fresh(3);
-    node.hear(2, Message::Status(HeadStatus { height: u64::MAX, hash: Hash::ZERO }));
+    node.hear(
+        2,
+        Message::Status(HeadStatus {
+            height: u64::MAX,
+            hash: Hash::ZERO,
+        }),
+    );
     assert_eq!(node.core.status().mode, Mode::Syncing);
     for _ in 0..10 {
         node.wait(TIMEOUT / 2);
@@ -298,12 +482,18 @@ fn a_failed_write_is_tried_again_and_the_vote_follows() {
     let mut outputs = node.hear(0, prepared(1, &one));
     for _ in 0..3 {
         let Some(id) = outputs.iter().find_map(|output| match output {
-            Output::Write { id, write: Write::Lock(_) } => Some(*id),
+            Output::Write {
+                id,
+                write: Write::Lock(_),
+            } => Some(*id),
             _ => None,
         }) else {
             panic!("the lock is written")
         };
-        node.step(Input::WriteDone { id, result: Err("no space left on device".to_owned()) });
+        node.step(Input::WriteDone {
+            id,
+            result: Err("no space left on device".to_owned()),
+        });
         assert!(node.core.status().write_failing);
         outputs = node.wait(INTERVAL);
     }

@@ -34,13 +34,20 @@ impl<C: Crypto> Consensus<C> {
         if round.position.is_none() || self.is_decided() {
             return None;
         }
-        let patience = self.config.patience(round.view.saturating_sub(round.first_view));
+        let patience = self
+            .config
+            .patience(round.view.saturating_sub(round.first_view));
         let deadline = round.entered.max(gathered) + patience;
         if !round.changing {
             return Some(deadline);
         }
-        let seen = round.quorum_seen.filter(|_| !self.durable.waits(Kind::View))?;
-        if round.committee.is_quorum(self.power_asking(|asked| asked == round.view)) {
+        let seen = round
+            .quorum_seen
+            .filter(|_| !self.durable.waits(Kind::View))?;
+        if round
+            .committee
+            .is_quorum(self.power_asking(|asked| asked == round.view))
+        {
             // Its leader has all it needs. Growing patience is for slow leaders: one that has not even asked for its
             // own view is gone, and several of them in a row must not cost more than the recovery budget.
             let leader = round.view_changes.get(&round.leader(round.view));
@@ -64,7 +71,10 @@ impl<C: Crypto> Consensus<C> {
             let event = Event::new(Level::Warn, "[startViewChange]")
                 .field("nextViewID", view)
                 .field("viewChangingID", self.round.view)
-                .field("timeoutDuration", self.config.patience(failed_views) / 1_000)
+                .field(
+                    "timeoutDuration",
+                    self.config.patience(failed_views) / 1_000,
+                )
                 .field("NextLeader", self.round.leader(view).to_string());
             self.log(event);
         }
@@ -73,7 +83,13 @@ impl<C: Crypto> Consensus<C> {
         if self.round.durable_view >= view {
             self.send_view_change();
         } else {
-            self.write(Kind::View, Write::View(PersistedView { height: self.round.height, view }));
+            self.write(
+                Kind::View,
+                Write::View(PersistedView {
+                    height: self.round.height,
+                    view,
+                }),
+            );
         }
     }
 
@@ -100,33 +116,59 @@ impl<C: Crypto> Consensus<C> {
         let prepared = prepared.map(|lock| lock.certificate.clone());
         let message = self.view_change_bytes(view, prepared.as_ref());
         let signature = self.crypto.sign(Domain::ViewChange, &message);
-        let vote = ViewChangeVote { voter: self.me(), height: self.round.height, view, prepared, signature };
-        self.round.view_changes.insert(self.me(), ReceivedViewChange { vote, block });
+        let vote = ViewChangeVote {
+            voter: self.me(),
+            height: self.round.height,
+            view,
+            prepared,
+            signature,
+        };
+        self.round
+            .view_changes
+            .insert(self.me(), ReceivedViewChange { vote, block });
         self.repeat_view_change();
         self.after_view_change_votes();
     }
 
     /// Says the own vote, with the locked block to the leader who needs it.
     pub(super) fn repeat_view_change(&mut self) {
-        let Some(own) = self.round.view_changes.get(&self.me()) else { return };
+        let Some(own) = self.round.view_changes.get(&self.me()) else {
+            return;
+        };
         if own.vote.view != self.round.view {
             return;
         }
         let (vote, block) = (own.vote.clone(), own.block.clone());
         let leader = self.round.leader(vote.view);
-        let others = self.other_members().into_iter().filter(|node| *node != leader).collect();
-        self.send(leader, Message::ViewChange { vote: vote.clone(), block });
+        let others = self
+            .other_members()
+            .into_iter()
+            .filter(|node| *node != leader)
+            .collect();
+        self.send(
+            leader,
+            Message::ViewChange {
+                vote: vote.clone(),
+                block,
+            },
+        );
         self.send_all(others, Message::ViewChange { vote, block: None });
     }
 
     fn view_change_bytes(&self, view: u64, prepared: Option<&Certificate>) -> Vec<u8> {
-        let prepared = prepared.map(|certificate| (certificate.payload.view, certificate.payload.block));
+        let prepared =
+            prepared.map(|certificate| (certificate.payload.view, certificate.payload.block));
         encode(&(self.me().shard, self.round.height, view, prepared))
     }
 
     // --- Votes of others.
 
-    pub(super) fn on_view_change(&mut self, from: NodeId, vote: ViewChangeVote, block: Option<Arc<Block>>) {
+    pub(super) fn on_view_change(
+        &mut self,
+        from: NodeId,
+        vote: ViewChangeVote,
+        block: Option<Arc<Block>>,
+    ) {
         if self.is_decided() || vote.voter != from || self.round.position.is_none() {
             return;
         }
@@ -138,10 +180,20 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         self.help_out(from, vote.view);
-        let wanted = vote.prepared.as_ref().map(|certificate| certificate.payload.block);
+        let wanted = vote
+            .prepared
+            .as_ref()
+            .map(|certificate| certificate.payload.block);
         let block = block.filter(|block| Some(block.hash()) == wanted);
-        let block = block.or_else(|| self.round.view_changes.get(&from).and_then(|known| known.block.clone()));
-        self.round.view_changes.insert(from, ReceivedViewChange { vote, block });
+        let block = block.or_else(|| {
+            self.round
+                .view_changes
+                .get(&from)
+                .and_then(|known| known.block.clone())
+        });
+        self.round
+            .view_changes
+            .insert(from, ReceivedViewChange { vote, block });
         self.after_view_change_votes();
     }
 
@@ -160,7 +212,8 @@ impl<C: Crypto> Consensus<C> {
         }
         let message = self.view_change_bytes(vote.view, vote.prepared.as_ref());
         let signature: &Signature = &vote.signature;
-        self.crypto.verify(vote.voter, Domain::ViewChange, &message, signature)
+        self.crypto
+            .verify(vote.voter, Domain::ViewChange, &message, signature)
     }
 
     /// The voter waits for something that this node has: the new view, or a certificate of it.
@@ -183,7 +236,11 @@ impl<C: Crypto> Consensus<C> {
         }
         if self.round.changing && self.round.quorum_seen.is_none() {
             let view = self.round.view;
-            if self.round.committee.is_quorum(self.power_asking(|asked| asked >= view)) {
+            if self
+                .round
+                .committee
+                .is_quorum(self.power_asking(|asked| asked >= view))
+            {
                 self.round.quorum_seen = Some(self.now);
             }
         }
@@ -191,18 +248,35 @@ impl<C: Crypto> Consensus<C> {
     }
 
     fn power_asking(&self, condition: impl Fn(u64) -> bool) -> u64 {
-        let asks = |node: &NodeId| self.round.view_changes.get(node).is_some_and(|known| condition(known.vote.view));
+        let asks = |node: &NodeId| {
+            self.round
+                .view_changes
+                .get(node)
+                .is_some_and(|known| condition(known.vote.view))
+        };
         let members = self.round.committee.members.iter();
-        members.filter(|member| asks(&member.node)).map(|member| member.power).sum()
+        members
+            .filter(|member| asks(&member.node))
+            .map(|member| member.power)
+            .sum()
     }
 
     /// The smallest later view for which, or for later ones, so many ask that one of them must be honest.
     fn view_to_join(&self) -> Option<u64> {
         let current = self.round.view;
-        let mut views: Vec<u64> = self.round.view_changes.values().map(|known| known.vote.view).collect();
+        let mut views: Vec<u64> = self
+            .round
+            .view_changes
+            .values()
+            .map(|known| known.vote.view)
+            .collect();
         views.retain(|view| *view > current);
         views.sort_unstable();
-        let reached = |view: u64| self.round.committee.has_honest(self.power_asking(|asked| asked >= view));
+        let reached = |view: u64| {
+            self.round
+                .committee
+                .has_honest(self.power_asking(|asked| asked >= view))
+        };
         views.into_iter().rev().find(|view| reached(*view))
     }
 
@@ -212,22 +286,37 @@ impl<C: Crypto> Consensus<C> {
     pub(super) fn try_new_view(&mut self) {
         let view = self.round.view;
         let round = &self.round;
-        let mine = round.changing && round.leader(view) == self.me() && round.durable_view >= view && !round.abstains();
+        let mine = round.changing
+            && round.leader(view) == self.me()
+            && round.durable_view >= view
+            && !round.abstains();
         if !mine || round.payload_wanted || self.is_decided() {
             return;
         }
-        if !round.committee.is_quorum(self.power_asking(|asked| asked == view)) {
+        if !round
+            .committee
+            .is_quorum(self.power_asking(|asked| asked == view))
+        {
             return;
         }
-        let votes: Vec<ViewChangeVote> =
-            round.view_changes.values().map(|known| &known.vote).filter(|vote| vote.view == view).cloned().collect();
+        let votes: Vec<ViewChangeVote> = round
+            .view_changes
+            .values()
+            .map(|known| &known.vote)
+            .filter(|vote| vote.view == view)
+            .cloned()
+            .collect();
         let Some(prepared) = highest_prepared(&votes).cloned() else {
             self.round.new_view_votes = Some(votes);
             self.want_payload();
             return;
         };
         let hash = prepared.payload.block;
-        let sent = self.round.view_changes.values().filter_map(|known| known.block.clone());
+        let sent = self
+            .round
+            .view_changes
+            .values()
+            .filter_map(|known| known.block.clone());
         let sent = sent.into_iter().find(|block| block.hash() == hash);
         match self.body(self.me(), hash, sent.as_ref()) {
             Some(block) => self.open_new_view(votes, block, hash),
@@ -241,20 +330,44 @@ impl<C: Crypto> Consensus<C> {
         if !self.round.changing || self.round.leader(view) != self.me() {
             return None;
         }
-        let votes = self.round.view_changes.values().map(|known| &known.vote).filter(|vote| vote.view == view);
-        let certificate = votes.filter_map(|vote| vote.prepared.as_ref()).max_by_key(|prepared| prepared.payload.view)?;
+        let votes = self
+            .round
+            .view_changes
+            .values()
+            .map(|known| &known.vote)
+            .filter(|vote| vote.view == view);
+        let certificate = votes
+            .filter_map(|vote| vote.prepared.as_ref())
+            .max_by_key(|prepared| prepared.payload.view)?;
         let hash = certificate.payload.block;
         self.round.candidate(hash).is_none().then_some(hash)
     }
 
-    pub(super) fn open_new_view(&mut self, votes: Vec<ViewChangeVote>, block: Arc<Block>, hash: Hash) {
+    pub(super) fn open_new_view(
+        &mut self,
+        votes: Vec<ViewChangeVote>,
+        block: Arc<Block>,
+        hash: Hash,
+    ) {
         let view = self.round.view;
         self.round.enter(view, false, self.now);
         self.next_proposal = self.now + self.config.interval;
-        let event = Event::new(Level::Info, "[startNewView] viewChange stopped. I am the New Leader");
-        self.log(event.field("viewID", view).field("myKey", self.me().to_string()));
+        let event = Event::new(
+            Level::Info,
+            "[startNewView] viewChange stopped. I am the New Leader",
+        );
+        self.log(
+            event
+                .field("viewID", view)
+                .field("myKey", self.me().to_string()),
+        );
         self.open_prepare(hash);
-        self.round.new_view = Some(NewView { height: self.round.height, view, votes, block });
+        self.round.new_view = Some(NewView {
+            height: self.round.height,
+            view,
+            votes,
+            block,
+        });
         let others = self.other_members();
         self.say_proposal(others);
         self.check_prepared();
@@ -277,18 +390,30 @@ impl<C: Crypto> Consensus<C> {
         }
         if !self.is_justified(from, new_view, hash) {
             let event = Event::new(Level::Warn, "[onNewView] Verify New View Msg Failed");
-            self.log(event.field("sender", from.to_string()).field("MsgViewID", new_view.view));
+            self.log(
+                event
+                    .field("sender", from.to_string())
+                    .field("MsgViewID", new_view.view),
+            );
             return;
         }
         let carried = highest_prepared(&new_view.votes).is_some();
-        let check = if carried { Check::Final } else { self.check_proposal() };
+        let check = if carried {
+            Check::Final
+        } else {
+            self.check_proposal()
+        };
         if let Err(error) = self.execute(&new_view.block, hash, check) {
             self.bad_block(from, &new_view.block, &error);
             return;
         }
         self.round.enter(new_view.view, false, self.now);
         let event = Event::new(Level::Info, "new leader changed");
-        self.log(event.field("newLeaderKey", from.to_string()).field("viewID", new_view.view));
+        self.log(
+            event
+                .field("newLeaderKey", from.to_string())
+                .field("viewID", new_view.view),
+        );
         self.accept_proposal(hash);
     }
 
@@ -296,15 +421,26 @@ impl<C: Crypto> Consensus<C> {
     fn is_justified(&self, from: NodeId, new_view: &NewView, hash: Hash) -> bool {
         let mut voters = BTreeSet::new();
         let known = |vote: &ViewChangeVote| {
-            self.round.view_changes.get(&vote.voter).is_some_and(|known| known.vote == *vote)
+            self.round
+                .view_changes
+                .get(&vote.voter)
+                .is_some_and(|known| known.vote == *vote)
         };
         let good = new_view.votes.len() <= self.round.committee.len()
             && new_view.votes.iter().all(|vote| {
-                vote.view == new_view.view && voters.insert(vote.voter) && (known(vote) || self.is_good_vote(vote))
+                vote.view == new_view.view
+                    && voters.insert(vote.voter)
+                    && (known(vote) || self.is_good_vote(vote))
             });
         let members = self.round.committee.members.iter();
-        let power = members.filter(|member| voters.contains(&member.node)).map(|member| member.power).sum();
-        if !good || !self.round.committee.is_quorum(power) || new_view.block.header.height != new_view.height {
+        let power = members
+            .filter(|member| voters.contains(&member.node))
+            .map(|member| member.power)
+            .sum();
+        if !good
+            || !self.round.committee.is_quorum(power)
+            || new_view.block.header.height != new_view.height
+        {
             return false;
         }
         match highest_prepared(&new_view.votes) {
@@ -319,5 +455,8 @@ impl<C: Crypto> Consensus<C> {
 
 /// The prepare certificate of the highest view among the votes. All of one view are for one block.
 fn highest_prepared(votes: &[ViewChangeVote]) -> Option<&Certificate> {
-    votes.iter().filter_map(|vote| vote.prepared.as_ref()).max_by_key(|certificate| certificate.payload.view)
+    votes
+        .iter()
+        .filter_map(|vote| vote.prepared.as_ref())
+        .max_by_key(|certificate| certificate.payload.view)
 }

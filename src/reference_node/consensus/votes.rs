@@ -18,7 +18,12 @@ pub(super) struct Votes {
 
 impl Votes {
     pub(super) fn new(payload: VotePayload) -> Self {
-        Self { payload, pending: BTreeMap::new(), banned: BTreeSet::new(), certificate: None }
+        Self {
+            payload,
+            pending: BTreeMap::new(),
+            banned: BTreeSet::new(),
+            certificate: None,
+        }
     }
 
     pub(super) fn payload(&self) -> &VotePayload {
@@ -38,7 +43,9 @@ impl Votes {
     }
 
     fn has_certified(&self, position: usize) -> bool {
-        self.certificate.as_ref().is_some_and(|certificate| certificate.signers.contains(position))
+        self.certificate
+            .as_ref()
+            .is_some_and(|certificate| certificate.signers.contains(position))
     }
 
     /// Whether all members voted.
@@ -53,18 +60,22 @@ impl Votes {
 
     fn signers(&self, committee: &Committee) -> Bitmap {
         let mut signers = Bitmap::new(committee.len());
-        (0..committee.len()).filter(|position| self.has(*position)).for_each(|position| signers.insert(position));
+        (0..committee.len())
+            .filter(|position| self.has(*position))
+            .for_each(|position| signers.insert(position));
         signers
     }
 
     /// The certificate of all good votes, once they are a quorum. Votes that came after the last call are added.
-    pub(super) fn certify<C: Crypto>(&mut self, committee: &Committee, crypto: &C) -> Option<&Certificate> {
-        if !self.pending.is_empty() && self.may_be_quorum(committee) {
-            if !self.aggregate(committee, crypto) {
-                self.drop_liars(committee, crypto);
-                if self.may_be_quorum(committee) {
-                    self.aggregate(committee, crypto);
-                }
+    pub(super) fn certify<C: Crypto>(
+        &mut self,
+        committee: &Committee,
+        crypto: &C,
+    ) -> Option<&Certificate> {
+        if self.may_be_quorum(committee) && !self.aggregate(committee, crypto) {
+            self.drop_liars(committee, crypto);
+            if self.may_be_quorum(committee) {
+                self.aggregate(committee, crypto);
             }
         }
         self.certificate.as_ref()
@@ -75,15 +86,27 @@ impl Votes {
         if self.pending.is_empty() {
             return true;
         }
-        let certified = self.certificate.as_ref().map(|certificate| certificate.signature);
-        let parts: Vec<Signature> = certified.into_iter().chain(self.pending.values().copied()).collect();
-        let Some(signature) = crypto.aggregate(&parts) else { return false };
+        let certified = self
+            .certificate
+            .as_ref()
+            .map(|certificate| certificate.signature);
+        let parts: Vec<Signature> = certified
+            .into_iter()
+            .chain(self.pending.values().copied())
+            .collect();
+        let Some(signature) = crypto.aggregate(&parts) else {
+            return false;
+        };
         let signers = self.signers(committee);
         if !crypto.verify_aggregate(committee, &signers, &self.payload, &signature) {
             return false;
         }
         self.pending.clear();
-        self.certificate = Some(Certificate { payload: self.payload, signers, signature });
+        self.certificate = Some(Certificate {
+            payload: self.payload,
+            signers,
+            signature,
+        });
         true
     }
 

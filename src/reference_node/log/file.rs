@@ -38,7 +38,13 @@ pub(super) fn run(queue: &Receiver<Command>, lost: &AtomicU64, directory: &Path)
                 let total = lost.load(Ordering::Relaxed);
                 let told_now = total > told
                     && log.ready()
-                    && log.append(&lost_line("file", total - told, log.error.clone().as_deref())).is_ok();
+                    && log
+                        .append(&lost_line(
+                            "file",
+                            total - told,
+                            log.error.clone().as_deref(),
+                        ))
+                        .is_ok();
                 if told_now {
                     told = total;
                     log.error = None;
@@ -67,7 +73,13 @@ struct RotatedFile {
 
 impl RotatedFile {
     fn new(directory: &Path, rotate_at: u64) -> Self {
-        Self { directory: directory.to_path_buf(), rotate_at, open: None, retry_at: None, error: None }
+        Self {
+            directory: directory.to_path_buf(),
+            rotate_at,
+            open: None,
+            retry_at: None,
+            error: None,
+        }
     }
 
     /// Whether it is time to touch the disk: always, but for a moment after a failure.
@@ -90,7 +102,11 @@ impl RotatedFile {
     }
 
     fn try_append(&mut self, line: &str) -> io::Result<()> {
-        if self.open.as_ref().is_some_and(|(_, size)| *size >= self.rotate_at) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(_, size)| *size >= self.rotate_at)
+        {
             self.rotate()?;
         }
         let (file, size) = match &mut self.open {
@@ -108,7 +124,11 @@ impl RotatedFile {
 
     fn open_file(&self) -> io::Result<(File, u64)> {
         fs::create_dir_all(&self.directory)?;
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(self.directory.join(NAME))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(self.directory.join(NAME))?;
         let mut size = file.metadata()?.len();
         if size > 0 && !ends_a_line(&file, size)? {
             file.write_all(b"\n")?;
@@ -122,7 +142,10 @@ impl RotatedFile {
         self.open = None;
         let moment = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let moment = moment.trim_end_matches('Z').replace(':', "-");
-        fs::rename(self.directory.join(NAME), self.directory.join(format!("{STEM}{moment}.log")))?;
+        fs::rename(
+            self.directory.join(NAME),
+            self.directory.join(format!("{STEM}{moment}.log")),
+        )?;
         self.tidy();
         Ok(())
     }
@@ -135,7 +158,9 @@ impl RotatedFile {
             let _ = fs::remove_file(rotated.remove(0));
         }
         for path in rotated {
-            if path.extension().is_some_and(|extension| extension == "log") && compress(&path).is_err() {
+            if path.extension().is_some_and(|extension| extension == "log")
+                && compress(&path).is_err()
+            {
                 return;
             }
         }
@@ -143,10 +168,14 @@ impl RotatedFile {
 
     /// Rotated files, oldest first: their names sort by time. An unfinished compression is removed on the way.
     fn rotated(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return Vec::new();
+        };
         let mut found = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
             if !name.starts_with(STEM) {
                 continue;
             }
@@ -171,7 +200,8 @@ fn ends_a_line(file: &File, size: u64) -> io::Result<bool> {
 /// `x.log` becomes `x.log.gz`; on any failure only `x.log` is left.
 fn compress(path: &Path) -> io::Result<()> {
     let part = path.with_extension("log.gz.part");
-    let written = compress_into(path, &part).and_then(|()| fs::rename(&part, path.with_extension("log.gz")));
+    let written =
+        compress_into(path, &part).and_then(|()| fs::rename(&part, path.with_extension("log.gz")));
     match written {
         Ok(()) => fs::remove_file(path),
         Err(error) => {
@@ -220,13 +250,22 @@ mod tests {
         let mut numbers = Vec::new();
         for path in &rotated {
             let mut text = String::new();
-            GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+            GzDecoder::new(File::open(path).unwrap())
+                .read_to_string(&mut text)
+                .unwrap();
             assert!(text.ends_with('\n'));
             for line in text.lines() {
-                numbers.push(serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].as_u64().unwrap());
+                numbers.push(
+                    serde_json::from_str::<serde_json::Value>(line).unwrap()["number"]
+                        .as_u64()
+                        .unwrap(),
+                );
             }
         }
-        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "no line is lost or doubled: {numbers:?}");
+        assert!(
+            numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "no line is lost or doubled: {numbers:?}"
+        );
         assert!(fs::metadata(directory.path().join(NAME)).unwrap().len() <= 1_200);
     }
 
@@ -236,7 +275,10 @@ mod tests {
         fs::write(directory.path().join(NAME), "{\"torn\":").unwrap();
         let mut log = RotatedFile::new(directory.path(), 1_000);
         log.append("{\"whole\":1}\n").unwrap();
-        assert_eq!(fs::read_to_string(directory.path().join(NAME)).unwrap(), "{\"torn\":\n{\"whole\":1}\n");
+        assert_eq!(
+            fs::read_to_string(directory.path().join(NAME)).unwrap(),
+            "{\"torn\":\n{\"whole\":1}\n"
+        );
     }
 
     #[test]

@@ -100,7 +100,12 @@ impl Event {
     /// An event without fields.
     #[must_use]
     pub fn new(level: Level, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { level, message: message.into(), fields: Vec::new(), error: None }
+        Self {
+            level,
+            message: message.into(),
+            fields: Vec::new(),
+            error: None,
+        }
     }
 
     /// Adds a field; the last one of a name does not replace an earlier one, so names are given once.
@@ -161,7 +166,11 @@ pub(super) fn render(context: Option<&Context>, event: &Event) -> String {
         line.push_str(",\"error\":");
         push_text(&mut line, error);
     }
-    let _ = write!(line, ",\"time\":\"{}\"", humantime::format_rfc3339_nanos(SystemTime::now()));
+    let _ = write!(
+        line,
+        ",\"time\":\"{}\"",
+        humantime::format_rfc3339_nanos(SystemTime::now())
+    );
     line.push_str(",\"message\":");
     push_text(&mut line, &event.message);
     line.push_str("}\n");
@@ -183,7 +192,13 @@ mod tests {
 
     #[test]
     fn a_line_is_json_with_harmonys_keys() {
-        let context = Context { shard: 1, block: 58, view: 60, phase: "Commit", mode: "Normal" };
+        let context = Context {
+            shard: 1,
+            block: 58,
+            view: 60,
+            phase: "Commit",
+            mode: "Normal",
+        };
         let event = Event::new(Level::Info, "HOORAY!!!!!!! CONSENSUS REACHED!!!!!!!")
             .field("blockNum", 57_u64)
             .field("blockHash", "0xab".to_string());

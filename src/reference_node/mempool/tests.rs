@@ -12,9 +12,17 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
-    let genesis = Genesis::new(GenesisConfig { shards: 2, ..GenesisConfig::default() }).unwrap();
+    let genesis = Genesis::new(GenesisConfig {
+        shards: 2,
+        ..GenesisConfig::default()
+    })
+    .unwrap();
     let state = genesis.state(ShardId(0));
-    Fixture { genesis, state, pool: Mempool::new(ShardId(0), 2) }
+    Fixture {
+        genesis,
+        state,
+        pool: Mempool::new(ShardId(0), 2),
+    }
 }
 
 impl Fixture {
@@ -24,7 +32,11 @@ impl Fixture {
     }
 
     fn insert(&mut self, transaction: Transaction) -> Result<(), RejectedTransaction> {
-        let tip = Tip { state: &self.state, height: 0, crypto: &FakeCrypto::new(NodeId::new(0, 0)) };
+        let tip = Tip {
+            state: &self.state,
+            height: 0,
+            crypto: &FakeCrypto::new(NodeId::new(0, 0)),
+        };
         self.pool.insert(transaction, true, &tip)
     }
 }
@@ -37,10 +49,18 @@ fn senders_take_turns_and_nonces_stay_in_order() {
         fixture.insert(transaction).unwrap();
     }
     let picked: Vec<_> = fixture.pool.select(&fixture.state, 10);
-    let expected: Vec<_> = [(0, 0), (1, 0), (0, 1), (0, 2)].map(|(f, n)| fixture.transfer(f, n)).into();
+    let expected: Vec<_> = [(0, 0), (1, 0), (0, 1), (0, 2)]
+        .map(|(f, n)| fixture.transfer(f, n))
+        .into();
     assert_eq!(picked, expected);
     assert_eq!(fixture.pool.select(&fixture.state, 2), expected[..2]);
-    assert_eq!(fixture.pool.sizes(&fixture.state), Sizes { executable: 4, waiting: 1 });
+    assert_eq!(
+        fixture.pool.sizes(&fixture.state),
+        Sizes {
+            executable: 4,
+            waiting: 1
+        }
+    );
     let address = fixture.genesis.faucet_address(ShardId(0), 0);
     assert_eq!(fixture.pool.next_nonce(&address, &fixture.state), 3);
 }
@@ -56,7 +76,10 @@ fn what_cannot_be_executed_is_refused() {
     let other = Transaction::transfer(&key, 0, (ShardId(1), ShardId(0)), Address::ZERO, 1);
     assert_eq!(fixture.insert(other), Err(RejectedTransaction::OtherShard));
     let nowhere = Transaction::transfer(&key, 0, (ShardId(0), ShardId(2)), Address::ZERO, 1);
-    assert_eq!(fixture.insert(nowhere), Err(RejectedTransaction::UnknownShard));
+    assert_eq!(
+        fixture.insert(nowhere),
+        Err(RejectedTransaction::UnknownShard)
+    );
     let far = fixture.transfer(0, NONCE_AHEAD);
     assert_eq!(fixture.insert(far), Err(RejectedTransaction::NonceTooHigh));
     fixture.insert(good.clone()).unwrap();

@@ -35,7 +35,9 @@ impl Kind {
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Handshake, Self::Ping, Self::Consensus, Self::Gossip].into_iter().find(|kind| kind.byte() == byte)
+        [Self::Handshake, Self::Ping, Self::Consensus, Self::Gossip]
+            .into_iter()
+            .find(|kind| kind.byte() == byte)
     }
 }
 
@@ -58,12 +60,18 @@ impl Frame {
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.push(kind.byte());
         bytes.extend_from_slice(payload);
-        Some(Self { kind, bytes: bytes.into() })
+        Some(Self {
+            kind,
+            bytes: bytes.into(),
+        })
     }
 
     /// The frame that says nothing.
     pub(super) fn ping() -> Self {
-        Self { kind: Kind::Ping, bytes: [0, 0, 0, 1, Kind::Ping.byte()].into() }
+        Self {
+            kind: Kind::Ping,
+            bytes: [0, 0, 0, 1, Kind::Ping.byte()].into(),
+        }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -80,16 +88,29 @@ impl Frame {
 /// # Errors
 /// What the socket says, or `InvalidData` for a length or kind that no honest peer sends. Not cancel-safe: a caller
 /// that gives up in the middle must close the connection.
-pub(super) async fn read<R: AsyncRead + Unpin>(reader: &mut R, limit: usize) -> io::Result<(Kind, Vec<u8>)> {
+pub(super) async fn read<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    limit: usize,
+) -> io::Result<(Kind, Vec<u8>)> {
     let length = reader.read_u32().await? as usize;
     if length == 0 || length > limit + 1 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("frame of {length} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("frame of {length} bytes"),
+        ));
     }
     let kind = reader.read_u8().await?;
-    let kind = Kind::of(kind)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("frame of unknown kind {kind}")))?;
+    let kind = Kind::of(kind).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("frame of unknown kind {kind}"),
+        )
+    })?;
     let mut payload = Vec::with_capacity((length - 1).min(TRUSTED));
-    let read = reader.take(length as u64 - 1).read_to_end(&mut payload).await?;
+    let read = reader
+        .take(length as u64 - 1)
+        .read_to_end(&mut payload)
+        .await?;
     if read != length - 1 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -102,14 +123,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn run<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
     }
 
     #[test]
     fn what_is_written_is_read() {
         let frame = Frame::new(Kind::Gossip, b"payload").unwrap();
         let (kind, payload) = run(read(&mut frame.bytes(), 7)).unwrap();
-        assert_eq!((kind, payload.as_slice()), (Kind::Gossip, b"payload".as_slice()));
+        assert_eq!(
+            (kind, payload.as_slice()),
+            (Kind::Gossip, b"payload".as_slice())
+        );
         let (kind, payload) = run(read(&mut Frame::ping().bytes(), 0)).unwrap();
         assert_eq!((kind, payload.len()), (Kind::Ping, 0));
     }
@@ -118,9 +145,17 @@ mod tests {
     fn too_long_is_refused_on_both_sides() {
         assert!(Frame::new(Kind::Gossip, &vec![0; FRAME_LIMIT + 1]).is_none());
         let frame = Frame::new(Kind::Gossip, b"payload").unwrap();
-        assert_eq!(run(read(&mut frame.bytes(), 6)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            run(read(&mut frame.bytes(), 6)).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         let claim = [0xff, 0xff, 0xff, 0xff, 3];
-        assert_eq!(run(read(&mut claim.as_slice(), FRAME_LIMIT)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            run(read(&mut claim.as_slice(), FRAME_LIMIT))
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     proptest! {

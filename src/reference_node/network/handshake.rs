@@ -82,7 +82,12 @@ pub(super) async fn dial<C: Crypto>(
     let mine = challenge()?;
     send(
         stream,
-        &Hello { network: shared.network, dialer: shared.node, acceptor: peer, challenge: mine },
+        &Hello {
+            network: shared.network,
+            dialer: shared.node,
+            acceptor: peer,
+            challenge: mine,
+        },
     )
     .await?;
     let answer: Answer = receive(stream).await?;
@@ -96,10 +101,19 @@ pub(super) async fn dial<C: Crypto>(
             acceptor_challenge: answer.challenge,
         })
     };
-    if !shared.crypto.verify(peer, Domain::Link, &transcript("accept"), &answer.signature) {
+    if !shared
+        .crypto
+        .verify(peer, Domain::Link, &transcript("accept"), &answer.signature)
+    {
         return Err(HandshakeError::Unproven(peer));
     }
-    send(stream, &Proof { signature: shared.crypto.sign(Domain::Link, &transcript("dial")) }).await
+    send(
+        stream,
+        &Proof {
+            signature: shared.crypto.sign(Domain::Link, &transcript("dial")),
+        },
+    )
+    .await
 }
 
 /// Returns the peer that proved itself.
@@ -124,9 +138,21 @@ pub(super) async fn accept<C: Crypto>(
         })
     };
     let signature = shared.crypto.sign(Domain::Link, &transcript("accept"));
-    send(stream, &Answer { challenge: mine, signature }).await?;
+    send(
+        stream,
+        &Answer {
+            challenge: mine,
+            signature,
+        },
+    )
+    .await?;
     let proof: Proof = receive(stream).await?;
-    if shared.crypto.verify(hello.dialer, Domain::Link, &transcript("dial"), &proof.signature) {
+    if shared.crypto.verify(
+        hello.dialer,
+        Domain::Link,
+        &transcript("dial"),
+        &proof.signature,
+    ) {
         Ok(hello.dialer)
     } else {
         Err(HandshakeError::Unproven(hello.dialer))
@@ -146,9 +172,13 @@ async fn send<T: Serialize>(stream: &mut TcpStream, step: &T) -> Result<(), Hand
     Ok(stream.write_all(frame.bytes()).await?)
 }
 
-async fn receive<T: serde::de::DeserializeOwned>(stream: &mut TcpStream) -> Result<T, HandshakeError> {
+async fn receive<T: serde::de::DeserializeOwned>(
+    stream: &mut TcpStream,
+) -> Result<T, HandshakeError> {
     match frame::read(stream, STEP_LIMIT).await? {
-        (Kind::Handshake, payload) => decode(&payload, STEP_LIMIT).map_err(|_| HandshakeError::Malformed),
+        (Kind::Handshake, payload) => {
+            decode(&payload, STEP_LIMIT).map_err(|_| HandshakeError::Malformed)
+        }
         _ => Err(HandshakeError::Malformed),
     }
 }

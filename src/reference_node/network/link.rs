@@ -92,8 +92,14 @@ impl Link {
         let mut queue = self.lock();
         queue.bytes += frame.bytes().len();
         queue.frames.push_back(frame.clone());
-        while queue.frames.len() > 1 && (queue.frames.len() > QUEUE_FRAMES || queue.bytes > QUEUE_BYTES) {
-            let oldest = queue.frames.iter().position(|frame| frame.kind() == Kind::Consensus).unwrap_or(0);
+        while queue.frames.len() > 1
+            && (queue.frames.len() > QUEUE_FRAMES || queue.bytes > QUEUE_BYTES)
+        {
+            let oldest = queue
+                .frames
+                .iter()
+                .position(|frame| frame.kind() == Kind::Consensus)
+                .unwrap_or(0);
             if let Some(dropped) = queue.frames.remove(oldest) {
                 queue.bytes -= dropped.bytes().len();
                 Counters::add(&self.counters.dropped, 1);
@@ -108,7 +114,9 @@ impl Link {
         let mut queue = self.lock();
         let mut frames = 0;
         while buffer.len() < GATHER {
-            let Some(frame) = queue.frames.pop_front() else { break };
+            let Some(frame) = queue.frames.pop_front() else {
+                break;
+            };
             queue.bytes -= frame.bytes().len();
             buffer.extend_from_slice(frame.bytes());
             frames += 1;
@@ -147,7 +155,13 @@ impl Link {
                 Err(error) => error.to_string(),
             };
             if link.detach(generation) {
-                let _ = shared.arrivals.send(Arrival::Down { peer: link.peer, reason }).await;
+                let _ = shared
+                    .arrivals
+                    .send(Arrival::Down {
+                        peer: link.peer,
+                        reason,
+                    })
+                    .await;
             }
         });
         queue.connection = Some(task.abort_handle());
@@ -180,35 +194,55 @@ async fn run<C: Crypto>(link: &Link, shared: &Shared<C>, stream: TcpStream) -> i
 async fn read<C: Crypto>(link: &Link, shared: &Shared<C>, reader: OwnedReadHalf) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(GATHER, reader);
     loop {
-        let (kind, payload) = match timeout(shared.silence, frame::read(&mut reader, FRAME_LIMIT)).await {
-            Ok(Ok(frame)) => frame,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            Ok(Err(error)) => {
-                if error.kind() == io::ErrorKind::InvalidData {
-                    Counters::add(&link.counters.refused, 1);
+        let (kind, payload) =
+            match timeout(shared.silence, frame::read(&mut reader, FRAME_LIMIT)).await {
+                Ok(Ok(frame)) => frame,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Ok(Err(error)) => {
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        Counters::add(&link.counters.refused, 1);
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-            Err(_) => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("silent for {:?}", shared.silence)));
-            }
-        };
+                Err(_) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        format!("silent for {:?}", shared.silence),
+                    ));
+                }
+            };
         Counters::add(&link.counters.received, 1);
         Counters::add(&link.counters.received_bytes, payload.len() as u64 + 5);
         match kind {
             Kind::Ping => continue,
             Kind::Handshake => {
                 Counters::add(&link.counters.refused, 1);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "handshake after the handshake"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "handshake after the handshake",
+                ));
             }
             Kind::Consensus | Kind::Gossip => {}
         }
         // The two waits below are what bounds a flood: they stop this reader and nobody else.
         let kilobytes = u32::try_from(payload.len() / 1_024 + 1).unwrap_or(u32::MAX);
-        let Ok(permit) = Arc::clone(&shared.arrival_kilobytes).acquire_many_owned(kilobytes).await else {
+        let Ok(permit) = Arc::clone(&shared.arrival_kilobytes)
+            .acquire_many_owned(kilobytes)
+            .await
+        else {
             return Ok(());
         };
-        if shared.arrivals.send(Arrival::Frame { from: link.peer, kind, payload, permit }).await.is_err() {
+        if shared
+            .arrivals
+            .send(Arrival::Frame {
+                from: link.peer,
+                kind,
+                payload,
+                permit,
+            })
+            .await
+            .is_err()
+        {
             return Ok(());
         }
     }
@@ -231,7 +265,10 @@ async fn write(link: &Link, silence: Duration, mut writer: OwnedWriteHalf) -> io
         match timeout(silence, writer.write_all(&buffer)).await {
             Ok(result) => result?,
             Err(_) => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("took nothing for {silence:?}")));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("took nothing for {silence:?}"),
+                ));
             }
         }
         Counters::add(&link.counters.sent, frames);
@@ -264,7 +301,14 @@ mod tests {
         assert_eq!(queue.frames.len(), QUEUE_FRAMES);
         assert_eq!(queue.frames[0].kind(), Kind::Gossip);
         assert_eq!(queue.frames[1].bytes()[5..], 11_usize.to_be_bytes());
-        assert_eq!(queue.bytes, queue.frames.iter().map(|frame| frame.bytes().len()).sum::<usize>());
+        assert_eq!(
+            queue.bytes,
+            queue
+                .frames
+                .iter()
+                .map(|frame| frame.bytes().len())
+                .sum::<usize>()
+        );
         assert_eq!(link.counters.dropped.load(Ordering::Relaxed), 11);
     }
 

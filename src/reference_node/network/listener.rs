@@ -20,10 +20,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// Accepts for ever.
-pub(super) async fn accept<C: Crypto + Send + Sync + 'static>(shared: Arc<Shared<C>>, listener: TcpListener) {
+pub(super) async fn accept<C: Crypto + Send + Sync + 'static>(
+    shared: Arc<Shared<C>>,
+    listener: TcpListener,
+) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
         let mut stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(_) => {
@@ -49,7 +54,10 @@ pub(super) async fn accept<C: Crypto + Send + Sync + 'static>(shared: Arc<Shared
 }
 
 /// Keeps the link to one peer for ever: whenever it is down, an attempt every V/2.
-pub(super) async fn dial<C: Crypto + Send + Sync + 'static>(shared: Arc<Shared<C>>, link: Arc<Link>) {
+pub(super) async fn dial<C: Crypto + Send + Sync + 'static>(
+    shared: Arc<Shared<C>>,
+    link: Arc<Link>,
+) {
     let every = attempt(shared.silence);
     loop {
         link.until_closed().await;
@@ -64,7 +72,9 @@ pub(super) async fn dial<C: Crypto + Send + Sync + 'static>(shared: Arc<Shared<C
 async fn connect<C: Crypto>(shared: &Shared<C>, link: &Link) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(link.address()).await.ok()?;
     stream.set_nodelay(true).ok()?;
-    handshake::dial(shared, link.peer(), &mut stream).await.ok()?;
+    handshake::dial(shared, link.peer(), &mut stream)
+        .await
+        .ok()?;
     Some(stream)
 }
 

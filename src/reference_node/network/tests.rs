@@ -20,7 +20,10 @@ struct Peer {
 
 impl Peer {
     async fn next(&mut self) -> Arrival {
-        timeout(PATIENCE, self.arrivals.recv()).await.expect("something arrives in time").unwrap()
+        timeout(PATIENCE, self.arrivals.recv())
+            .await
+            .expect("something arrives in time")
+            .unwrap()
     }
 
     async fn up(&mut self) -> NodeId {
@@ -53,7 +56,11 @@ fn id(index: u16) -> NodeId {
 }
 
 fn genesis(seed: &str) -> Genesis {
-    Genesis::new(GenesisConfig { seed: seed.into(), ..GenesisConfig::default() }).unwrap()
+    Genesis::new(GenesisConfig {
+        seed: seed.into(),
+        ..GenesisConfig::default()
+    })
+    .unwrap()
 }
 
 /// Addresses that nobody uses now.
@@ -62,20 +69,36 @@ async fn addresses(count: usize) -> Vec<SocketAddr> {
     for _ in 0..count {
         listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
     }
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect()
 }
 
 async fn start(genesis: &Genesis, crypto: Bls, index: u16, addresses: &[SocketAddr]) -> Peer {
-    let peers = addresses.iter().zip(0..).map(|(address, index)| (id(index), address.to_string())).collect();
+    let peers = addresses
+        .iter()
+        .zip(0..)
+        .map(|(address, index)| (id(index), address.to_string()))
+        .collect();
     let listen = addresses[usize::from(index)];
-    let settings =
-        Settings { node: id(index), network: genesis.hash(), listen, peers, silence: SILENCE };
+    let settings = Settings {
+        node: id(index),
+        network: genesis.hash(),
+        listen,
+        peers,
+        silence: SILENCE,
+    };
     let (network, arrivals) = Network::start(settings, crypto).await.unwrap();
     Peer { network, arrivals }
 }
 
 fn run<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 #[test]
@@ -99,7 +122,9 @@ fn three_nodes_link_and_talk() {
             assert_eq!(peer.frame().await, (id(0), b"to all".to_vec()));
         }
         let large = vec![7; FRAME_LIMIT];
-        peers[2].network.send(&[id(0)], &Frame::new(Kind::Gossip, &large).unwrap());
+        peers[2]
+            .network
+            .send(&[id(0)], &Frame::new(Kind::Gossip, &large).unwrap());
         assert_eq!(peers[0].frame().await, (id(2), large));
     });
 }
@@ -112,7 +137,10 @@ fn links_stay_up_while_nobody_speaks() {
         let mut one = start(&genesis, genesis.bls(id(0)).unwrap(), 0, &addresses).await;
         let _other = start(&genesis, genesis.bls(id(1)).unwrap(), 1, &addresses).await;
         one.up().await;
-        assert!(timeout(4 * SILENCE, one.arrivals.recv()).await.is_err(), "nothing happens to an idle link");
+        assert!(
+            timeout(4 * SILENCE, one.arrivals.recv()).await.is_err(),
+            "nothing happens to an idle link"
+        );
         assert!(one.network.connected().count() == 1);
     });
 }
@@ -141,7 +169,9 @@ fn garbage_and_silence_cost_a_stranger_its_connection_and_nothing_else() {
         garbage.write_all(&[0xff; 64]).await.unwrap();
         let mut silent = TcpStream::connect(addresses[1]).await.unwrap();
         for stream in [&mut garbage, &mut silent] {
-            let end = timeout(PATIENCE, stream.read(&mut [0; 16])).await.expect("closed in time");
+            let end = timeout(PATIENCE, stream.read(&mut [0; 16]))
+                .await
+                .expect("closed in time");
             assert!(matches!(end, Ok(0) | Err(_)));
         }
         let _other = start(&genesis, genesis.bls(id(0)).unwrap(), 0, &addresses).await;
@@ -184,7 +214,13 @@ fn a_silent_link_is_closed_by_both_and_back_soon_after_the_heal() {
         let real = addresses(2).await;
         let (through, open) = cuttable(real[1]).await;
         let mut acceptor = start(&genesis, genesis.bls(id(1)).unwrap(), 1, &real).await;
-        let mut dialer = start(&genesis, genesis.bls(id(0)).unwrap(), 0, &[real[0], through]).await;
+        let mut dialer = start(
+            &genesis,
+            genesis.bls(id(0)).unwrap(),
+            0,
+            &[real[0], through],
+        )
+        .await;
         dialer.up().await;
         acceptor.up().await;
         open.send(false).unwrap();

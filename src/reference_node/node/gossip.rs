@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::reference_node::network::{FRAME_LIMIT, Frame, Kind};
-use crate::reference_node::types::{CrossLink, DecodeError, ReceiptBatch, Transaction, decode, encode};
+use crate::reference_node::types::{
+    CrossLink, DecodeError, ReceiptBatch, Transaction, decode, encode,
+};
 
 /// Transfers in one message.
 pub(super) const TRANSACTIONS: usize = 256;

@@ -12,24 +12,37 @@ impl Node {
     pub(super) fn arrived(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Up(peer) => {
-                self.log(&Event::new(Level::Debug, "peer connected").field("peer", peer.to_string()));
+                self.log(
+                    &Event::new(Level::Debug, "peer connected").field("peer", peer.to_string()),
+                );
                 if self.of_shard(peer) {
                     self.feed(Input::PeerConnected(peer));
                 }
             }
             Arrival::Down { peer, reason } => {
-                let event = Event::new(Level::Info, "peer disconnected").field("peer", peer.to_string());
+                let event =
+                    Event::new(Level::Info, "peer disconnected").field("peer", peer.to_string());
                 self.log(&event.error(reason));
                 if self.of_shard(peer) {
                     self.feed(Input::PeerDisconnected(peer));
                 }
             }
             // The permit is given back when this function ends: the bytes are counted until they are dealt with.
-            Arrival::Frame { from, kind: Kind::Consensus, payload, permit: _permit } => {
+            Arrival::Frame {
+                from,
+                kind: Kind::Consensus,
+                payload,
+                permit: _permit,
+            } => {
                 self.tallies.consensus_messages += 1;
                 self.consensus(from, &payload);
             }
-            Arrival::Frame { from, payload, permit: _permit, .. } => {
+            Arrival::Frame {
+                from,
+                payload,
+                permit: _permit,
+                ..
+            } => {
                 self.tallies.gossip_messages += 1;
                 self.gossip(from, &payload);
             }
@@ -55,7 +68,9 @@ impl Node {
                 return;
             }
             (Gossip::Batch(batch), Some(relay)) => relay.batch(from, *batch, &self.state, proof),
-            (Gossip::CrossLink(link), Some(relay)) => relay.crosslink(from, *link, &self.state, proof),
+            (Gossip::CrossLink(link), Some(relay)) => {
+                relay.crosslink(from, *link, &self.state, proof)
+            }
             (Gossip::Batch(_) | Gossip::CrossLink(_), None) => return,
         };
         self.post(posts);
@@ -66,7 +81,11 @@ impl Node {
             self.tallies.malformed += 1;
             return;
         }
-        let tip = Tip { state: &self.state, height: self.head, crypto: &self.crypto };
+        let tip = Tip {
+            state: &self.state,
+            height: self.head,
+            crypto: &self.crypto,
+        };
         for transaction in transactions {
             if self.mempool.insert(transaction, false, &tip).is_err() {
                 self.tallies.refused_transactions += 1;

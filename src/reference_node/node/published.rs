@@ -88,7 +88,9 @@ impl Published {
         status: Status,
         state: ChainState,
     ) -> Self {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |passed| passed.as_secs());
         let recent = VecDeque::from([(status.head.block.hash(), status.head.clone())]);
         let live = Live {
             status,
@@ -99,7 +101,14 @@ impl Published {
             pending_receipts: 0,
             tallies: Tallies::default(),
         };
-        Self { genesis, node, archive, started, wanted_peers, live: Mutex::new(live) }
+        Self {
+            genesis,
+            node,
+            archive,
+            started,
+            wanted_peers,
+            live: Mutex::new(live),
+        }
     }
 
     /// Looks at what changes. Hold it briefly: the node's task waits for it.
@@ -116,7 +125,8 @@ impl Live {
         if !follows {
             self.recent.clear();
         }
-        self.recent.push_back((committed.block.hash(), committed.clone()));
+        self.recent
+            .push_back((committed.block.hash(), committed.clone()));
         if self.recent.len() > RECENT {
             self.recent.pop_front();
         }
@@ -126,13 +136,16 @@ impl Live {
     /// The head and its hash.
     #[must_use]
     pub fn head(&self) -> &(Hash, CommittedBlock) {
-        self.recent.back().expect("invariant: never empty, it begins with the head and each push adds one")
+        self.recent
+            .back()
+            .expect("invariant: never empty, it begins with the head and each push adds one")
     }
 
     /// A recent block by height.
     #[must_use]
     pub fn recent(&self, height: Height) -> Option<&(Hash, CommittedBlock)> {
         let oldest = self.recent.front()?.1.block.header.height;
-        self.recent.get(usize::try_from(height.checked_sub(oldest)?).ok()?)
+        self.recent
+            .get(usize::try_from(height.checked_sub(oldest)?).ok()?)
     }
 }

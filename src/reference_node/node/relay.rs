@@ -18,7 +18,9 @@ use crate::reference_node::chain::{CROSSLINK_INTERVAL, ChainState, Rules};
 use crate::reference_node::consensus::CommittedBlock;
 use crate::reference_node::crypto::Bls;
 use crate::reference_node::genesis::Genesis;
-use crate::reference_node::types::{Block, CrossLink, Header, NodeId, ReceiptBatch, ShardId, encode};
+use crate::reference_node::types::{
+    Block, CrossLink, Header, NodeId, ReceiptBatch, ShardId, encode,
+};
 
 /// Batches kept of one source: a stalled destination needs no more at once, its sources push the rest later.
 const BATCHES_PER_SOURCE: usize = 64;
@@ -74,26 +76,48 @@ impl Relay {
 
     /// What the next block may carry from other shards: batches without a gap, one source after the other, and
     /// the newest header of each shard that the state wants.
-    pub(super) fn payload(&self, state: &ChainState, shards: u16) -> (Vec<ReceiptBatch>, Vec<CrossLink>) {
+    pub(super) fn payload(
+        &self,
+        state: &ChainState,
+        shards: u16,
+    ) -> (Vec<ReceiptBatch>, Vec<CrossLink>) {
         let mut incoming = Vec::new();
         // The source that goes first changes from block to block, so that none is served last for ever.
-        let first = self.own.as_ref().map_or(0, |own| own.header.height % u64::from(shards.max(1)));
+        let first = self
+            .own
+            .as_ref()
+            .map_or(0, |own| own.header.height % u64::from(shards.max(1)));
         for turn in 0..shards {
             let source = ShardId(((first + u64::from(turn)) % u64::from(shards)) as u16);
             let expected = state.expected_from(source);
             let held = self.batches.range((source, expected)..=(source, u64::MAX));
-            let run = held.zip(expected..).take_while(|(((_, sequence), _), wanted)| sequence == wanted);
+            let run = held
+                .zip(expected..)
+                .take_while(|(((_, sequence), _), wanted)| sequence == wanted);
             incoming.extend(run.map(|((_, batch), _)| batch.clone()));
         }
         incoming.truncate(Block::MAX_INCOMING);
-        let links = self.links.values().filter(|link| state.wants_crosslink(&link.header));
-        (incoming, links.take(Block::MAX_CROSSLINKS).cloned().collect())
+        let links = self
+            .links
+            .values()
+            .filter(|link| state.wants_crosslink(&link.header));
+        (
+            incoming,
+            links.take(Block::MAX_CROSSLINKS).cloned().collect(),
+        )
     }
 
     /// After a block: drops what it executed, and pushes its receipts and its header where they are awaited.
-    pub(super) fn committed(&mut self, committed: &CommittedBlock, state: &ChainState, push: bool) -> Posts {
+    pub(super) fn committed(
+        &mut self,
+        committed: &CommittedBlock,
+        state: &ChainState,
+        push: bool,
+    ) -> Posts {
         self.forget_executed(state);
-        let Some(link) = crosslink(committed) else { return Vec::new() };
+        let Some(link) = crosslink(committed) else {
+            return Vec::new();
+        };
         let before = self.own.replace(link.clone()).map(|before| before.header);
         if !push || !self.speaks_for(&link.header) {
             return Vec::new();
@@ -101,10 +125,18 @@ impl Relay {
         let mut posts: Posts = state
             .fresh_batches(&link.header, &link.certificate)
             .into_iter()
-            .map(|batch| (Receivers::Shard(batch.destination), Gossip::Batch(Box::new(batch))))
+            .map(|batch| {
+                (
+                    Receivers::Shard(batch.destination),
+                    Gossip::Batch(Box::new(batch)),
+                )
+            })
             .collect();
         for shard in awaiting(&link.header, before.as_ref()) {
-            posts.push((Receivers::Shard(shard), Gossip::CrossLink(Box::new(link.clone()))));
+            posts.push((
+                Receivers::Shard(shard),
+                Gossip::CrossLink(Box::new(link.clone())),
+            ));
         }
         posts
     }
@@ -118,15 +150,22 @@ impl Relay {
     /// From time to time: pushes again what is not acknowledged for long. The validators take turns.
     pub(super) fn repeat(&mut self, state: &ChainState) -> Posts {
         self.tick += 1;
-        let Some(head) = self.own.as_ref().map(|own| own.header.height) else { return Vec::new() };
+        let Some(head) = self.own.as_ref().map(|own| own.header.height) else {
+            return Vec::new();
+        };
         if self.tick % u64::from(self.validators) != u64::from(self.node.index) {
             return Vec::new();
         }
         let mut posts = Vec::new();
         for destination in state.unacknowledged() {
-            let overdue = state.outbox(destination).take_while(|batch| batch.header.height + OVERDUE <= head);
+            let overdue = state
+                .outbox(destination)
+                .take_while(|batch| batch.header.height + OVERDUE <= head);
             for batch in overdue.take(REPEATED) {
-                posts.push((Receivers::Shard(destination), Gossip::Batch(Box::new(batch))));
+                posts.push((
+                    Receivers::Shard(destination),
+                    Gossip::Batch(Box::new(batch)),
+                ));
             }
         }
         self.repeated += posts.len() as u64;
@@ -172,7 +211,10 @@ impl Relay {
         (genesis, crypto): (&Genesis, &Bls),
     ) -> Posts {
         let shard = link.header.shard;
-        let newer = self.links.get(&shard).is_none_or(|known| known.header.height < link.header.height);
+        let newer = self
+            .links
+            .get(&shard)
+            .is_none_or(|known| known.header.height < link.header.height);
         if !newer || !state.wants_crosslink(&link.header) {
             return Vec::new();
         }
@@ -187,31 +229,49 @@ impl Relay {
 
     /// Batches that wait for a block.
     pub(super) fn pending(&self) -> usize {
-        self.batches.values().map(|batch| batch.receipts.len()).sum()
+        self.batches
+            .values()
+            .map(|batch| batch.receipts.len())
+            .sum()
     }
 
-    fn answer_executed(&self, from: NodeId, batch: &ReceiptBatch, sequence: u64, state: &ChainState) -> Posts {
+    fn answer_executed(
+        &self,
+        from: NodeId,
+        batch: &ReceiptBatch,
+        sequence: u64,
+        state: &ChainState,
+    ) -> Posts {
         let executed = batch.destination == self.node.shard
             && batch.source() == from.shard
             && sequence < state.expected_from(batch.source());
         match &self.own {
             // The sender does not know that it was executed.
             Some(own) if executed && from.shard != self.node.shard => {
-                vec![(Receivers::Node(from), Gossip::CrossLink(Box::new(own.clone())))]
+                vec![(
+                    Receivers::Node(from),
+                    Gossip::CrossLink(Box::new(own.clone())),
+                )]
             }
             _ => Vec::new(),
         }
     }
 
     fn pass_on(&self, from: NodeId, gossip: Gossip) -> Posts {
-        if from.shard == self.node.shard { Vec::new() } else { vec![(Receivers::Shard(self.node.shard), gossip)] }
+        if from.shard == self.node.shard {
+            Vec::new()
+        } else {
+            vec![(Receivers::Shard(self.node.shard), gossip)]
+        }
     }
 
     /// Keeps a batch if there is room. The lowest numbers of a source are executed first, so they are what is kept.
     fn keep(&mut self, key: (ShardId, u64), batch: ReceiptBatch) -> bool {
         let source = (key.0, 0)..=(key.0, u64::MAX);
         if self.batches.range(source.clone()).count() >= BATCHES_PER_SOURCE {
-            let Some(highest) = self.batches.range(source).next_back().map(|(key, _)| *key) else { return false };
+            let Some(highest) = self.batches.range(source).next_back().map(|(key, _)| *key) else {
+                return false;
+            };
             if highest < key {
                 return false;
             }
@@ -242,7 +302,8 @@ impl Relay {
         for key in executed {
             self.forget(key);
         }
-        self.links.retain(|_, link| state.wants_crosslink(&link.header));
+        self.links
+            .retain(|_, link| state.wants_crosslink(&link.header));
     }
 
     /// The leader of a block and the validator after it push: one may die, and all would be a flood.
@@ -254,7 +315,10 @@ impl Relay {
 
 fn crosslink(committed: &CommittedBlock) -> Option<CrossLink> {
     let certificate = committed.certificate.clone()?;
-    Some(CrossLink { header: committed.block.header.clone(), certificate })
+    Some(CrossLink {
+        header: committed.block.header.clone(),
+        certificate,
+    })
 }
 
 /// The shards that wait for this header: sources whose batches it executed, and the beacon when receipts moved or
@@ -263,7 +327,11 @@ fn awaiting(header: &Header, before: Option<&Header>) -> Vec<ShardId> {
     let mut shards: Vec<ShardId> = header
         .received
         .iter()
-        .filter(|record| before.is_none_or(|before| before.next_expected_from(record.source) < record.next_sequence))
+        .filter(|record| {
+            before.is_none_or(|before| {
+                before.next_expected_from(record.source) < record.next_sequence
+            })
+        })
         .map(|record| record.source)
         .collect();
     let moved = !shards.is_empty() || header.sent.iter().any(|record| record.batch.is_some());
@@ -276,3 +344,6 @@ fn awaiting(header: &Header, before: Option<&Header>) -> Vec<ShardId> {
     }
     shards
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,9 @@ use super::published::{Published, Tallies};
 use super::relay::Relay;
 use super::{Ended, Node, Sources};
 use crate::reference_node::config::{ConfigError, NodeConfig};
-use crate::reference_node::consensus::{CommittedBlock, Consensus, ConsensusConfig, Micros, Output, Recovered};
+use crate::reference_node::consensus::{
+    CommittedBlock, Consensus, ConsensusConfig, Micros, Output, Recovered,
+};
 use crate::reference_node::genesis::{Genesis, GenesisConfig, GenesisError};
 use crate::reference_node::load::{ACCOUNTS_PER_VALIDATOR, Load};
 use crate::reference_node::log::{Event, Level, Logger};
@@ -79,7 +81,10 @@ pub fn main_runtime() -> Result<tokio::runtime::Runtime, NodeError> {
         // Only for resolving names of peers.
         .max_blocking_threads(2)
         .build()
-        .map_err(|source| NodeError::System { operation: "start the runtime", source })
+        .map_err(|source| NodeError::System {
+            operation: "start the runtime",
+            source,
+        })
 }
 
 /// Runs a node until SIGTERM or SIGINT.
@@ -91,7 +96,8 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     let system = |operation| move |source| NodeError::System { operation, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for SIGINT"))?;
-    let logger = Logger::start(config.log_level, &config.data.join("log")).map_err(system("start the log"))?;
+    let logger = Logger::start(config.log_level, &config.data.join("log"))
+        .map_err(system("start the log"))?;
     let genesis = Arc::new(Genesis::new(genesis_config(&config))?);
     let stopped = async {
         tokio::select! {
@@ -137,7 +143,8 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
     let (store, recovered) = open_store(&config, &genesis, &logger, &results_sender).await?;
     let (store, head) = (Arc::new(store), recovered.head.clone());
     let state = recovered.state.clone();
-    let (network, arrivals) = Network::start(network_settings(&config, &genesis), crypto.clone()).await?;
+    let (network, arrivals) =
+        Network::start(network_settings(&config, &genesis), crypto.clone()).await?;
     let network = Arc::new(network);
     let origin = Instant::now();
     let (core, outputs) = restore(&config, &genesis, &crypto, recovered);
@@ -150,24 +157,26 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
         state.clone(),
     ));
     let (submit, submissions) = mpsc::channel(SUBMISSIONS);
-    let rpc = listen("RPC", config.rpc).await?;
-    let metrics_listener = listen("metrics", config.metrics).await?;
-    logger.write_plain(&Event::new(Level::Info, format!("Started RPC server at: {}", config.rpc)));
     let service = rpc::Service::new(Arc::clone(&published), Arc::clone(&store), submit);
-    tokio::spawn(rpc::serve(rpc, service));
     let source = metrics::Source {
         published: Arc::clone(&published),
         network: network.counters(),
         store: store.counters(),
         logger: logger.clone(),
     };
-    tokio::spawn(metrics::serve(metrics_listener, source));
+    start_services(&config, service, source).await?;
     let validates = me.index < config.validators;
     let repeat_every = config.retry().max(2 * config.block_interval);
     let mut node = Node {
         me,
         mempool: Mempool::new(me.shard, config.shards),
-        load: Load::new(&genesis, me, config.load, config.cross_shard, Instant::now()),
+        load: Load::new(
+            &genesis,
+            me,
+            config.load,
+            config.cross_shard,
+            Instant::now(),
+        ),
         relay: validates.then(|| Relay::new(me, config.validators, &head)),
         genesis,
         crypto,
@@ -185,10 +194,32 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
         next_repeat: Instant::now() + repeat_every,
     };
     node.carry_out(outputs);
-    match node.run(&mut Sources { arrivals, results, submissions }).await {
+    match node
+        .run(&mut Sources {
+            arrivals,
+            results,
+            submissions,
+        })
+        .await
+    {
         Ended::StoreGone => Err(NodeError::Gone("store")),
         Ended::NetworkGone => Err(NodeError::Gone("network")),
     }
+}
+
+/// RPC and metrics, each in tasks of its own.
+async fn start_services(
+    config: &NodeConfig,
+    service: rpc::Service,
+    source: metrics::Source,
+) -> Result<(), NodeError> {
+    let rpc_listener = listen("RPC", config.rpc).await?;
+    let metrics_listener = listen("metrics", config.metrics).await?;
+    let text = format!("Started RPC server at: {}", config.rpc);
+    source.logger.write_plain(&Event::new(Level::Info, text));
+    tokio::spawn(rpc::serve(rpc_listener, service));
+    tokio::spawn(metrics::serve(metrics_listener, source));
+    Ok(())
 }
 
 fn restore(
@@ -197,7 +228,9 @@ fn restore(
     crypto: &crate::reference_node::crypto::Bls,
     recovered: Recovered,
 ) -> (Consensus<crate::reference_node::crypto::Bls>, Vec<Output>) {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let settings = ConsensusConfig {
         node: config.node(),
         interval: micros(config.block_interval),
@@ -217,14 +250,20 @@ fn micros(duration: Duration) -> Micros {
 
 fn network_settings(config: &NodeConfig, genesis: &Genesis) -> network::Settings {
     let me = config.node();
-    let all: BTreeMap<NodeId, String> =
-        config.peers.iter().map(|peer| (peer.node, peer.address.clone())).collect();
+    let all: BTreeMap<NodeId, String> = config
+        .peers
+        .iter()
+        .map(|peer| (peer.node, peer.address.clone()))
+        .collect();
     let neighbours = network::neighbours(me, config.validators, all.keys().copied());
     network::Settings {
         node: me,
         network: genesis.hash(),
         listen: config.listen,
-        peers: all.into_iter().filter(|(node, _)| neighbours.contains(node)).collect(),
+        peers: all
+            .into_iter()
+            .filter(|(node, _)| neighbours.contains(node))
+            .collect(),
         silence: config.view_change_timeout,
     }
 }
@@ -246,13 +285,18 @@ async fn open_store(
             retention: (!config.archive).then_some(config.retention),
         };
         let first = || {
-            let head = CommittedBlock { block: Arc::new(genesis.block(shard)), certificate: None };
+            let head = CommittedBlock {
+                block: Arc::new(genesis.block(shard)),
+                certificate: None,
+            };
             (head, genesis.state(shard))
         };
         match Store::open(settings, first, results.clone()) {
             Ok(opened) => return Ok(opened),
             Err(error) if error.is_transient() => {
-                logger.write_plain(&Event::new(Level::Error, "Failed to open the store").error(chain(&error)));
+                logger.write_plain(
+                    &Event::new(Level::Error, "Failed to open the store").error(chain(&error)),
+                );
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(longest);
             }
@@ -261,8 +305,17 @@ async fn open_store(
     }
 }
 
-async fn listen(service: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { service, address, source })
+async fn listen(
+    service: &'static str,
+    address: std::net::SocketAddr,
+) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| NodeError::Listen {
+            service,
+            address,
+            source,
+        })
 }
 
 fn announce(config: &NodeConfig, genesis: &Genesis, logger: &Logger) {
@@ -273,7 +326,10 @@ fn announce(config: &NodeConfig, genesis: &Genesis, logger: &Logger) {
     } else {
         ("==== New Explorer Node ====", "ExplorerNode")
     };
-    let key = genesis.node(me).map(|record| record.key.to_hex()).unwrap_or_default();
+    let key = genesis
+        .node(me)
+        .map(|record| record.key.to_hex())
+        .unwrap_or_default();
     let event = Event::new(Level::Info, text)
         .field("BLSPubKey", key)
         .field("ShardID", u32::from(config.shard))

@@ -14,7 +14,11 @@ pub(super) const VERSION: &str = concat!("canarynet/reference/", env!("CARGO_PKG
 
 /// The account that a node's blocks name as their leader.
 pub(super) fn address_of(published: &Published, node: NodeId) -> String {
-    published.genesis.node(node).map(|record| record.reward_address.to_string()).unwrap_or_default()
+    published
+        .genesis
+        .node(node)
+        .map(|record| record.reward_address.to_string())
+        .unwrap_or_default()
 }
 
 /// Extensions: `timestampMillis`, `committeeSize` (seats of the committee that `lastCommitBitmap` counts), `node`.
@@ -94,12 +98,21 @@ pub(super) fn metadata(published: &Published, live: &Live) -> Value {
 }
 
 /// Options as Harmony's: `withSigners`, `fullTx`.
-pub(super) fn block(published: &Published, hash: &Hash, committed: &CommittedBlock, options: &Value) -> Value {
+pub(super) fn block(
+    published: &Published,
+    hash: &Hash,
+    committed: &CommittedBlock,
+    options: &Value,
+) -> Value {
     let asked = |name: &str| options.get(name).and_then(Value::as_bool).unwrap_or(false);
     let (block, header) = (&committed.block, &committed.block.header);
     let transactions: Value = match asked("fullTx") {
         true => block.transactions.iter().map(transaction).collect(),
-        false => block.transactions.iter().map(|transaction| json!(transaction.hash().to_string())).collect(),
+        false => block
+            .transactions
+            .iter()
+            .map(|transaction| json!(transaction.hash().to_string()))
+            .collect(),
     };
     let mut value = json!({
         "number": header.height,
@@ -120,7 +133,9 @@ pub(super) fn block(published: &Published, hash: &Hash, committed: &CommittedBlo
         "incomingReceipts": block.incoming.iter().map(|batch| batch.receipts.len()).sum::<usize>(),
     });
     if asked("withSigners") {
-        value["signers"] = json!(signers(published, committed, |record| record.reward_address.to_string()));
+        value["signers"] = json!(signers(published, committed, |record| record
+            .reward_address
+            .to_string()));
     }
     value
 }
@@ -145,8 +160,14 @@ pub(super) fn signers(
 ) -> Vec<String> {
     let header = &committed.block.header;
     let committee = published.genesis.committee(header.shard, header.epoch);
-    let Some(certificate) = &committed.certificate else { return Vec::new() };
-    committee.nodes(&certificate.signers).filter_map(|node| published.genesis.node(node)).map(show).collect()
+    let Some(certificate) = &committed.certificate else {
+        return Vec::new();
+    };
+    committee
+        .nodes(&certificate.signers)
+        .filter_map(|node| published.genesis.node(node))
+        .map(show)
+        .collect()
 }
 
 pub(super) fn crosslink(link: &CrossLink) -> Value {
@@ -163,7 +184,10 @@ pub(super) fn crosslink(link: &CrossLink) -> Value {
 
 /// Extension: what each validator has earned since genesis.
 pub(super) fn rewards(published: &Published, live: &Live) -> Value {
-    let rewards = published.genesis.validators(published.node.shard).zip(live.state.rewards());
+    let rewards = published
+        .genesis
+        .validators(published.node.shard)
+        .zip(live.state.rewards());
     let rewards: Vec<Value> = rewards
         .map(|(node, reward)| {
             json!({ "node": node.to_string(), "address": address_of(published, node), "reward": reward })
@@ -220,8 +244,12 @@ pub(super) fn totals(live: &Live) -> Value {
 pub(super) fn peers(published: &Published, live: &Live) -> Value {
     let mut topics: Vec<Value> = Vec::new();
     for shard in published.genesis.shards() {
-        let peers: Vec<String> =
-            live.connected.iter().filter(|node| node.shard == shard).map(ToString::to_string).collect();
+        let peers: Vec<String> = live
+            .connected
+            .iter()
+            .filter(|node| node.shard == shard)
+            .map(ToString::to_string)
+            .collect();
         if !peers.is_empty() {
             topics.push(json!({ "topic": format!("shard/{shard}"), "peers": peers }));
         }

@@ -21,12 +21,10 @@ const CONNECTIONS: usize = 64;
 const BODY_LIMIT: usize = 256 * 1_024;
 /// Buffer of a connection: headers of a poller are a few hundred bytes.
 const BUFFER: usize = 16 * 1_024;
-/// Patience with a client that sends its headers.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// Patience with a client that sends its body.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
-/// A connection without a request for this long is closed.
-const IDLE: Duration = Duration::from_secs(120);
+/// A connection without a whole request for this long is closed; pollers come every second.
+const IDLE: Duration = Duration::from_secs(30);
 /// Pause after the system refuses to accept, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,19 +49,31 @@ impl Response {
     /// Plain text, UTF-8.
     #[must_use]
     pub fn text(status: StatusCode, text: String) -> Self {
-        Self { status, kind: "text/plain; charset=utf-8", body: text.into() }
+        Self {
+            status,
+            kind: "text/plain; charset=utf-8",
+            body: text.into(),
+        }
     }
 
     /// JSON that is already text.
     #[must_use]
     pub fn json(document: Vec<u8>) -> Self {
-        Self { status: StatusCode::OK, kind: "application/json", body: document.into() }
+        Self {
+            status: StatusCode::OK,
+            kind: "application/json",
+            body: document.into(),
+        }
     }
 
     /// Text of another kind.
     #[must_use]
     pub fn of_kind(kind: &'static str, text: String) -> Self {
-        Self { status: StatusCode::OK, kind, body: text.into() }
+        Self {
+            status: StatusCode::OK,
+            kind,
+            body: text.into(),
+        }
     }
 }
 
@@ -75,7 +85,9 @@ where
 {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(_) => {
@@ -106,7 +118,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN.max(IDLE))
+        .header_read_timeout(IDLE)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -130,15 +142,26 @@ where
     let response = match timeout(BODY_WITHIN, Limited::new(body, BODY_LIMIT).collect()).await {
         Ok(Ok(body)) => {
             let path = head.uri.path().to_owned();
-            handler(Request { method: head.method, path, body: body.to_bytes() }).await
+            handler(Request {
+                method: head.method,
+                path,
+                body: body.to_bytes(),
+            })
+            .await
         }
-        Ok(Err(_)) => {
-            Response::text(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {BODY_LIMIT} bytes\n"))
-        }
-        Err(_) => Response::text(StatusCode::REQUEST_TIMEOUT, "the body came too slowly\n".into()),
+        Ok(Err(_)) => Response::text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a body has at most {BODY_LIMIT} bytes\n"),
+        ),
+        Err(_) => Response::text(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body came too slowly\n".into(),
+        ),
     };
     let mut answer = hyper::Response::new(Full::new(response.body));
     *answer.status_mut() = response.status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(response.kind));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(response.kind));
     answer
 }

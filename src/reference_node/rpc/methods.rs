@@ -28,11 +28,19 @@ impl Service {
             }
             "hmyv2_getBlockSignerKeys" => {
                 let (_, committed) = self.block(height(parameters)?).await?;
-                Ok(json!(answers::signers(&self.published, &committed, |record| record.key.to_hex())))
+                Ok(json!(answers::signers(
+                    &self.published,
+                    &committed,
+                    |record| record.key.to_hex()
+                )))
             }
             "hmyv2_getBlockSigners" => {
                 let (_, committed) = self.block(height(parameters)?).await?;
-                Ok(json!(answers::signers(&self.published, &committed, |record| record.reward_address.to_string())))
+                Ok(json!(answers::signers(
+                    &self.published,
+                    &committed,
+                    |record| record.reward_address.to_string()
+                )))
             }
             "hmyv2_sendRawTransaction" => self.send_raw_transaction(parameters).await,
             _ => self.published_answer(method, parameters),
@@ -55,7 +63,9 @@ impl Service {
             "hmyv2_getNodeMetadata" => answers::metadata(published, &live),
             "hmyv2_getLastCrossLinks" => {
                 if published.node.shard != ShardId::BEACON {
-                    return Err(RpcError::server("cannot call this rpc on non beaconchain node"));
+                    return Err(RpcError::server(
+                        "cannot call this rpc on non beaconchain node",
+                    ));
                 }
                 Value::Array(live.state.links().map(answers::crosslink).collect())
             }
@@ -76,7 +86,9 @@ impl Service {
             "hmyv2_getConsensusMode" => json!(status.mode.name()),
             "hmyv2_getConsensusPhase" => json!(status.phase.name()),
             "hmyv2_inSync" => json!(in_sync(status.mode, head.height, status.best_peer_height)),
-            "hmyv2_syncing" if in_sync(status.mode, head.height, status.best_peer_height) => json!(false),
+            "hmyv2_syncing" if in_sync(status.mode, head.height, status.best_peer_height) => {
+                json!(false)
+            }
             "hmyv2_syncing" => json!({
                 "startingBlock": head.height,
                 "currentBlock": head.height,
@@ -88,7 +100,10 @@ impl Service {
             _ => {
                 // The name is the client's text: cut, and escaped by the JSON writer.
                 let name: String = method.chars().take(64).collect();
-                return Err(RpcError::new(-32601, format!("the method {name} does not exist/is not available")));
+                return Err(RpcError::new(
+                    -32601,
+                    format!("the method {name} does not exist/is not available"),
+                ));
             }
         })
     }
@@ -111,20 +126,29 @@ impl Service {
         };
         match range.blocks.into_iter().next() {
             Some(committed) => Ok((committed.block.hash(), committed)),
-            None => Err(RpcError::server(format!("block is pruned, the oldest is {}", range.oldest))),
+            None => Err(RpcError::server(format!(
+                "block is pruned, the oldest is {}",
+                range.oldest
+            ))),
         }
     }
 
     async fn send_raw_transaction(&self, parameters: &[Value]) -> Answer {
-        let text = parameters.first().and_then(Value::as_str).ok_or_else(|| RpcError::parameters("a hex string"))?;
+        let text = parameters
+            .first()
+            .and_then(Value::as_str)
+            .ok_or_else(|| RpcError::parameters("a hex string"))?;
         let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(text))
             .map_err(|_| RpcError::parameters("the transaction is no hex string"))?;
-        let transaction: Transaction =
-            decode(&bytes, Transaction::MAX_BYTES).map_err(|error| RpcError::parameters(error.to_string()))?;
+        let transaction: Transaction = decode(&bytes, Transaction::MAX_BYTES)
+            .map_err(|error| RpcError::parameters(error.to_string()))?;
         let hash = transaction.hash();
         let (answer, taken) = oneshot::channel();
         self.submissions
-            .try_send(Submission { transaction, answer })
+            .try_send(Submission {
+                transaction,
+                answer,
+            })
             .map_err(|_| RpcError::server("the node is busy"))?;
         match timeout(ANSWER_WITHIN, taken).await {
             Ok(Ok(Ok(()))) => Ok(json!(hash.to_string())),
@@ -153,5 +177,10 @@ fn height(parameters: &[Value]) -> Result<Height, RpcError> {
 
 fn address(parameters: &[Value]) -> Result<Address, RpcError> {
     let wrong = || RpcError::parameters("the first parameter is an address");
-    parameters.first().and_then(Value::as_str).ok_or_else(wrong)?.parse().map_err(|_| wrong())
+    parameters
+        .first()
+        .and_then(Value::as_str)
+        .ok_or_else(wrong)?
+        .parse()
+        .map_err(|_| wrong())
 }

@@ -20,7 +20,10 @@ fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let node = NodeId::new(0, 1);
     let genesis = Arc::new(Genesis::new(GenesisConfig::default()).unwrap());
-    let head = CommittedBlock { block: Arc::new(genesis.block(ShardId(0))), certificate: None };
+    let head = CommittedBlock {
+        block: Arc::new(genesis.block(ShardId(0))),
+        certificate: None,
+    };
     let state = genesis.state(ShardId(0));
     let settings = Settings {
         directory: directory.path().to_path_buf(),
@@ -46,11 +49,18 @@ fn fixture() -> Fixture {
     let published = Published::new(genesis, node, false, 3, core.status(), state);
     let (submissions, _) = mpsc::channel(1);
     let service = Service::new(Arc::new(published), Arc::new(store), submissions);
-    Fixture { service, _directory: directory }
+    Fixture {
+        service,
+        _directory: directory,
+    }
 }
 
 fn run<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn ask(fixture: &Fixture, body: &str) -> Value {
@@ -82,16 +92,35 @@ fn the_methods_of_a_monitor_have_harmonys_shapes() {
     assert_eq!(metadata["role"], "Validator");
     assert_eq!(metadata["blskey"][0].as_str().unwrap().len(), 96);
     let rewards = result(&fixture, "hmyv2_getValidatorRewards", "[]");
-    let own = rewards["rewards"].as_array().unwrap().iter().find(|row| row["node"] == "s0-n01").unwrap();
+    let own = rewards["rewards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["node"] == "s0-n01")
+        .unwrap();
     assert_eq!(own["address"], metadata["address"]);
-    let leader = rewards["rewards"].as_array().unwrap().iter().find(|row| row["node"] == header["node"]).unwrap();
+    let leader = rewards["rewards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["node"] == header["node"])
+        .unwrap();
     assert_eq!(leader["address"], header["leader"]);
     assert_eq!(result(&fixture, "hmyv2_getShardID", "[]"), 0);
     assert_eq!(result(&fixture, "net_peerCount", "[]"), "0x0");
-    assert!(result(&fixture, "hmyv2_getLastCrossLinks", "[]").as_array().unwrap().is_empty());
+    assert!(
+        result(&fixture, "hmyv2_getLastCrossLinks", "[]")
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     let totals = result(&fixture, "hmyv2_getShardTotals", "[]");
     assert_eq!(totals["balance"].as_u64().unwrap(), 16 * 1_000_000_000_000);
-    let block = result(&fixture, "hmyv2_getBlockByNumber", r#"[0, {"withSigners":true}]"#);
+    let block = result(
+        &fixture,
+        "hmyv2_getBlockByNumber",
+        r#"[0, {"withSigners":true}]"#,
+    );
     assert_eq!(block["hash"], header["blockHash"]);
     assert!(block["signers"].as_array().unwrap().is_empty());
 }
@@ -107,7 +136,10 @@ fn a_batch_is_answered_in_order_and_bounded() {
     assert_eq!(answer[0]["result"], 0);
     assert_eq!(answer[1]["error"]["code"], -32601);
     assert_eq!(answer[2]["error"]["code"], -32600);
-    let many = format!("[{}]", vec![r#"{"method":"hmyv2_blockNumber"}"#; BATCH_LIMIT + 1].join(","));
+    let many = format!(
+        "[{}]",
+        vec![r#"{"method":"hmyv2_blockNumber"}"#; BATCH_LIMIT + 1].join(",")
+    );
     assert_eq!(ask(&fixture, &many)["error"]["code"], -32600);
     assert_eq!(ask(&fixture, "[]")["error"]["code"], -32600);
 }
@@ -121,13 +153,31 @@ fn bad_requests_get_errors_with_codes() {
         ("null", -32600),
         (r#"{"id":1}"#, -32600),
         (r#"{"method":"hmyv2_getHeaderByNumber"}"#, -32602),
-        (r#"{"method":"hmyv2_getHeaderByNumber","params":["x"]}"#, -32602),
-        (r#"{"method":"hmyv2_getHeaderByNumber","params":[-1]}"#, -32602),
-        (r#"{"method":"hmyv2_getHeaderByNumber","params":{"a":1}}"#, -32602),
-        (r#"{"method":"hmyv2_getHeaderByNumber","params":[9]}"#, -32000),
+        (
+            r#"{"method":"hmyv2_getHeaderByNumber","params":["x"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"method":"hmyv2_getHeaderByNumber","params":[-1]}"#,
+            -32602,
+        ),
+        (
+            r#"{"method":"hmyv2_getHeaderByNumber","params":{"a":1}}"#,
+            -32602,
+        ),
+        (
+            r#"{"method":"hmyv2_getHeaderByNumber","params":[9]}"#,
+            -32000,
+        ),
         (r#"{"method":"hmyv2_getBalance","params":["one1"]}"#, -32602),
-        (r#"{"method":"hmyv2_sendRawTransaction","params":["0x00"]}"#, -32602),
-        (r#"{"method":"hmyv2_sendRawTransaction","params":["zz"]}"#, -32602),
+        (
+            r#"{"method":"hmyv2_sendRawTransaction","params":["0x00"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"method":"hmyv2_sendRawTransaction","params":["zz"]}"#,
+            -32602,
+        ),
         ("{\"method\":\"\\u001b[2J\"}", -32601),
     ] {
         let answer = ask(&fixture, body);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use crate::reference_node::chain::ChainState;
-use crate::reference_node::consensus::{CommittedBlock, Lock, Message, Micros, PersistedView, Recovered, Write, WriteId};
+use crate::reference_node::consensus::{
+    CommittedBlock, Lock, Message, Micros, PersistedView, Recovered, Write, WriteId,
+};
 use crate::reference_node::genesis::{Genesis, GenesisConfig};
 use crate::reference_node::types::{Block, ShardId};
 
@@ -21,7 +23,11 @@ impl Network {
         let genesis = Genesis::new(config).expect("the parameters are in range");
         let block = Arc::new(genesis.block(ShardId::BEACON));
         let state = genesis.state(ShardId::BEACON);
-        Self { genesis: Arc::new(genesis), block, state }
+        Self {
+            genesis: Arc::new(genesis),
+            block,
+            state,
+        }
     }
 }
 
@@ -48,7 +54,13 @@ impl Disk {
         let block = Arc::clone(&network.block);
         let height = block.header.height;
         Self {
-            blocks: BTreeMap::from([(height, CommittedBlock { block, certificate: None })]),
+            blocks: BTreeMap::from([(
+                height,
+                CommittedBlock {
+                    block,
+                    certificate: None,
+                },
+            )]),
             state: network.state.clone(),
             lock: None,
             view: None,
@@ -61,7 +73,10 @@ impl Disk {
     }
 
     pub(super) fn head(&self) -> &CommittedBlock {
-        self.blocks.last_key_value().expect("invariant: a disk always has a head").1
+        self.blocks
+            .last_key_value()
+            .expect("invariant: a disk always has a head")
+            .1
     }
 
     pub(super) fn height(&self) -> u64 {
@@ -71,7 +86,13 @@ impl Disk {
     pub(super) fn recover(&mut self) -> Recovered {
         let fresh = !std::mem::replace(&mut self.used, true);
         let head = self.head().clone();
-        Recovered { fresh, head, state: self.state.clone(), lock: self.lock.clone(), view: self.view }
+        Recovered {
+            fresh,
+            head,
+            state: self.state.clone(),
+            lock: self.lock.clone(),
+            view: self.view,
+        }
     }
 
     pub(super) fn ask(&mut self, id: WriteId, write: Write) {
@@ -79,7 +100,10 @@ impl Disk {
     }
 
     /// The oldest write ends. Every fifth failure leaves its content behind all the same: a lost acknowledgement.
-    pub(super) fn finish_one(&mut self, chance: &mut Chance) -> Option<(WriteId, Result<(), String>)> {
+    pub(super) fn finish_one(
+        &mut self,
+        chance: &mut Chance,
+    ) -> Option<(WriteId, Result<(), String>)> {
         let (id, write) = self.queue.pop_front()?;
         if !self.failing {
             self.apply(write);
@@ -104,11 +128,19 @@ impl Disk {
         match write {
             Write::Lock(lock) => self.lock = Some(lock),
             Write::View(view) => self.view = Some(view),
-            Write::Block { committed, previous, state } => self.append(committed, &previous, state),
+            Write::Block {
+                committed,
+                previous,
+                state,
+            } => self.append(committed, &previous, state),
             Write::Snapshot { head, state } => {
                 let height = head.block.header.height;
-                let again = height == self.height() && head.block.hash() == self.head().block.hash();
-                assert!(again || height > self.height(), "a snapshot must not go back");
+                let again =
+                    height == self.height() && head.block.hash() == self.head().block.hash();
+                assert!(
+                    again || height > self.height(),
+                    "a snapshot must not go back"
+                );
                 self.blocks = BTreeMap::from([(head.block.header.height, head)]);
                 self.state = state;
             }
@@ -118,11 +150,18 @@ impl Disk {
     fn append(&mut self, committed: CommittedBlock, previous: &ChainState, state: ChainState) {
         let height = committed.block.header.height;
         if height == self.height() {
-            assert!(committed == *self.head(), "a repeated write must be the same block");
+            assert!(
+                committed == *self.head(),
+                "a repeated write must be the same block"
+            );
             return;
         }
         assert_eq!(height, self.height() + 1, "blocks must be written in order");
-        assert_eq!(previous.root(), self.state.root(), "the state before the block must be the stored one");
+        assert_eq!(
+            previous.root(),
+            self.state.root(),
+            "the state before the block must be the stored one"
+        );
         self.blocks.insert(height, committed);
         self.state = state;
         while self.blocks.len() > self.retention {
@@ -131,11 +170,21 @@ impl Disk {
     }
 
     pub(super) fn serve(&self, from: u64, count: u32) -> Message {
-        let oldest = *self.blocks.first_key_value().expect("invariant: a disk always has a head").0;
+        let oldest = *self
+            .blocks
+            .first_key_value()
+            .expect("invariant: a disk always has a head")
+            .0;
         // The genesis block cannot be served: it has no certificate, and everybody has it.
         if from < oldest {
             return Message::Pruned { oldest };
         }
-        Message::Blocks(self.blocks.range(from..).take(count as usize).map(|(_, block)| block.clone()).collect())
+        Message::Blocks(
+            self.blocks
+                .range(from..)
+                .take(count as usize)
+                .map(|(_, block)| block.clone())
+                .collect(),
+        )
     }
 }

@@ -24,11 +24,13 @@ pub(super) fn spoil(message: &Message, chance: &mut Chance) -> Message {
             2 => vote.block_hash = Hash::of(&[&chance.next().to_be_bytes()]),
             _ => vote.signature.0[chance.index(8)] ^= 1,
         },
-        Message::Prepared { certificate, block } | Message::Committed { certificate, block } => match chance.index(3) {
-            0 => spoil_certificate(certificate, chance),
-            1 => *block = None,
-            _ => *block = block.as_ref().map(|block| other_block(block, chance)),
-        },
+        Message::Prepared { certificate, block } | Message::Committed { certificate, block } => {
+            match chance.index(3) {
+                0 => spoil_certificate(certificate, chance),
+                1 => *block = None,
+                _ => *block = block.as_ref().map(|block| other_block(block, chance)),
+            }
+        }
         Message::ViewChange { vote, block } => match chance.index(4) {
             0 => vote.view = number(vote.view, chance),
             1 => vote.height = number(vote.height, chance),

@@ -10,6 +10,7 @@
 mod chance;
 mod checks;
 mod disk;
+mod events;
 mod liar;
 mod pace;
 mod schedule;
@@ -54,7 +55,13 @@ fn network_of(seed: u64, networks: &[Network]) -> &Network {
 }
 
 fn play_fake(seed: u64, networks: &[Network], trace: bool) -> Outcome {
-    play(seed, network_of(seed, networks), 1 + seed % 3, trace, FakeCrypto::new)
+    play(
+        seed,
+        network_of(seed, networks),
+        1 + seed % 3,
+        trace,
+        FakeCrypto::new,
+    )
 }
 
 #[test]
@@ -86,9 +93,15 @@ fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
             outcomes
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught")).collect::<Vec<_>>()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("panics are caught"))
+            .collect::<Vec<_>>()
     });
-    assert!(!failed.load(Ordering::Relaxed), "a schedule failed, see above for its seed");
+    assert!(
+        !failed.load(Ordering::Relaxed),
+        "a schedule failed, see above for its seed"
+    );
     assert_eq!(totals.len() as u64, schedules);
     let sum = |field: fn(&Outcome) -> u64| totals.iter().map(field).sum::<u64>();
     println!(
@@ -98,7 +111,12 @@ fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
         sum(|outcome| outcome.heals),
         sum(|outcome| outcome.new_views),
         sum(|outcome| outcome.snapshots),
-        totals.iter().map(|outcome| outcome.recovery).max().unwrap_or(0) / 1_000
+        totals
+            .iter()
+            .map(|outcome| outcome.recovery)
+            .max()
+            .unwrap_or(0)
+            / 1_000
     );
 }
 
@@ -106,17 +124,28 @@ fn thousands_of_schedules_never_fork_never_lose_a_block_and_live_again() {
 fn the_same_seed_gives_the_same_outcome() {
     let networks = networks();
     for seed in 0..20 {
-        assert_eq!(play_fake(seed, &networks, false), play_fake(seed, &networks, false), "seed {seed}");
+        assert_eq!(
+            play_fake(seed, &networks, false),
+            play_fake(seed, &networks, false),
+            "seed {seed}"
+        );
     }
-    let digests: std::collections::BTreeSet<u64> =
-        (0..20).map(|seed| play_fake(seed, &networks, false).digest).collect();
-    assert_eq!(digests.len(), 20, "different seeds must play different schedules");
+    let digests: std::collections::BTreeSet<u64> = (0..20)
+        .map(|seed| play_fake(seed, &networks, false).digest)
+        .collect();
+    assert_eq!(
+        digests.len(),
+        20,
+        "different seeds must play different schedules"
+    );
 }
 
 #[test]
 fn schedules_with_real_signatures() {
     let network = network(4, 1, 5, None);
     for seed in 1_000_000..1_000_003 {
-        play(seed, &network, 1, false, |node| network.genesis.bls(node).expect("genesis knows its nodes"));
+        play(seed, &network, 1, false, |node| {
+            network.genesis.bls(node).expect("genesis knows its nodes")
+        });
     }
 }

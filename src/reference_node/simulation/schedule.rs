@@ -27,7 +27,12 @@ pub(super) fn budget(clocks: Clocks) -> Micros {
     (10 * clocks.interval).max(2 * clocks.timeout_max)
 }
 
-pub(super) fn network(validators: u16, explorers: u16, epoch_length: u64, committee_size: Option<u16>) -> Network {
+pub(super) fn network(
+    validators: u16,
+    explorers: u16,
+    epoch_length: u64,
+    committee_size: Option<u16>,
+) -> Network {
     let config = GenesisConfig {
         seed: "simulation".to_owned(),
         validators,
@@ -61,7 +66,11 @@ pub(super) fn play<C: Crypto, F: Fn(NodeId) -> C>(
 ) -> Outcome {
     let mut chance = Chance::new(seed ^ 0x5eed);
     let validators = usize::from(network.genesis.config().validators);
-    let whole = network.genesis.config().committee_size.is_none_or(|size| usize::from(size) == validators);
+    let whole = network
+        .genesis
+        .config()
+        .committee_size
+        .is_none_or(|size| usize::from(size) == validators);
     let retention = if chance.percent(30) { 3 } else { 1_000 };
     let mut world = World::new(seed, network, CLOCKS, retention, crypto);
     world.trace = trace;
@@ -71,7 +80,13 @@ pub(super) fn play<C: Crypto, F: Fn(NodeId) -> C>(
         world.liar = Some(chance.index(validators));
         spare -= 1;
     }
-    let mut schedule = Schedule { world, validators, spare, recovery: 0, heals: 0 };
+    let mut schedule = Schedule {
+        world,
+        validators,
+        spare,
+        recovery: 0,
+        heals: 0,
+    };
     schedule.begin();
     for _ in 0..phases {
         schedule.strike();
@@ -113,7 +128,11 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
             }
         }
         let long = self.world.chance.percent(10);
-        let limit = if long { 8 * CLOCKS.timeout } else { 6 * CLOCKS.interval };
+        let limit = if long {
+            8 * CLOCKS.timeout
+        } else {
+            6 * CLOCKS.interval
+        };
         let time = self.world.chance.between(0, limit);
         self.world.run_for(time);
     }
@@ -132,7 +151,11 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
             1 => {
                 let delay = world.chance.between(MILLISECOND, CLOCKS.timeout);
                 let write = world.chance.between(MILLISECOND, CLOCKS.interval);
-                world.weather = Weather { delay, write, ..world.weather };
+                world.weather = Weather {
+                    delay,
+                    write,
+                    ..world.weather
+                };
             }
             2 => self.partition(),
             3 => {
@@ -161,10 +184,16 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
                     }
                 }
             }
-            7 => world.trap = Some([Trap::OnPrepared, Trap::OnCommitted, Trap::OnNewView, Trap::OnReport][world.chance.index(4)]),
+            7 => {
+                world.trap = Some(
+                    [Trap::Prepared, Trap::Committed, Trap::NewView, Trap::Report]
+                        [world.chance.index(4)],
+                )
+            }
             _ => {
                 // The current leader dies.
-                let leader = (0..count).find_map(|node| world.core(node).map(|core| core.status().leader));
+                let leader =
+                    (0..count).find_map(|node| world.core(node).map(|core| core.status().leader));
                 if let Some(leader) = leader {
                     world.crash(usize::from(leader.index));
                 }
@@ -199,7 +228,12 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
     /// Everything is repaired, but for as many validators as may be missing; then the network owes a block.
     fn heal(&mut self) {
         let missing: Vec<usize> = (0..self.world.chance.index(self.spare + 1))
-            .map(|_| self.world.reporter.take().unwrap_or(self.world.chance.index(self.validators)))
+            .map(|_| {
+                self.world
+                    .reporter
+                    .take()
+                    .unwrap_or(self.world.chance.index(self.validators))
+            })
             .filter(|node| *node < self.validators)
             .collect();
         self.repair(&missing);
@@ -220,10 +254,12 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
                 match world.chance.index(3) {
                     0 => world.crash(node),
                     1 => world.set_failing(node, true),
-                    _ => (0..world.len()).filter(|other| *other != node).for_each(|other| {
-                        world.cut(node, other);
-                        world.cut(other, node);
-                    }),
+                    _ => (0..world.len())
+                        .filter(|other| *other != node)
+                        .for_each(|other| {
+                            world.cut(node, other);
+                            world.cut(other, node);
+                        }),
                 }
             } else if !world.is_up(node) {
                 let at = world.now + world.chance.between(0, CLOCKS.timeout / 2);
@@ -241,7 +277,11 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
         world.run_until(healed, |_| false);
         let before = world.best();
         let live = world.run_until(healed + budget(CLOCKS), |world| world.best() > before);
-        assert!(live, "NOT LIVE: no block after {before} within the recovery budget{}", self.describe());
+        assert!(
+            live,
+            "NOT LIVE: no block after {before} within the recovery budget{}",
+            self.describe()
+        );
         self.recovery = self.recovery.max(self.world.now - healed);
     }
 
@@ -249,11 +289,19 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
     fn owe_catching_up(&mut self, missing: &[usize]) {
         let target = self.world.best() + 1;
         let deadline = self.world.now + 3 * budget(CLOCKS);
-        let nodes: Vec<usize> = (0..self.world.len()).filter(|node| !missing.contains(node)).collect();
+        let nodes: Vec<usize> = (0..self.world.len())
+            .filter(|node| !missing.contains(node))
+            .collect();
         let caught_up = self.world.run_until(deadline, |world| {
-            nodes.iter().all(|node| world.height(*node) >= target && world.mode(*node) != Some(Mode::Syncing))
+            nodes.iter().all(|node| {
+                world.height(*node) >= target && world.mode(*node) != Some(Mode::Syncing)
+            })
         });
-        assert!(caught_up, "LEFT BEHIND: not all of {nodes:?} reached {target}{}", self.describe());
+        assert!(
+            caught_up,
+            "LEFT BEHIND: not all of {nodes:?} reached {target}{}",
+            self.describe()
+        );
     }
 
     fn finish(&mut self) {
@@ -263,9 +311,14 @@ impl<C: Crypto, F: Fn(NodeId) -> C> Schedule<C, F> {
             // Back at its rate: nine blocks of ten intervals, after what a change of leadership may still take.
             self.world.run_for(2 * CLOCKS.timeout);
             let before = self.world.best();
-            self.world.run_for(10 * CLOCKS.interval + CLOCKS.interval / 2);
+            self.world
+                .run_for(10 * CLOCKS.interval + CLOCKS.interval / 2);
             let made = self.world.best() - before;
-            assert!(made >= 9, "SLOW: {made} blocks in ten intervals after all was well{}", self.describe());
+            assert!(
+                made >= 9,
+                "SLOW: {made} blocks in ten intervals after all was well{}",
+                self.describe()
+            );
         }
     }
 

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use super::chance::Chance;
 use super::checks::Checks;
 use super::disk::{Disk, Network};
+use super::events::{Event, Timed};
 use super::liar::spoil;
 use crate::reference_node::chain::Payload;
-use crate::reference_node::consensus::{CommittedBlock, Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output};
+use crate::reference_node::consensus::{
+    CommittedBlock, Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output,
+};
 use crate::reference_node::crypto::Crypto;
 use crate::reference_node::genesis::Genesis;
 use crate::reference_node::log::{Event as LogEvent, Level};
@@ -25,8 +28,11 @@ pub(super) struct Clocks {
     pub(super) timeout_max: Micros,
 }
 
-pub(super) const CLOCKS: Clocks =
-    Clocks { interval: 100 * MILLISECOND, timeout: 340 * MILLISECOND, timeout_max: 4 * 340 * MILLISECOND };
+pub(super) const CLOCKS: Clocks = Clocks {
+    interval: 100 * MILLISECOND,
+    timeout: 340 * MILLISECOND,
+    timeout_max: 4 * 340 * MILLISECOND,
+};
 
 /// How the network and the disks behave now.
 #[derive(Clone)]
@@ -41,39 +47,12 @@ pub(super) struct Weather {
     pub(super) write: Micros,
 }
 
-pub(super) const CALM: Weather =
-    Weather { loss: 0, duplication: 0, delay: 2 * MILLISECOND, write: 4 * MILLISECOND };
-
-enum Event {
-    Deliver { from: usize, to: usize, incarnation: u64, message: Message },
-    Wake { node: usize, incarnation: u64 },
-    WriteEnd { node: usize, incarnation: u64 },
-    Connect { node: usize, peer: usize },
-    Start { node: usize },
-}
-
-struct Timed {
-    at: Micros,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Timed {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-impl Eq for Timed {}
-impl PartialOrd for Timed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Timed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
+pub(super) const CALM: Weather = Weather {
+    loss: 0,
+    duplication: 0,
+    delay: 2 * MILLISECOND,
+    write: 4 * MILLISECOND,
+};
 
 struct Node<C> {
     id: NodeId,
@@ -88,13 +67,13 @@ struct Node<C> {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Trap {
     /// The next node that sends PREPARED crashes at once, the message reaching only some.
-    OnPrepared,
+    Prepared,
     /// The same with COMMITTED.
-    OnCommitted,
+    Committed,
     /// The same with NEWVIEW.
-    OnNewView,
+    NewView,
     /// As soon as one node reports a new block, the power of all is cut.
-    OnReport,
+    Report,
 }
 
 pub(super) struct World<C, F> {
@@ -103,7 +82,7 @@ pub(super) struct World<C, F> {
     pub(super) weather: Weather,
     pub(super) checks: Checks,
     pub(super) trap: Option<Trap>,
-    /// Who sprang `Trap::OnReport`: the only one that has the block.
+    /// Who sprang `Trap::Report`: the only one that has the block.
     pub(super) reporter: Option<usize>,
     /// Log lines at info or above, and those of each message text if wanted.
     pub(super) lines: Vec<(usize, LogEvent)>,
@@ -126,7 +105,13 @@ pub(super) struct World<C, F> {
 }
 
 impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
-    pub(super) fn new(seed: u64, network: &Network, clocks: Clocks, retention: usize, crypto: F) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        network: &Network,
+        clocks: Clocks,
+        retention: usize,
+        crypto: F,
+    ) -> Self {
         let mut chance = Chance::new(seed);
         let nodes = network.genesis.nodes(ShardId::BEACON).map(|id| Node {
             id,
@@ -233,14 +218,24 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         self.say(0, || "JOIN all".to_owned());
         for ((from, to), ()) in std::mem::take(&mut self.cut) {
             let at = self.now + self.chance.between(0, self.clocks.timeout / 2);
-            self.push(at, Event::Connect { node: to, peer: from });
+            self.push(
+                at,
+                Event::Connect {
+                    node: to,
+                    peer: from,
+                },
+            );
         }
     }
 
     // --- Time.
 
     /// Runs until `deadline`, or until `done`.
-    pub(super) fn run_until(&mut self, deadline: Micros, mut done: impl FnMut(&Self) -> bool) -> bool {
+    pub(super) fn run_until(
+        &mut self,
+        deadline: Micros,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> bool {
         loop {
             if done(self) {
                 return true;
@@ -252,7 +247,9 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
                     return false;
                 }
             }
-            let Some(Reverse(Timed { at, event, .. })) = self.events.pop() else { return false };
+            let Some(Reverse(Timed { at, event, .. })) = self.events.pop() else {
+                return false;
+            };
             self.now = at;
             self.happen(event);
         }
@@ -264,12 +261,21 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
 
     fn push(&mut self, at: Micros, event: Event) {
         self.order += 1;
-        self.events.push(Reverse(Timed { at, order: self.order, event }));
+        self.events.push(Reverse(Timed {
+            at,
+            order: self.order,
+            event,
+        }));
     }
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Deliver { from, to, incarnation, message } => {
+            Event::Deliver {
+                from,
+                to,
+                incarnation,
+                message,
+            } => {
                 // What was on its way to a node that crashed dies with its links.
                 if self.nodes[to].incarnation == incarnation {
                     let from = self.nodes[from].id;
@@ -314,19 +320,34 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             retry_interval: self.clocks.interval.max(self.clocks.timeout / 4),
             sync_interval: self.clocks.timeout,
             wall_origin_ms: one.wall_origin_ms,
-            log_level: if self.keep_lines || self.trace { Level::Info } else { Level::Error },
+            log_level: if self.keep_lines || self.trace {
+                Level::Info
+            } else {
+                Level::Error
+            },
         };
         let recovered = one.disk.recover();
         self.checks.started(node, &recovered);
-        let (core, outputs) =
-            Consensus::restore(config, Arc::clone(&self.genesis), (self.crypto)(one.id), recovered, self.now);
+        let (core, outputs) = Consensus::restore(
+            config,
+            Arc::clone(&self.genesis),
+            (self.crypto)(one.id),
+            recovered,
+            self.now,
+        );
         one.core = Some(core);
         self.take(node, outputs);
         for peer in 0..self.len() {
             if peer != node {
                 let at = self.now + self.chance.between(0, self.clocks.timeout / 4);
                 self.push(at, Event::Connect { node, peer });
-                self.push(at, Event::Connect { node: peer, peer: node });
+                self.push(
+                    at,
+                    Event::Connect {
+                        node: peer,
+                        peer: node,
+                    },
+                );
             }
         }
     }
@@ -348,7 +369,10 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         let one = &mut self.nodes[node];
         if let Some(core) = &one.core {
             let due = core.next_deadline();
-            assert!(due > now, "BUSY LOOP: node {node} wants to be woken at {due}, it is {now}");
+            assert!(
+                due > now,
+                "BUSY LOOP: node {node} wants to be woken at {due}, it is {now}"
+            );
             if one.wake_at.is_none_or(|at| at > due || at <= now) {
                 one.wake_at = Some(due);
                 let incarnation = one.incarnation;
@@ -375,16 +399,26 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             }
             Output::PayloadWanted { height, view } => {
                 let payload = self.payload.clone();
-                self.step(node, Input::Payload { height, view, payload });
+                self.step(
+                    node,
+                    Input::Payload {
+                        height,
+                        view,
+                        payload,
+                    },
+                );
             }
             Output::ServeBlocks { to, from, count } => {
                 let message = self.nodes[node].disk.serve(from, count);
                 self.send(node, &[to], &message);
             }
             Output::Committed { committed, .. } => {
-                assert!(committed == *self.head(node), "reported before it was durable");
+                assert!(
+                    committed == *self.head(node),
+                    "reported before it was durable"
+                );
                 let new = self.checks.committed(node, self.now, &committed);
-                if new && self.trap == Some(Trap::OnReport) {
+                if new && self.trap == Some(Trap::Report) {
                     self.trap = None;
                     self.reporter = Some(node);
                     (0..self.len()).for_each(|node| self.crash(node));
@@ -395,8 +429,18 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             }
             Output::Log { context, event } => {
                 self.say(node, || {
-                    let fields: Vec<String> = event.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-                    format!("block {} view {} {} {}", context.block, context.view, event.message, fields.join(" "))
+                    let fields: Vec<String> = event
+                        .fields
+                        .iter()
+                        .map(|(name, value)| format!("{name}={value:?}"))
+                        .collect();
+                    format!(
+                        "block {} view {} {} {}",
+                        context.block,
+                        context.view,
+                        event.message,
+                        fields.join(" ")
+                    )
                 });
                 if self.keep_lines {
                     self.lines.push((node, event));
@@ -409,24 +453,42 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
         self.checks.sent(from, message);
         let sprung = matches!(
             (self.trap, message),
-            (Some(Trap::OnPrepared), Message::Prepared { .. })
-                | (Some(Trap::OnCommitted), Message::Committed { .. })
-                | (Some(Trap::OnNewView), Message::NewView(_))
+            (Some(Trap::Prepared), Message::Prepared { .. })
+                | (Some(Trap::Committed), Message::Committed { .. })
+                | (Some(Trap::NewView), Message::NewView(_))
         );
         for receiver in to {
             let to = usize::from(receiver.index);
             assert_ne!(to, from, "a node must not send to itself");
-            let lost = self.chance.percent(if sprung { 60 } else { self.weather.loss });
+            let lost = self
+                .chance
+                .percent(if sprung { 60 } else { self.weather.loss });
             if lost || self.cut.contains_key(&(from, to)) {
                 continue;
             }
-            let copies = if self.chance.percent(self.weather.duplication) { 2 } else { 1 };
+            let copies = if self.chance.percent(self.weather.duplication) {
+                2
+            } else {
+                1
+            };
             for _ in 0..copies {
                 let at = self.now + self.chance.between(100, self.weather.delay);
                 let lies = self.liar == Some(from);
-                let message = if lies { spoil(message, &mut self.chance) } else { message.clone() };
+                let message = if lies {
+                    spoil(message, &mut self.chance)
+                } else {
+                    message.clone()
+                };
                 let incarnation = self.nodes[to].incarnation;
-                self.push(at, Event::Deliver { from, to, incarnation, message });
+                self.push(
+                    at,
+                    Event::Deliver {
+                        from,
+                        to,
+                        incarnation,
+                        message,
+                    },
+                );
             }
         }
         if sprung {

@@ -42,15 +42,24 @@ impl Counters {
     }
 
     pub(super) fn complaint(&self) -> String {
-        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn forget_complaint(&self) {
-        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn note(&self, error: &io::Error) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = words(error);
+        *self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = words(error);
     }
 }
 
@@ -63,10 +72,17 @@ pub(super) struct Backend {
 
 impl Backend {
     pub(super) fn open(path: &Path, counters: &Arc<Counters>) -> io::Result<Self> {
-        let file: File =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file: File = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         let file = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Self { file, counters: Arc::clone(counters) })
+        Ok(Self {
+            file,
+            counters: Arc::clone(counters),
+        })
     }
 
     fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -109,7 +125,11 @@ impl StorageBackend for Backend {
         self.file.try_lock_range(start, end)
     }
 
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
         self.file.try_lock_shared_range(start, end)
     }
 

@@ -67,13 +67,18 @@ impl Database {
         genesis: impl FnOnce() -> (CommittedBlock, ChainState),
     ) -> Result<(Self, Recovered), StoreError> {
         let path = settings.directory.join(FILE);
-        let failed = |source| StoreError::Directory { path: settings.directory.clone(), source };
+        let failed = |source| StoreError::Directory {
+            path: settings.directory.clone(),
+            source,
+        };
         fs::create_dir_all(&settings.directory).map_err(failed)?;
         let fresh = !path.try_exists().map_err(failed)?;
         if fresh {
             let (head, state) = genesis();
             Self::create(settings, counters, &head, &state)?;
-            File::open(&settings.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+            File::open(&settings.directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(failed)?;
         }
         let mut database = Self::open_file(&path, settings, counters, Care::Everything)?;
         let recovered = database.recover(settings, fresh)?;
@@ -83,7 +88,10 @@ impl Database {
     }
 
     /// Opens again after a failure: only the head is read, the core knows the rest.
-    pub(super) fn reopen(settings: &Settings, counters: &Arc<Counters>) -> Result<Self, StoreError> {
+    pub(super) fn reopen(
+        settings: &Settings,
+        counters: &Arc<Counters>,
+    ) -> Result<Self, StoreError> {
         let path = settings.directory.join(FILE);
         let mut database = Self::open_file(&path, settings, counters, Care::AsNeeded)?;
         let head = database.read_head()?;
@@ -100,7 +108,8 @@ impl Database {
     ) -> Result<Self, StoreError> {
         counters.forget_complaint();
         let failed = |operation, cause: Failure| failure(operation, path, &cause, counters);
-        let backend = Backend::open(path, counters).map_err(|error| failed("open", Failure::Io(error)))?;
+        let backend =
+            Backend::open(path, counters).map_err(|error| failed("open", Failure::Io(error)))?;
         let inner = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .set_check_integrity_on_open(matches!(care, Care::Everything))
@@ -124,7 +133,10 @@ impl Database {
         head: &CommittedBlock,
         state: &ChainState,
     ) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Directory { path: settings.directory.clone(), source };
+        let failed = |source| StoreError::Directory {
+            path: settings.directory.clone(),
+            source,
+        };
         let unfinished = settings.directory.join(UNFINISHED);
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -143,10 +155,14 @@ impl Database {
     }
 
     fn recover(&self, settings: &Settings, fresh: bool) -> Result<Recovered, StoreError> {
-        let network = self.stored("network")?.ok_or(StoreError::Missing("network"))?;
+        let network = self
+            .stored("network")?
+            .ok_or(StoreError::Missing("network"))?;
         let head = self.read_head()?;
         if network != settings.network.as_bytes() || head.block.header.shard != settings.shard {
-            return Err(StoreError::Foreign { path: self.path.clone() });
+            return Err(StoreError::Foreign {
+                path: self.path.clone(),
+            });
         }
         let rows = self.read("read state of", |transaction| {
             let table = transaction.open_table(STATE)?;
@@ -173,9 +189,15 @@ impl Database {
     }
 
     fn read_head(&self) -> Result<CommittedBlock, StoreError> {
-        let height: Height = self.stored_value("head")?.ok_or(StoreError::Missing("head"))?;
+        let height: Height = self
+            .stored_value("head")?
+            .ok_or(StoreError::Missing("head"))?;
         let range = self.blocks(height, 1, 0)?;
-        range.blocks.into_iter().next().ok_or(StoreError::Missing("head block"))
+        range
+            .blocks
+            .into_iter()
+            .next()
+            .ok_or(StoreError::Missing("head block"))
     }
 
     /// Replaces the stored lock.
@@ -198,20 +220,28 @@ impl Database {
     ) -> Result<(), StoreError> {
         let height = committed.block.header.height;
         let hash = committed.block.hash();
-        let follows = self.head.checked_add(1) == Some(height) && committed.block.header.parent == self.head_hash;
+        let follows = self.head.checked_add(1) == Some(height)
+            && committed.block.header.parent == self.head_hash;
         let repeats = self.head == height && self.head_hash == hash;
         if !follows && !repeats {
-            return Err(StoreError::OutOfOrder { height, head: self.head });
+            return Err(StoreError::OutOfOrder {
+                height,
+                head: self.head,
+            });
         }
         let bytes = encode(committed);
-        let keep_from = self.retention.map_or(0, |retention| (height + 1).saturating_sub(retention));
+        let keep_from = self
+            .retention
+            .map_or(0, |retention| (height + 1).saturating_sub(retention));
         let oldest = self.transaction("write", |transaction| {
             let mut blocks = transaction.open_table(BLOCKS)?;
             blocks.insert(height, bytes.as_slice())?;
             let mut removed = 0;
             let mut oldest = height;
             loop {
-                let Some(first) = first_height(&blocks)? else { break };
+                let Some(first) = first_height(&blocks)? else {
+                    break;
+                };
                 oldest = first;
                 if first >= keep_from || removed == PRUNED_AT_ONCE {
                     break;
@@ -237,7 +267,11 @@ impl Database {
     }
 
     /// Replaces the chain by a head and its state. Lock and view stay: they carry their height.
-    pub(super) fn put_snapshot(&mut self, head: &CommittedBlock, state: &ChainState) -> Result<(), StoreError> {
+    pub(super) fn put_snapshot(
+        &mut self,
+        head: &CommittedBlock,
+        state: &ChainState,
+    ) -> Result<(), StoreError> {
         let rows = all_rows(state);
         self.transaction("write snapshot to", |transaction| {
             transaction.delete_table(BLOCKS)?;
@@ -251,7 +285,12 @@ impl Database {
     }
 
     /// Consecutive blocks from `from` on, at most `count` and about `bytes` of them, but at least one.
-    pub(super) fn blocks(&self, from: Height, count: u32, bytes: usize) -> Result<Range, StoreError> {
+    pub(super) fn blocks(
+        &self,
+        from: Height,
+        count: u32,
+        bytes: usize,
+    ) -> Result<Range, StoreError> {
         let (raw, oldest) = self.read("read blocks of", |transaction| {
             let table = transaction.open_table(BLOCKS)?;
             let oldest = first_height(&table)?.unwrap_or(0);
@@ -268,7 +307,10 @@ impl Database {
             }
             Ok((raw, oldest))
         })?;
-        let blocks = raw.iter().map(|value| decoded("block", value)).collect::<Result<_, _>>()?;
+        let blocks = raw
+            .iter()
+            .map(|value| decoded("block", value))
+            .collect::<Result<_, _>>()?;
         Ok(Range { blocks, oldest })
     }
 
@@ -293,8 +335,13 @@ impl Database {
         })
     }
 
-    fn stored_value<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
-        self.stored(name)?.map(|bytes| decoded(name, &bytes)).transpose()
+    fn stored_value<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        self.stored(name)?
+            .map(|bytes| decoded(name, &bytes))
+            .transpose()
     }
 
     /// One durable transaction, counted.
@@ -338,16 +385,22 @@ fn put_chain(
     rows: &[StateRow],
 ) -> Result<(), Failure> {
     let height = head.block.header.height;
-    transaction.open_table(BLOCKS)?.insert(height, encode(head).as_slice())?;
+    transaction
+        .open_table(BLOCKS)?
+        .insert(height, encode(head).as_slice())?;
     let mut state = transaction.open_table(STATE)?;
     for (key, value) in rows {
         state.insert(key.as_slice(), value.as_slice())?;
     }
-    transaction.open_table(META)?.insert("head", encode(&height).as_slice())?;
+    transaction
+        .open_table(META)?
+        .insert("head", encode(&height).as_slice())?;
     Ok(())
 }
 
-fn first_height(blocks: &impl redb::ReadableTable<Height, &'static [u8]>) -> Result<Option<Height>, Failure> {
+fn first_height(
+    blocks: &impl redb::ReadableTable<Height, &'static [u8]>,
+) -> Result<Option<Height>, Failure> {
     Ok(blocks.first()?.map(|(height, _)| height.value()))
 }
 
@@ -356,7 +409,12 @@ fn decoded<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, S
 }
 
 /// Puts the system's words into the error even where redb has only its own.
-fn failure(operation: &'static str, path: &Path, cause: &Failure, counters: &Counters) -> StoreError {
+fn failure(
+    operation: &'static str,
+    path: &Path,
+    cause: &Failure,
+    counters: &Counters,
+) -> StoreError {
     let complaint = counters.complaint();
     let cause_text = match cause {
         Failure::Io(error) => words(error),
@@ -369,5 +427,10 @@ fn failure(operation: &'static str, path: &Path, cause: &Failure, counters: &Cou
         Failure::PreviousIo | Failure::DatabaseAlreadyOpen => true,
         _ => !complaint.is_empty(),
     };
-    StoreError::Database { operation, path: path.to_path_buf(), cause: cause_text, transient }
+    StoreError::Database {
+        operation,
+        path: path.to_path_buf(),
+        cause: cause_text,
+        transient,
+    }
 }

@@ -23,9 +23,17 @@ struct Chain {
 impl Chain {
     fn new() -> Self {
         let genesis = Genesis::new(GenesisConfig::default()).unwrap();
-        let head = CommittedBlock { block: Arc::new(genesis.block(SHARD)), certificate: None };
+        let head = CommittedBlock {
+            block: Arc::new(genesis.block(SHARD)),
+            certificate: None,
+        };
         let state = genesis.state(SHARD);
-        Self { genesis, crypto: FakeCrypto::new(NodeId::new(0, 0)), head, state }
+        Self {
+            genesis,
+            crypto: FakeCrypto::new(NodeId::new(0, 0)),
+            head,
+            state,
+        }
     }
 
     fn certify(&self, header: &Header) -> Certificate {
@@ -39,9 +47,15 @@ impl Chain {
         let committee = self.genesis.committee(SHARD, header.epoch);
         let mut signers = Bitmap::new(committee.len());
         (0..committee.len()).for_each(|position| signers.insert(position));
-        let votes: Vec<_> =
-            committee.nodes(&signers).map(|node| FakeCrypto::new(node).sign_vote(&payload)).collect();
-        Certificate { payload, signers, signature: self.crypto.aggregate(&votes).unwrap() }
+        let votes: Vec<_> = committee
+            .nodes(&signers)
+            .map(|node| FakeCrypto::new(node).sign_vote(&payload))
+            .collect();
+        Certificate {
+            payload,
+            signers,
+            signature: self.crypto.aggregate(&votes).unwrap(),
+        }
     }
 
     /// The next block as the write that the core asks for.
@@ -57,11 +71,23 @@ impl Chain {
             timestamp_ms: parent.timestamp_ms + 200,
             payload: &Payload::default(),
         };
-        let built = Rules { genesis: &self.genesis, crypto: &self.crypto }.build_block(proposal).unwrap();
+        let built = Rules {
+            genesis: &self.genesis,
+            crypto: &self.crypto,
+        }
+        .build_block(proposal)
+        .unwrap();
         let certificate = Some(self.certify(&built.block.header));
         let previous = std::mem::replace(&mut self.state, built.state);
-        self.head = CommittedBlock { block: Arc::new(built.block), certificate };
-        Write::Block { committed: self.head.clone(), previous, state: self.state.clone() }
+        self.head = CommittedBlock {
+            block: Arc::new(built.block),
+            certificate,
+        };
+        Write::Block {
+            committed: self.head.clone(),
+            previous,
+            state: self.state.clone(),
+        }
     }
 }
 
@@ -87,11 +113,19 @@ impl Opened {
 }
 
 fn run<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn settings(directory: &std::path::Path, retention: Option<u64>) -> Settings {
-    Settings { directory: directory.to_path_buf(), network: Hash::ZERO, shard: SHARD, retention }
+    Settings {
+        directory: directory.to_path_buf(),
+        network: Hash::ZERO,
+        shard: SHARD,
+        retention,
+    }
 }
 
 fn open(settings: Settings) -> Result<Opened, StoreError> {
@@ -101,10 +135,21 @@ fn open(settings: Settings) -> Result<Opened, StoreError> {
     for _ in 0..200 {
         let genesis = || (chain.head.clone(), chain.state.clone());
         match Store::open(settings.clone(), genesis, sender.clone()) {
-            Err(StoreError::Database { operation: "open", cause, .. }) if cause.contains("already open") => {
+            Err(StoreError::Database {
+                operation: "open",
+                cause,
+                ..
+            }) if cause.contains("already open") => {
                 thread::sleep(std::time::Duration::from_millis(10));
             }
-            result => return result.map(|(store, recovered)| Opened { store, recovered, results, next: 0 }),
+            result => {
+                return result.map(|(store, recovered)| Opened {
+                    store,
+                    recovered,
+                    results,
+                    next: 0,
+                });
+            }
         }
     }
     panic!("the file stays open");
@@ -126,7 +171,9 @@ fn what_was_written_is_recovered() {
         block: Arc::clone(&chain.head.block),
     };
     opened.write(Write::Lock(lock.clone())).unwrap();
-    opened.write(Write::View(PersistedView { height: 6, view: 9 })).unwrap();
+    opened
+        .write(Write::View(PersistedView { height: 6, view: 9 }))
+        .unwrap();
     drop(opened);
     let again = open(settings(directory.path(), None)).unwrap().recovered;
     assert!(!again.fresh);
@@ -147,10 +194,22 @@ fn old_blocks_are_pruned_and_ranges_have_no_gap() {
     let all = opened.blocks(31, 1_000, usize::MAX);
     assert_eq!(all.oldest, 31);
     assert_eq!(all.blocks.len(), 20);
-    assert!(all.blocks.iter().zip(31..).all(|(block, height)| block.block.header.height == height));
-    assert!(opened.blocks(30, 10, usize::MAX).blocks.is_empty(), "a pruned height is not answered by a later one");
+    assert!(
+        all.blocks
+            .iter()
+            .zip(31..)
+            .all(|(block, height)| block.block.header.height == height)
+    );
+    assert!(
+        opened.blocks(30, 10, usize::MAX).blocks.is_empty(),
+        "a pruned height is not answered by a later one"
+    );
     assert_eq!(opened.blocks(40, 3, usize::MAX).blocks.len(), 3);
-    assert_eq!(opened.blocks(40, 100, 0).blocks.len(), 1, "at least one, whatever the bytes");
+    assert_eq!(
+        opened.blocks(40, 100, 0).blocks.len(),
+        1,
+        "at least one, whatever the bytes"
+    );
     let size = crate::reference_node::types::encode(&all.blocks[15]).len();
     assert_eq!(opened.blocks(40, 100, 3 * size).blocks.len(), 3);
     assert!(opened.blocks(51, 1, usize::MAX).blocks.is_empty());
@@ -162,13 +221,25 @@ fn only_the_next_block_or_the_head_again_is_taken() {
     let mut chain = Chain::new();
     let mut opened = open(settings(directory.path(), None)).unwrap();
     let (first, second, third) = (chain.grow(), chain.grow(), chain.grow());
-    assert!(opened.write(second.clone()).unwrap_err().contains("does not follow"));
+    assert!(
+        opened
+            .write(second.clone())
+            .unwrap_err()
+            .contains("does not follow")
+    );
     opened.write(first.clone()).unwrap();
     opened.write(first.clone()).unwrap();
     opened.write(second).unwrap();
     assert!(opened.write(first).is_err());
     opened.write(third).unwrap();
-    assert_eq!(opened.store.counters().reopened.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(
+        opened
+            .store
+            .counters()
+            .reopened
+            .load(std::sync::atomic::Ordering::Relaxed),
+        0
+    );
 }
 
 #[test]
@@ -180,7 +251,12 @@ fn a_snapshot_replaces_the_chain() {
     for _ in 0..30 {
         chain.grow();
     }
-    opened.write(Write::Snapshot { head: chain.head.clone(), state: chain.state.clone() }).unwrap();
+    opened
+        .write(Write::Snapshot {
+            head: chain.head.clone(),
+            state: chain.state.clone(),
+        })
+        .unwrap();
     opened.write(chain.grow()).unwrap();
     assert_eq!(opened.blocks(31, 10, usize::MAX).blocks.len(), 2);
     assert_eq!(opened.blocks(1, 10, usize::MAX).oldest, 31);
@@ -194,7 +270,10 @@ fn a_snapshot_replaces_the_chain() {
 fn a_store_of_another_network_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(settings(directory.path(), None)).unwrap());
-    let other = Settings { network: Hash::of(&[b"other"]), ..settings(directory.path(), None) };
+    let other = Settings {
+        network: Hash::of(&[b"other"]),
+        ..settings(directory.path(), None)
+    };
     let error = open(other).err().unwrap();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     assert!(!error.is_transient());
@@ -221,7 +300,9 @@ impl Small {
         match mount("tmpfs", directory, "tmpfs", MountFlags::empty(), options) {
             Ok(()) => Some(Self(directory.to_path_buf())),
             Err(error) => {
-                eprintln!("SKIPPED: a full disk was NOT tested, mounting a small tmpfs needs root: {error}");
+                eprintln!(
+                    "SKIPPED: a full disk was NOT tested, mounting a small tmpfs needs root: {error}"
+                );
                 None
             }
         }
@@ -229,8 +310,11 @@ impl Small {
 
     fn fill(&self) {
         use std::io::Write as _;
-        let mut ballast =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.0.join("ballast")).unwrap();
+        let mut ballast = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.0.join("ballast"))
+            .unwrap();
         while ballast.write_all(&[0; 4_096]).is_ok() {}
     }
 
@@ -248,7 +332,9 @@ impl Drop for Small {
 #[test]
 fn a_full_disk_loses_nothing_and_is_left_as_soon_as_there_is_room() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(small) = Small::mount(directory.path()) else { return };
+    let Some(small) = Small::mount(directory.path()) else {
+        return;
+    };
     let mut chain = Chain::new();
     let mut opened = open(settings(directory.path(), None)).unwrap();
     for _ in 0..10 {
@@ -275,15 +361,29 @@ fn a_full_disk_loses_nothing_and_is_left_as_soon_as_there_is_room() {
         // Within the longest pause between two attempts to open the file.
         let started = std::time::Instant::now();
         while let Err(error) = opened.write(refused.clone()) {
-            assert!(started.elapsed() < std::time::Duration::from_secs(2), "{error}");
+            assert!(
+                started.elapsed() < std::time::Duration::from_secs(2),
+                "{error}"
+            );
             thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(opened.store.counters().reopened.load(std::sync::atomic::Ordering::Relaxed) >= round);
+        assert!(
+            opened
+                .store
+                .counters()
+                .reopened
+                .load(std::sync::atomic::Ordering::Relaxed)
+                >= round
+        );
         opened.write(chain.grow()).unwrap();
     }
     let head = chain.head.block.header.height;
     let stored = opened.blocks(0, 1_000, usize::MAX).blocks;
-    assert_eq!(stored.len() as u64, head + 1, "every acknowledged block is there, once");
+    assert_eq!(
+        stored.len() as u64,
+        head + 1,
+        "every acknowledged block is there, once"
+    );
     drop(opened);
     let again = open(settings(directory.path(), None)).unwrap();
     assert_eq!(again.recovered.head, chain.head);

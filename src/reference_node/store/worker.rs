@@ -21,7 +21,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 /// The file, or what is known about why there is none.
 enum File {
     Open(Database),
-    Closed { why: String, pause: Duration, retry_at: Instant },
+    Closed {
+        why: String,
+        pause: Duration,
+        retry_at: Instant,
+    },
 }
 
 pub(super) struct Worker {
@@ -59,7 +63,12 @@ impl Worker {
                         return;
                     }
                 }
-                Request::Blocks { from, count, bytes, answer } => {
+                Request::Blocks {
+                    from,
+                    count,
+                    bytes,
+                    answer,
+                } => {
                     // Nobody waits any more when the asker's deadline passed.
                     if !answer.is_closed() {
                         let _ = answer.send(self.blocks(from, count, bytes));
@@ -79,11 +88,17 @@ impl Worker {
     }
 
     fn apply(&mut self, write: &Write) -> Result<(), StoreError> {
-        let File::Open(database) = &mut self.file else { return Err(StoreError::Busy) };
+        let File::Open(database) = &mut self.file else {
+            return Err(StoreError::Busy);
+        };
         match write {
             Write::Lock(lock) => database.put_lock(lock),
             Write::View(view) => database.put_view(view),
-            Write::Block { committed, previous, state } => {
+            Write::Block {
+                committed,
+                previous,
+                state,
+            } => {
                 database.put_block(committed, &state.changes_since(previous))?;
                 self.acknowledged = committed.block.header.height;
                 Ok(())
@@ -146,7 +161,11 @@ impl Worker {
 }
 
 fn closed(error: &StoreError, pause: Duration) -> File {
-    File::Closed { why: describe(error), pause, retry_at: Instant::now() + pause }
+    File::Closed {
+        why: describe(error),
+        pause,
+        retry_at: Instant::now() + pause,
+    }
 }
 
 /// The error and its causes in one line.
