@@ -89,7 +89,13 @@ impl Conductor {
     async fn collect(&mut self, reason: FinishReason, hurry: bool) -> Result<(), RunError> {
         self.cost_entry()?;
         self.enter(Stage::Collect)?;
-        self.observers.stop(if hurry { DRAIN_INTERRUPTED } else { DRAIN }).await;
+        // What the engine has already handed over is read within a few turns; a further signal shortens that.
+        let drain = if hurry { DRAIN_INTERRUPTED } else { DRAIN };
+        tokio::select! {
+            () = tokio::time::sleep(drain) => {}
+            _ = self.signals.next() => {}
+        }
+        self.observers.stop().await;
         while let Ok(observed) = self.observations.try_recv() {
             self.record(observed.event)?;
         }

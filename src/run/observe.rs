@@ -141,9 +141,7 @@ impl Observers {
     }
 
     /// Ends all probes; what they had read is in the queue afterwards.
-    pub(super) async fn stop(&mut self, grace: Duration) {
-        // Lines that the engine has already handed over are read within a few turns.
-        tokio::time::sleep(grace).await;
+    pub(super) async fn stop(&mut self) {
         self.tasks.shutdown().await;
         for log in &self.logs {
             log.finish();

@@ -1,13 +1,9 @@
-//! SIGINT and SIGTERM: the first drains, reports and cleans up; a second within two seconds forces.
-
-use std::time::{Duration, Instant};
+//! SIGINT and SIGTERM: the first drains, reports and cleans up; a later one ends the drain. Removal needs no forcing:
+//! containers are always killed, and what was begun is finished, so that nothing is left behind.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
-
-/// A second signal within this time of the first forces; later ones only shorten the drain.
-const FORCE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Which signal came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +39,7 @@ impl Interrupt {
 pub struct Signals {
     int: Signal,
     term: Signal,
-    first: Option<(Interrupt, Instant)>,
+    first: Option<Interrupt>,
 }
 
 impl Signals {
@@ -61,19 +57,13 @@ impl Signals {
             _ = self.int.recv() => Interrupt::Int,
             _ = self.term.recv() => Interrupt::Term,
         };
-        self.first.get_or_insert((interrupt, Instant::now()));
+        self.first.get_or_insert(interrupt);
         interrupt
     }
 
     /// The first signal that came, if any did.
     #[must_use]
     pub fn first(&self) -> Option<Interrupt> {
-        self.first.map(|(interrupt, _)| interrupt)
-    }
-
-    /// Whether a signal that comes now forces.
-    #[must_use]
-    pub fn would_force(&self) -> bool {
-        self.first.is_some_and(|(_, at)| at.elapsed() <= FORCE_WITHIN)
+        self.first
     }
 }
