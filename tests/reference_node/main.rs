@@ -88,7 +88,7 @@ fn a_healthy_shard_keeps_its_interval_with_all_signers_and_few_lines() {
     let mut seen = Vec::new();
     wait(
         "forty blocks in time and with all signers",
-        Duration::from_secs(90),
+        Duration::from_secs(240),
         || {
             let end = network.height(0).unwrap_or(0);
             wait("40 blocks", SOON, || network.height(0) >= Some(end + 40));
