@@ -1,6 +1,12 @@
 //! The engine for real: launching, limits, disks, isolation and teardown against the engine of this machine.
 //!
 //! Without an engine every test says loudly that nothing was tested.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test or benchmark may panic and print"
+)]
 
 mod support;
 
