@@ -6,6 +6,12 @@
 //! fixed addresses; the network is not counted.
 //!
 //! `cargo bench --bench launch [-- ROUNDS]`. The images are packed before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test or benchmark may panic and print"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -1,6 +1,12 @@
 //! The engine for real: launching, limits, disks, isolation and teardown against the engine of this machine.
 //!
 //! Without an engine every test says loudly that nothing was tested.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test or benchmark may panic and print"
+)]
 
 mod support;
 
@@ -342,7 +348,26 @@ async fn preflight_names_the_cause_and_creates_nothing() {
         .unwrap_err();
     assert!(matches!(error, EngineError::Pack { .. }), "{error}");
 
+    // Somebody else's volume of that name would be mounted as if it were the node's disk.
+    let foreign = format!("{run}-s0-n01");
+    docker
+        .create_volume(&foreign, &BTreeMap::new(), [].into())
+        .await
+        .unwrap();
+    let error = preflight(&docker, &run, &good, false, &images)
+        .await
+        .unwrap_err();
     finish(&docker, &run).await;
+    assert!(
+        docker.volume_exists(&foreign).await.unwrap(),
+        "it is not ours to remove"
+    );
+    docker.remove_volume(&foreign).await.unwrap();
+    assert!(
+        matches!(&error, EngineError::NameTaken { name } if *name == foreign),
+        "{error}"
+    );
+
     let report = teardown(&docker, &run).await.unwrap();
     assert_eq!(
         (report.containers, report.networks, report.volumes),

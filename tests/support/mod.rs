@@ -1,4 +1,10 @@
 //! What engine tests and benchmarks share: a network of idle nodes, and a run that is torn down whatever happens.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test or benchmark may panic and print"
+)]
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -41,7 +47,6 @@ pub async fn engine() -> Option<Docker> {
 }
 
 /// Idle nodes: this program's keeper.
-#[must_use]
 pub fn idle(
     _node: &NodePlan,
     addresses: &BTreeMap<NodeName, NodeAddress>,

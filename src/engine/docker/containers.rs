@@ -222,6 +222,14 @@ impl Docker {
         Ok(facts(answer))
     }
 
+    /// Whether there is a container of this name, whoever's it is.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn container_exists(&self, name: &str) -> Result<bool, EngineError> {
+        super::exists(self.inspect(name).await)
+    }
+
     /// Containers of a run, in any state.
     ///
     /// # Errors

@@ -100,6 +100,15 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// An inspection as an answer to whether the object exists.
+fn exists<T>(inspected: Result<T, EngineError>) -> Result<bool, EngineError> {
+    match inspected {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// A filter on one label with one value.
 fn label_filter(key: &str, value: &str) -> std::collections::HashMap<String, Vec<String>> {
     std::collections::HashMap::from([("label".to_owned(), vec![format!("{key}={value}")])])

@@ -112,6 +112,18 @@ impl Docker {
         }
     }
 
+    /// Whether there is a network of this name, whoever's it is.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn network_exists(&self, name: &str) -> Result<bool, EngineError> {
+        let future = self.client.inspect_network(
+            name,
+            None::<bollard::query_parameters::InspectNetworkOptions>,
+        );
+        super::exists(call("inspect network", name, READ, future).await)
+    }
+
     /// Networks of a run.
     ///
     /// # Errors

@@ -203,18 +203,6 @@ impl ContainerSpec {
         if self.unconfined {
             security.push("apparmor=unconfined".to_owned());
         }
-        let throttle = |rate: Option<u64>| {
-            let (throttle, rate) = (self.throttle.as_ref()?, rate?);
-            Some(vec![models::ThrottleDevice {
-                path: Some(throttle.device.clone()),
-                rate: Some(signed(rate)),
-            }])
-        };
-        let write_iops = self.throttle.as_ref().and_then(|t| t.write_iops);
-        let write_bytes = self
-            .throttle
-            .as_ref()
-            .and_then(|t| t.write_bytes_per_second);
         models::HostConfig {
             memory: limit(self.memory),
             // Equal to memory: no swap, so that a limit is a limit.
@@ -228,8 +216,11 @@ impl ContainerSpec {
                     hard: Some(files),
                 }]
             }),
-            blkio_device_write_iops: throttle(write_iops),
-            blkio_device_write_bps: throttle(write_bytes),
+            blkio_device_write_iops: self.throttle.as_ref().and_then(|t| t.model(t.write_iops)),
+            blkio_device_write_bps: self
+                .throttle
+                .as_ref()
+                .and_then(|t| t.model(t.write_bytes_per_second)),
             mounts: Some(self.mounts.iter().cloned().map(Mount::into_model).collect()),
             tmpfs: (!self.scratch.is_empty()).then(|| {
                 self.scratch
@@ -252,22 +243,37 @@ impl ContainerSpec {
                 name: Some(models::RestartPolicyNameEnum::NO),
                 maximum_retry_count: None,
             }),
-            log_config: Some(models::HostConfigLogConfig {
-                typ: Some("local".to_owned()),
-                config: Some(
-                    [
-                        ("max-size", LOG_FILE_SIZE),
-                        ("max-file", LOG_FILES),
-                        // Compression would run inside the engine, beside the nodes that are measured.
-                        ("compress", "false"),
-                    ]
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .into(),
-                ),
-            }),
+            log_config: Some(log_config()),
             init: Some(false),
             ..Default::default()
         }
+    }
+}
+
+impl Throttle {
+    fn model(&self, rate: Option<u64>) -> Option<Vec<models::ThrottleDevice>> {
+        Some(vec![models::ThrottleDevice {
+            path: Some(self.device.clone()),
+            rate: Some(signed(rate?)),
+        }])
+    }
+}
+
+/// A size-bounded driver that can be followed; see [`LOG_BYTES`].
+fn log_config() -> models::HostConfigLogConfig {
+    let options = [
+        ("max-size", LOG_FILE_SIZE),
+        ("max-file", LOG_FILES),
+        // Compression would run inside the engine, beside the nodes that are measured.
+        ("compress", "false"),
+    ];
+    models::HostConfigLogConfig {
+        typ: Some("local".to_owned()),
+        config: Some(
+            options
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        ),
     }
 }
 

@@ -62,6 +62,15 @@ impl Docker {
         }
     }
 
+    /// Whether there is a volume of this name, whoever's it is.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn volume_exists(&self, name: &str) -> Result<bool, EngineError> {
+        let future = self.client.inspect_volume(name);
+        super::exists(call("inspect volume", name, READ, future).await)
+    }
+
     /// Volumes of a run.
     ///
     /// # Errors

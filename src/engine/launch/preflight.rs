@@ -1,16 +1,19 @@
 //! What can be known before anything is created: a clear cause now instead of a half-started network later.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use crate::{
     engine::{
         docker::{Docker, LOG_BYTES},
         error::EngineError,
+        labels,
         room::{self, Room},
     },
     ids::RunId,
     plan::{DiskKind, NetworkPlan},
 };
 
-use super::{Images, subnets, watcher};
+use super::{Images, WIDTH, subnets, watcher};
 
 /// Bytes that stay free on the engine's file system: with less, the engine itself begins to fail.
 pub const ROOM_RESERVE: u64 = 512 * 1024 * 1024;
@@ -49,7 +52,7 @@ pub async fn preflight(
             what: "an ext4 disk",
         });
     }
-    names_are_free(docker, run).await?;
+    names_are_free(docker, run, network).await?;
     subnets::check(docker).await?;
     let memory = memory_needed(network);
     let has = docker.info().memory;
@@ -78,7 +81,11 @@ pub async fn preflight(
 
 /// Nothing of this run may exist, and nobody else's container may have one of its names (the engine's own answer
 /// would come half-way through the launch).
-async fn names_are_free(docker: &Docker, run: &RunId) -> Result<(), EngineError> {
+async fn names_are_free(
+    docker: &Docker,
+    run: &RunId,
+    network: &NetworkPlan,
+) -> Result<(), EngineError> {
     let taken = |name: &str| EngineError::NameTaken {
         name: name.to_owned(),
     };
@@ -91,24 +98,32 @@ async fn names_are_free(docker: &Docker, run: &RunId) -> Result<(), EngineError>
     if let Some(volume) = docker.volumes_of(run).await?.first() {
         return Err(taken(&volume.name));
     }
-    for name in [
-        crate::engine::labels::data_network(run),
-        crate::engine::labels::management_network(run),
-    ] {
-        if docker
-            .all_networks()
-            .await?
-            .iter()
-            .any(|network| network.name == name)
-        {
-            return Err(taken(&name));
-        }
-    }
-    let watcher = crate::engine::labels::watcher_name(run);
-    match docker.inspect(&watcher).await {
-        Ok(_) => Err(taken(&watcher)),
-        Err(error) if error.is_missing() => Ok(()),
-        Err(error) => Err(error),
+    // What is not ours carries no label of ours: asked by name, one at a time, never by listing what others have.
+    let nodes = network
+        .nodes
+        .iter()
+        .map(|node| labels::node_name(run, &node.name));
+    let containers = nodes.clone().chain([labels::watcher_name(run)]);
+    let volumes = nodes.chain([labels::toolbox_volume(run), labels::disks_volume(run)]);
+    let networks = [labels::data_network(run), labels::management_network(run)];
+    let mut names: Vec<(&str, String)> = containers.map(|name| ("container", name)).collect();
+    names.extend(volumes.map(|name| ("volume", name)));
+    names.extend(networks.map(|name| ("network", name)));
+    let found: Vec<Option<String>> = stream::iter(names)
+        .map(|(kind, name)| async move {
+            let exists = match kind {
+                "container" => docker.container_exists(&name).await?,
+                "volume" => docker.volume_exists(&name).await?,
+                _ => docker.network_exists(&name).await?,
+            };
+            Ok::<_, EngineError>(exists.then_some(name))
+        })
+        .buffer_unordered(WIDTH)
+        .try_collect()
+        .await?;
+    match found.into_iter().flatten().next() {
+        Some(name) => Err(taken(&name)),
+        None => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{CGROUP_MOUNT, Context, NodeHandle, disks::Disks, nodes};
 use crate::{
     engine::{
-        docker::{ContainerSpec, Observed},
+        docker::{ContainerSpec, Observed, nano_cpus},
         error::EngineError,
         inside::ask_toolbox,
         toolbox::CgroupLimits,
@@ -68,75 +68,62 @@ pub(super) async fn verify(
 
 /// The engine's view of one container against what was asked for.
 fn compare_engine(asked: &ContainerSpec, found: &Observed) -> Result<(), EngineError> {
-    let same = |limit: &'static str, asked_text: String, found_text: String| {
-        if asked_text == found_text {
-            Ok(())
-        } else {
-            Err(EngineError::LimitNotInForce {
-                node: asked.name.clone(),
-                limit,
-                asked: asked_text,
-                found: found_text,
-            })
-        }
-    };
-    same("memory", asked.memory.to_string(), found.memory.to_string())?;
-    same(
-        "memory and swap",
-        asked.memory.to_string(),
-        found.memory_swap.to_string(),
-    )?;
-    same(
-        "cpus",
-        crate::engine::docker::nano_cpus(asked.cpus).to_string(),
-        found.nano_cpus.to_string(),
-    )?;
-    same("pids", asked.pids.to_string(), found.pids.to_string())?;
-    same(
-        "open files",
-        asked.open_files.to_string(),
-        found.open_files.to_string(),
-    )?;
-    same("user", asked.user.clone(), found.user.clone())?;
-    same(
-        "read-only root",
-        asked.read_only_root.to_string(),
-        found.read_only_root.to_string(),
-    )?;
-    same(
-        "dropped capabilities",
-        "ALL".to_owned(),
-        found.capabilities_dropped.join(","),
-    )?;
-    same(
-        "added capabilities",
-        asked
-            .capabilities
-            .join(",")
-            .replace("CAP_", "")
-            .to_ascii_uppercase(),
-        found.capabilities_added.join(","),
-    )?;
     let no_new_privileges = found
         .security
         .iter()
         .any(|option| option.starts_with("no-new-privileges") && !option.ends_with("false"));
-    same(
-        "no new privileges",
-        "true".to_owned(),
-        no_new_privileges.to_string(),
-    )?;
-    same(
-        "privileged",
-        "false".to_owned(),
-        found.privileged.to_string(),
-    )?;
-    same("log driver", "local".to_owned(), found.log_driver.clone())?;
-    same(
-        "restart policy",
-        "no".to_owned(),
-        found.restart_policy.clone(),
-    )
+    let text = |value: &dyn std::fmt::Display| value.to_string();
+    let limits = [
+        ("memory", text(&asked.memory), text(&found.memory)),
+        // Equal to memory: no swap.
+        (
+            "memory and swap",
+            text(&asked.memory),
+            text(&found.memory_swap),
+        ),
+        ("cpus", text(&nano_cpus(asked.cpus)), text(&found.nano_cpus)),
+        ("pids", text(&asked.pids), text(&found.pids)),
+        (
+            "open files",
+            text(&asked.open_files),
+            text(&found.open_files),
+        ),
+        ("user", asked.user.clone(), found.user.clone()),
+        (
+            "read-only root",
+            text(&asked.read_only_root),
+            text(&found.read_only_root),
+        ),
+        (
+            "dropped capabilities",
+            text(&"ALL"),
+            found.capabilities_dropped.join(","),
+        ),
+        (
+            "added capabilities",
+            asked
+                .capabilities
+                .join(",")
+                .to_ascii_uppercase()
+                .replace("CAP_", ""),
+            found.capabilities_added.join(","),
+        ),
+        ("no new privileges", text(&true), text(&no_new_privileges)),
+        ("privileged", text(&false), text(&found.privileged)),
+        ("log driver", text(&"local"), found.log_driver.clone()),
+        ("restart policy", text(&"no"), found.restart_policy.clone()),
+    ];
+    for (limit, wanted, have) in limits {
+        if wanted != have {
+            return Err(EngineError::LimitNotInForce {
+                node: asked.name.clone(),
+                limit,
+                asked: wanted,
+                found: have,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The kernel's view of one container against what was asked for.
@@ -174,7 +161,7 @@ fn compare_kernel(asked: &ContainerSpec, found: &CgroupLimits) -> Result<(), Eng
     let thousandths = |nano: i64| u64::try_from(nano / 1_000_000).ok().and_then(positive);
     check(
         "cpus (kernel, thousandths)",
-        thousandths(crate::engine::docker::nano_cpus(asked.cpus)),
+        thousandths(nano_cpus(asked.cpus)),
         found.cpu_thousandths,
     )?;
     if let Some(throttle) = &asked.throttle {

@@ -84,21 +84,28 @@ async fn remove_old(docker: &Docker, name: &str) {
     }
 }
 
-/// Ids of the images of a name that are neither among the newest few nor young.
+/// Ids of the images of a name that are neither among the newest few nor young, and of those that lost their tag:
+/// two processes that pack the same content at once both import it, and one of the two loses the name.
 fn superfluous(images: Vec<ImageSummary>, name: &str, now: i64) -> Vec<String> {
     let mut by_age: BTreeMap<(i64, String), ()> = BTreeMap::new();
+    let mut nameless = Vec::new();
     for image in images {
-        if image.labels.get(labels::IMAGE_NAME).map(String::as_str) == Some(name) {
+        if image.labels.get(labels::IMAGE_NAME).map(String::as_str) != Some(name) {
+            continue;
+        }
+        if image.tags.iter().all(|tag| tag.starts_with("<none>")) {
+            nameless.push(image.id);
+        } else {
             by_age.insert((image.created, image.id), ());
         }
     }
-    by_age
+    let old = by_age
         .into_keys()
         .rev()
         .skip(KEPT)
         .filter(|(created, _)| *created < now - GRACE_SECONDS)
-        .map(|(_, id)| id)
-        .collect()
+        .map(|(_, id)| id);
+    nameless.into_iter().chain(old).collect()
 }
 
 #[cfg(test)]
@@ -109,7 +116,7 @@ mod tests {
     fn the_newest_three_of_a_name_are_kept_and_young_ones_too() {
         let image = |id: &str, created, name: &str| ImageSummary {
             id: id.to_owned(),
-            tags: Vec::new(),
+            tags: vec![format!("canarynet/{name}:{id}")],
             created,
             labels: [(labels::IMAGE_NAME.to_owned(), name.to_owned())].into(),
         };
@@ -122,6 +129,9 @@ mod tests {
         ];
         assert_eq!(superfluous(images.clone(), "program", 10_000), ["old"]);
         assert!(superfluous(images.clone(), "program", 500).is_empty());
-        assert!(superfluous(images, "helper", 10_000).is_empty());
+        assert!(superfluous(images.clone(), "helper", 10_000).is_empty());
+        let mut nameless = images;
+        nameless[4].tags = vec!["<none>:<none>".to_owned()];
+        assert_eq!(superfluous(nameless, "program", 10), ["c"]);
     }
 }
