@@ -1,0 +1,156 @@
+//! Images.
+
+use std::time::Duration;
+
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+
+use super::{CHANGE, Docker, READ, call, label_present};
+use crate::engine::{
+    error::EngineError,
+    labels::{self, Labels},
+};
+
+/// Importing copies the whole archive twice on the engine's side; debug builds are large.
+const IMPORT: Duration = Duration::from_secs(300);
+
+/// What the engine knows of an image.
+#[derive(Debug, Clone, Default)]
+pub struct ImageFacts {
+    /// Its content id.
+    pub id: String,
+    /// Its digests in registries.
+    pub digests: Vec<String>,
+    /// Its entry point.
+    pub entrypoint: Vec<String>,
+    /// Architecture as registries name it (`amd64`).
+    pub architecture: String,
+}
+
+/// An image of this program in a list.
+#[derive(Debug, Clone)]
+pub struct ImageSummary {
+    /// Its content id.
+    pub id: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Creation in seconds since 1970.
+    pub created: i64,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+impl Docker {
+    /// What the engine knows of an image, `None` if it has none of that name.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        let future = self.client.inspect_image(reference);
+        match call("inspect image", reference, READ, future).await {
+            Ok(answer) => Ok(Some(ImageFacts {
+                id: answer.id.unwrap_or_default(),
+                digests: answer.repo_digests.unwrap_or_default(),
+                entrypoint: answer
+                    .config
+                    .and_then(|config| config.entrypoint)
+                    .unwrap_or_default(),
+                architecture: answer.architecture.unwrap_or_default(),
+            })),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes an image from an archive of its root file system. `changes` are lines of a Dockerfile.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn import_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        changes: Vec<String>,
+        archive: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let options = CreateImageOptionsBuilder::new()
+            .from_src("-")
+            .repo(repository)
+            .tag(tag)
+            .changes(changes)
+            .build();
+        let body = bollard::body_try_stream(archive);
+        let mut stream = Box::pin(self.client.create_image(Some(options), Some(body), None));
+        let future = async {
+            while let Some(progress) = stream.next().await {
+                progress?;
+            }
+            Ok(())
+        };
+        call(
+            "import image",
+            &format!("{repository}:{tag}"),
+            IMPORT,
+            future,
+        )
+        .await
+    }
+
+    /// Gives an image another name.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn tag_image(
+        &self,
+        image: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<(), EngineError> {
+        let options = bollard::query_parameters::TagImageOptionsBuilder::new()
+            .repo(repository)
+            .tag(tag)
+            .build();
+        let future = self.client.tag_image(image, Some(options));
+        call("tag image", image, CHANGE, future).await
+    }
+
+    /// Images that this program has packed.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn packed_images(&self) -> Result<Vec<ImageSummary>, EngineError> {
+        let options = ListImagesOptionsBuilder::new()
+            .filters(&label_present(labels::IMAGE_NAME))
+            .build();
+        let future = self.client.list_images(Some(options));
+        let list = call("list", "images", READ, future).await?;
+        Ok(list
+            .into_iter()
+            .map(|image| ImageSummary {
+                id: image.id,
+                tags: image.repo_tags,
+                created: image.created,
+                labels: image.labels,
+            })
+            .collect())
+    }
+
+    /// Removes an image unless a container uses it; answers whether it is gone.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn remove_image(&self, image: &str) -> Result<bool, EngineError> {
+        let future = self.client.remove_image(
+            image,
+            None::<bollard::query_parameters::RemoveImageOptions>,
+            None,
+        );
+        match call("remove image", image, CHANGE, future).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_missing() => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Launching a network: everything is made and every limit read back, or nothing is left.
+//!
+//! ```text
+//!  networks (2, internal) ──┐
+//!  disks (ext4: one helper) ┼─> watcher (holds tmpfs disks, fills the toolbox)
+//!                           └─> nodes, a bounded number at a time: create, connect management, start
+//!                                        └─> limits read back: the engine's view and the kernel's
+//! ```
+
+mod disks;
+mod nodes;
+mod preflight;
+mod prepare;
+mod subnets;
+mod verify;
+mod watcher;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+pub use preflight::{Preflight, preflight};
+pub use prepare::{Images, prepare};
+pub use watcher::{CGROUP_MOUNT, WATCHER_LAST};
+
+use crate::{
+    engine::{
+        docker::Docker,
+        error::EngineError,
+        labels::{self, RunLabels},
+        owner::Owner,
+        teardown::teardown,
+    },
+    ids::{NodeName, RunId},
+    plan::{DiskKind, NetworkPlan, NodeAddress, NodePlan},
+};
+
+/// Containers that are created or started at the same moment. Measured on two cores with sixteen nodes: four is
+/// quickest, more only queue inside the engine, fewer leave a core idle while one waits for the disk.
+pub const WIDTH: usize = 4;
+
+/// Renders a node's command and environment once addresses are known.
+pub type Render<'a> = &'a (
+        dyn Fn(&NodePlan, &BTreeMap<NodeName, NodeAddress>) -> Result<RenderedNode, String> + Sync
+    );
+
+/// What to launch.
+pub struct LaunchRequest<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// The network.
+    pub network: &'a NetworkPlan,
+    /// Privileged helper containers are allowed.
+    pub allow_helper: bool,
+    /// The run directory on this machine, for the labels.
+    pub state: String,
+    /// Who owns the run.
+    pub owner: Owner,
+    /// Time after which ownerless remains may be cleaned without asking.
+    pub time_to_live: Duration,
+    /// Images, from [`prepare`].
+    pub images: &'a Images,
+    /// Renders a node's command and environment.
+    pub render: Render<'a>,
+}
+
+/// A node's command and environment, ready for the container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RenderedNode {
+    /// Arguments; a first word equal to the image's program is the program itself.
+    pub command: Vec<String>,
+    /// Environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Progress of a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchProgress {
+    /// Networks are there.
+    Networks,
+    /// Disks are there; their kind.
+    Disks(DiskKind),
+    /// The watcher runs.
+    Watcher,
+    /// So many nodes of all run.
+    Nodes {
+        /// Started.
+        started: usize,
+        /// In all.
+        of: usize,
+    },
+    /// All limits were read back.
+    Verified,
+}
+
+/// A launched network.
+#[derive(Debug, Clone)]
+pub struct Launched {
+    /// The nodes.
+    pub nodes: BTreeMap<NodeName, NodeHandle>,
+    /// The watcher's container.
+    pub watcher: String,
+    /// How a toolbox program is called in the nodes and the watcher: append its arguments.
+    pub toolbox: Vec<String>,
+    /// Kind of the disks.
+    pub disk_kind: DiskKind,
+    /// Why that kind, for people.
+    pub disk_reason: String,
+    /// What could not be checked, for people; empty in health.
+    pub notes: Vec<String>,
+    /// How long it took.
+    pub timings: LaunchTimings,
+}
+
+/// A launched node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHandle {
+    /// Its container.
+    pub container_id: String,
+    /// Its addresses.
+    pub addresses: NodeAddress,
+    /// Its disk.
+    pub disk: DiskInfo,
+}
+
+/// A node's disk as launched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskInfo {
+    /// Its kind, never [`DiskKind::Auto`].
+    pub kind: DiskKind,
+    /// Bytes that can be written.
+    pub usable_bytes: u64,
+    /// Its block device on the engine's machine, ext4 only.
+    pub device: Option<String>,
+}
+
+/// How long a launch took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaunchTimings {
+    /// From the first create call to the last start answered.
+    pub created_to_started: Duration,
+    /// Networks alone.
+    pub networks: Duration,
+    /// Disks alone, ext4 only.
+    pub disks: Duration,
+    /// Reading limits back, after the last start.
+    pub verified: Duration,
+}
+
+/// What all steps of one launch share.
+pub(crate) struct Context<'a> {
+    pub(crate) docker: &'a Docker,
+    pub(crate) network: &'a NetworkPlan,
+    pub(crate) allow_helper: bool,
+    pub(crate) images: &'a Images,
+    pub(crate) labels: RunLabels,
+    pub(crate) addresses: BTreeMap<NodeName, NodeAddress>,
+    pub(crate) render: Render<'a>,
+}
+
+/// Launches a network; [`preflight`] must have passed.
+///
+/// # Errors
+/// The first failure; whatever was made until then is removed again.
+pub async fn launch(
+    docker: &Docker,
+    request: LaunchRequest<'_>,
+    progress: impl Fn(LaunchProgress) + Sync,
+) -> Result<Launched, EngineError> {
+    let run = request.run.clone();
+    match build(docker, request, &progress).await {
+        Ok(launched) => Ok(launched),
+        Err(error) => {
+            // What teardown cannot remove is found by its labels later; the first failure is what people need.
+            let _report = teardown(docker, &run).await;
+            Err(error)
+        }
+    }
+}
+
+async fn build(
+    docker: &Docker,
+    request: LaunchRequest<'_>,
+    progress: &(impl Fn(LaunchProgress) + Sync),
+) -> Result<Launched, EngineError> {
+    let begun = Instant::now();
+    let labels = RunLabels::new(
+        request.run,
+        &request.owner,
+        &request.state,
+        request.time_to_live,
+    );
+    let subnets = subnets::create(docker, &labels).await?;
+    progress(LaunchProgress::Networks);
+    let networks = begun.elapsed();
+    let context = Context {
+        docker,
+        network: request.network,
+        allow_helper: request.allow_helper,
+        images: request.images,
+        addresses: subnets.addresses(&request.network.nodes)?,
+        labels,
+        render: request.render,
+    };
+    let disks = disks::create(&context).await?;
+    let disks_time = begun.elapsed().saturating_sub(networks);
+    progress(LaunchProgress::Disks(disks.kind));
+    let watcher = async {
+        let watcher = watcher::start(&context, &subnets, &disks).await?;
+        progress(LaunchProgress::Watcher);
+        Ok(watcher)
+    };
+    let (watcher, nodes) = tokio::try_join!(watcher, start_nodes(&context, &disks, progress))?;
+    let created_to_started = begun.elapsed();
+    let notes = verify::verify(&context, &disks, &watcher, &nodes).await?;
+    progress(LaunchProgress::Verified);
+    Ok(Launched {
+        nodes,
+        watcher,
+        toolbox: context.images.toolbox_command(&[]),
+        disk_kind: disks.kind,
+        disk_reason: disks.reason,
+        notes,
+        timings: LaunchTimings {
+            created_to_started,
+            networks,
+            disks: disks_time,
+            verified: begun.elapsed().saturating_sub(created_to_started),
+        },
+    })
+}
+
+async fn start_nodes(
+    context: &Context<'_>,
+    disks: &disks::Disks,
+    progress: &(impl Fn(LaunchProgress) + Sync),
+) -> Result<BTreeMap<NodeName, NodeHandle>, EngineError> {
+    let of = context.network.nodes.len();
+    let mut started = 0;
+    let mut handles = BTreeMap::new();
+    let mut work = stream::iter(&context.network.nodes)
+        .map(|node| async move {
+            let handle = nodes::start(context, disks, node).await?;
+            Ok::<_, EngineError>((node.name.clone(), handle))
+        })
+        .buffer_unordered(WIDTH);
+    while let Some((name, handle)) = work.try_next().await? {
+        started += 1;
+        handles.insert(name, handle);
+        progress(LaunchProgress::Nodes { started, of });
+    }
+    Ok(handles)
+}
+
+impl Context<'_> {
+    pub(crate) fn run(&self) -> &RunId {
+        self.labels.run()
+    }
+
+    /// Names of the two networks.
+    pub(crate) fn networks(&self) -> (String, String) {
+        (
+            labels::data_network(self.run()),
+            labels::management_network(self.run()),
+        )
+    }
+}

@@ -1,0 +1,103 @@
+//! One node's container.
+
+use super::{Context, NodeHandle, disks::Disks, preflight::node_memory};
+use crate::{
+    engine::{
+        docker::{ContainerSpec, Mount},
+        error::EngineError,
+        labels::{self, Role},
+        pack::TOOLBOX,
+    },
+    plan::{DiskKind, NodePlan},
+};
+
+/// Creates, connects and starts one node.
+pub(super) async fn start(
+    context: &Context<'_>,
+    disks: &Disks,
+    node: &NodePlan,
+) -> Result<NodeHandle, EngineError> {
+    let addresses = *context
+        .addresses
+        .get(&node.name)
+        .ok_or_else(|| EngineError::Incomplete {
+            subject: node.name.to_string(),
+            what: "an address",
+        })?;
+    let (_, management) = context.networks();
+    let id = context.docker.create(spec(context, disks, node)?).await?;
+    // Between create and start: API 1.41 refuses two networks at create.
+    context
+        .docker
+        .connect_network(&management, &id, addresses.management, node.name.as_str())
+        .await?;
+    context.docker.start(&id).await?;
+    Ok(NodeHandle {
+        container_id: id,
+        addresses,
+        disk: disks.info(&node.name),
+    })
+}
+
+/// The container of a node.
+pub(super) fn spec(
+    context: &Context<'_>,
+    disks: &Disks,
+    node: &NodePlan,
+) -> Result<ContainerSpec, EngineError> {
+    let network = context.network;
+    let mut rendered =
+        (context.render)(node, &context.addresses).map_err(|message| EngineError::Render {
+            node: node.name.clone(),
+            message,
+        })?;
+    // A first word that names the image's program is the program itself: its entry point runs it already.
+    let program = &context.images.node_program;
+    if !program.is_empty() && rendered.command.first() == Some(program) {
+        rendered.command.remove(0);
+    }
+    let info = disks.info(&node.name);
+    let mut node_labels = context.labels.of_node(Role::Node, &node.name);
+    let kind = match info.kind {
+        DiskKind::Ext4 => "ext4",
+        DiskKind::Tmpfs | DiskKind::Auto => "tmpfs",
+    };
+    node_labels.insert(labels::DISK_KIND.to_owned(), kind.to_owned());
+    node_labels.insert(labels::DISK_BYTES.to_owned(), info.usable_bytes.to_string());
+    if let Some(device) = &info.device {
+        node_labels.insert(labels::DISK_DEVICE.to_owned(), device.clone());
+    }
+    let addresses = context.addresses.get(&node.name).copied();
+    let (data, _) = context.networks();
+    Ok(ContainerSpec {
+        name: labels::node_name(context.run(), &node.name),
+        image: context.images.node.clone(),
+        command: rendered.command,
+        environment: rendered.environment,
+        user: network.user.clone(),
+        hostname: node.name.to_string(),
+        labels: node_labels,
+        mounts: vec![
+            disks.mount(context, &node.name, network.disk.path.clone(), false),
+            Mount::Volume {
+                name: labels::toolbox_volume(context.run()),
+                target: TOOLBOX.to_owned(),
+                read_only: true,
+                fill: false,
+                options: std::collections::BTreeMap::new(),
+                labels: context.labels.of(Role::Toolbox),
+            },
+        ],
+        scratch: network.scratch.clone(),
+        memory: node_memory(context.network, info.kind),
+        cpus: network.limits.cpus,
+        pids: network.limits.pids,
+        open_files: network.limits.open_files,
+        capabilities: network.capabilities.clone(),
+        read_only_root: network.read_only_root,
+        network: addresses.map(|addresses| (data, addresses.data)),
+        throttle: disks.throttle(context, &node.name),
+        stop_timeout: Some(network.stop_timeout),
+        ..ContainerSpec::default()
+    })
+}

@@ -1,0 +1,156 @@
+//! What can be known before anything is created: a clear cause now instead of a half-started network later.
+
+use crate::{
+    engine::{
+        docker::{Docker, LOG_BYTES},
+        error::EngineError,
+        room::{self, Room},
+    },
+    ids::RunId,
+    plan::{DiskKind, NetworkPlan},
+};
+
+use super::{Images, subnets, watcher};
+
+/// Bytes that stay free on the engine's file system: with less, the engine itself begins to fail.
+pub const ROOM_RESERVE: u64 = 512 * 1024 * 1024;
+
+/// What the preflight has found.
+#[derive(Debug, Clone, Copy)]
+pub struct Preflight {
+    /// Memory that all containers together may use.
+    pub memory: u64,
+    /// Bytes that the run may write where the engine keeps its data.
+    pub bytes: u64,
+    /// Room there.
+    pub room: Room,
+}
+
+/// Checks the plan against the engine. Creates nothing that stays.
+///
+/// # Errors
+/// The first cause found: names, subnets, memory, room, helper.
+pub async fn preflight(
+    docker: &Docker,
+    run: &RunId,
+    network: &NetworkPlan,
+    allow_helper: bool,
+    images: &Images,
+) -> Result<Preflight, EngineError> {
+    let nodes = network.nodes.len();
+    if nodes > subnets::MOST_NODES {
+        return Err(EngineError::TooManyNodes {
+            nodes,
+            most: subnets::MOST_NODES,
+        });
+    }
+    if network.disk.kind == DiskKind::Ext4 && !allow_helper {
+        return Err(EngineError::HelperNotAllowed {
+            what: "an ext4 disk",
+        });
+    }
+    names_are_free(docker, run).await?;
+    subnets::check(docker).await?;
+    let memory = memory_needed(network);
+    let has = docker.info().memory;
+    if memory > has {
+        return Err(EngineError::NotEnoughMemory {
+            asked: memory >> 20,
+            has: has >> 20,
+            nodes,
+        });
+    }
+    let bytes = bytes_needed(network, allow_helper);
+    let room = room::by_container(docker, &images.program, run).await?;
+    if room.free < bytes.saturating_add(ROOM_RESERVE) {
+        return Err(EngineError::NotEnoughRoom {
+            asked: bytes.saturating_add(ROOM_RESERVE) >> 20,
+            free: room.free >> 20,
+            data_root: docker.info().data_root.clone(),
+        });
+    }
+    Ok(Preflight {
+        memory,
+        bytes,
+        room,
+    })
+}
+
+/// Nothing of this run may exist, and nobody else's container may have one of its names (the engine's own answer
+/// would come half-way through the launch).
+async fn names_are_free(docker: &Docker, run: &RunId) -> Result<(), EngineError> {
+    let taken = |name: &str| EngineError::NameTaken {
+        name: name.to_owned(),
+    };
+    if let Some(container) = docker.containers_of(run).await?.first() {
+        return Err(taken(&container.name));
+    }
+    if let Some(network) = docker.networks_of(run).await?.first() {
+        return Err(taken(&network.name));
+    }
+    if let Some(volume) = docker.volumes_of(run).await?.first() {
+        return Err(taken(&volume.name));
+    }
+    for name in [
+        crate::engine::labels::data_network(run),
+        crate::engine::labels::management_network(run),
+    ] {
+        if docker
+            .all_networks()
+            .await?
+            .iter()
+            .any(|network| network.name == name)
+        {
+            return Err(taken(&name));
+        }
+    }
+    let watcher = crate::engine::labels::watcher_name(run);
+    match docker.inspect(&watcher).await {
+        Ok(_) => Err(taken(&watcher)),
+        Err(error) if error.is_missing() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The memory limit of a node's container: the plan's, its tmpfs disk and its scratch, because tmpfs is charged to
+/// who writes it (measured: a disk larger than the limit ends in an OOM kill, never in ENOSPC).
+pub(crate) fn node_memory(network: &NetworkPlan, kind: DiskKind) -> u64 {
+    let disk = if kind == DiskKind::Tmpfs {
+        network.disk.size
+    } else {
+        0
+    };
+    network.scratch.values().fold(
+        network.limits.memory.saturating_add(disk),
+        |sum, scratch| sum.saturating_add(*scratch),
+    )
+}
+
+/// Memory that all containers together may use. `auto` may end as tmpfs, so it is counted as such.
+fn memory_needed(network: &NetworkPlan) -> u64 {
+    let kind = match network.disk.kind {
+        DiskKind::Ext4 => DiskKind::Ext4,
+        DiskKind::Auto | DiskKind::Tmpfs => DiskKind::Tmpfs,
+    };
+    let nodes = network.nodes.len() as u64;
+    node_memory(network, kind)
+        .saturating_mul(nodes)
+        .saturating_add(watcher::memory(network.nodes.len()))
+}
+
+/// Bytes that the run may write on the engine's file system: logs of all containers, and disks that live there.
+fn bytes_needed(network: &NetworkPlan, allow_helper: bool) -> u64 {
+    let nodes = network.nodes.len() as u64;
+    let disks = match network.disk.kind {
+        DiskKind::Tmpfs => 0,
+        // An image is larger than what is usable in it: journal, tables, the file system's own reserve.
+        DiskKind::Ext4 | DiskKind::Auto if allow_helper => {
+            let size = network.disk.size;
+            size.saturating_add(size / 16).saturating_add(32 << 20)
+        }
+        DiskKind::Ext4 | DiskKind::Auto => 0,
+    };
+    nodes
+        .saturating_mul(disks.saturating_add(LOG_BYTES))
+        .saturating_add(LOG_BYTES)
+}

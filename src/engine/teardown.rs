@@ -1,0 +1,112 @@
+//! Removing all that a run has in the engine, from labels alone: idempotent, complete, and honest about the rest.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::{docker::Docker, error::EngineError};
+use crate::{disk::ext4, ids::RunId};
+
+/// Objects removed at the same moment. Removing waits for processes to end and mounts to go, so that more than the
+/// number of cores helps.
+const WIDTH: usize = 8;
+/// Passes over all objects. A launch that was killed may have calls in flight whose objects appear during the first.
+const PASSES: usize = 4;
+/// Pause before another pass when something could not be removed yet.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What a teardown has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TeardownReport {
+    /// Containers removed.
+    pub containers: usize,
+    /// Networks removed.
+    pub networks: usize,
+    /// Volumes removed.
+    pub volumes: usize,
+    /// Loop devices detached.
+    pub loop_devices: usize,
+    /// What could not be removed, and why; empty if nothing is left.
+    pub left: Vec<String>,
+}
+
+/// Removes containers, then loop devices, then networks and volumes of a run, concurrently within each kind.
+///
+/// # Errors
+/// Only if the engine cannot be asked what there is. What it refuses to remove is in the report.
+pub async fn teardown(docker: &Docker, run: &RunId) -> Result<TeardownReport, EngineError> {
+    let mut report = TeardownReport::default();
+    for pass in 0..PASSES {
+        if pass > 0 && !report.left.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        report.left.clear();
+        let before = (report.containers, report.networks, report.volumes);
+        remove_once(docker, run, &mut report).await?;
+        let after = (report.containers, report.networks, report.volumes);
+        if report.left.is_empty() && before == after {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+async fn remove_once(
+    docker: &Docker,
+    run: &RunId,
+    report: &mut TeardownReport,
+) -> Result<(), EngineError> {
+    let containers = docker.containers_of(run).await?;
+    let names = containers.into_iter().map(|container| container.id);
+    report.containers +=
+        remove_all(names, report, |id| async move { docker.remove(&id).await }).await;
+
+    // Loop devices hold the image files open: before the volume that the files are in.
+    match ext4::detach_all(docker, run).await {
+        Ok(count) => report.loop_devices += count,
+        Err(error) => {
+            report.left.push(format!("loop devices: {error}"));
+            // Without them detached the volume could be removed, and its room would be lost until the next boot.
+            return Ok(());
+        }
+    }
+    let networks = docker.networks_of(run).await?;
+    let ids = networks.into_iter().map(|network| network.id);
+    report.networks += remove_all(
+        ids,
+        report,
+        |id| async move { docker.remove_network(&id).await },
+    )
+    .await;
+    let volumes = docker.volumes_of(run).await?;
+    let names = volumes.into_iter().map(|volume| volume.name);
+    report.volumes += remove_all(names, report, |name| async move {
+        docker.remove_volume(&name).await
+    })
+    .await;
+    Ok(())
+}
+
+/// Removes all of one kind; answers how many went.
+async fn remove_all<F>(
+    names: impl Iterator<Item = String>,
+    report: &mut TeardownReport,
+    remove: impl Fn(String) -> F,
+) -> usize
+where
+    F: Future<Output = Result<(), EngineError>>,
+{
+    let results: Vec<Result<(), EngineError>> = stream::iter(names)
+        .map(remove)
+        .buffer_unordered(WIDTH)
+        .collect()
+        .await;
+    let mut removed = 0;
+    for result in results {
+        match result {
+            Ok(()) => removed += 1,
+            Err(error) => report.left.push(error.to_string()),
+        }
+    }
+    removed
+}
