@@ -13,7 +13,7 @@
 )]
 mod servers;
 
-use std::{net::Ipv4Addr, process::Stdio, time::Duration};
+use std::{net::Ipv4Addr, process::Stdio, sync::Arc, time::Duration};
 
 use canarynet::{
     ids::{NodeName, ShardId},
@@ -32,14 +32,19 @@ async fn main() -> std::io::Result<()> {
     let seconds = std::env::args()
         .find_map(|word| word.parse().ok())
         .unwrap_or(20);
-    let chain = Chain::new(Duration::from_millis(200));
     let mut nodes = Vec::new();
+    let mut chains = Vec::new();
     for index in 0..NODES {
+        let shard = u64::from(index / 4);
+        if index % 4 == 0 {
+            chains.push(Chain::of(shard, Duration::from_millis(200)));
+        }
+        let chain = chains[shard as usize].clone();
         nodes.push(WatchedNode {
-            name: NodeName::of(ShardId(0), index),
-            shard: ShardId(0),
+            name: NodeName::of(ShardId(shard), index % 4),
+            shard: ShardId(shard),
             address: Ipv4Addr::LOCALHOST,
-            rpc_port: serve(Manner::Good(chain.clone()), index as usize, 0).await,
+            rpc_port: serve(Manner::Good(chain), index as usize, 0).await,
             metrics_port: None,
         });
     }
@@ -70,9 +75,9 @@ async fn main() -> std::io::Result<()> {
     });
     let id = child.id().unwrap_or_default();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (before, asked) = (cpu(id)?, requests(&chain));
+    let (before, asked) = (cpu(id)?, requests(&chains));
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let (used, asked) = (cpu(id)? - before, requests(&chain) - asked);
+    let (used, asked) = (cpu(id)? - before, requests(&chains) - asked);
     let rate = asked as f64 / seconds as f64;
     println!("{NODES} nodes, {rate:.0} requests/s over {seconds} s");
     println!(
@@ -90,8 +95,9 @@ async fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-fn requests(chain: &Chain) -> u64 {
-    chain.requests.load(std::sync::atomic::Ordering::Relaxed)
+fn requests(chains: &[Arc<Chain>]) -> u64 {
+    let of = |chain: &Arc<Chain>| chain.requests.load(std::sync::atomic::Ordering::Relaxed);
+    chains.iter().map(of).sum()
 }
 
 /// CPU seconds of the process, all threads.

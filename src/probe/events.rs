@@ -152,8 +152,105 @@ fn now_nanos() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use futures_util::{
+        future::BoxFuture,
+        stream::{self, BoxStream},
+    };
+    use tokio::sync::watch;
+
     use super::*;
-    use crate::ids::ShardId;
+    use crate::{
+        ids::ShardId,
+        probe::{
+            access::{AccessError, LogChunk, Session},
+            cost::CostBook,
+            signals::Signals,
+            sink::Sink,
+        },
+    };
+
+    /// An engine whose events are lists, one a connection; the last connection stays open.
+    #[derive(Clone)]
+    struct Engine(Arc<Mutex<VecDeque<Vec<Notice>>>>);
+
+    impl Access for Engine {
+        fn follow_logs(
+            &self,
+            _: &str,
+            _: i64,
+        ) -> BoxStream<'static, Result<LogChunk, AccessError>> {
+            stream::pending().boxed()
+        }
+
+        fn exec(
+            &self,
+            _: &str,
+            _: &[String],
+            _: Option<&str>,
+        ) -> BoxFuture<'static, Result<Session, AccessError>> {
+            Box::pin(async { Err(AccessError::NotRunning) })
+        }
+
+        fn events(&self, _: &RunId, _: i64) -> BoxStream<'static, Result<Notice, AccessError>> {
+            match self.0.lock().unwrap().pop_front() {
+                Some(notices) => stream::iter(notices.into_iter().map(Ok)).boxed(),
+                None => stream::pending().boxed(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn events_survive_a_reconnect_without_doubles_and_set_the_signals() {
+        let node = NodeName::of(ShardId(0), 1);
+        let now = now_nanos();
+        let notice = |nanos: u64, change| Notice {
+            node: Some(node.clone()),
+            change,
+            time_nanos: now + nanos,
+        };
+        let killed = notice(1, ContainerChange::Killed { signal: 9 });
+        let died = notice(2, ContainerChange::Died { exit_code: 137 });
+        let started = notice(3_000_000_000, ContainerChange::Started);
+        let connections = [
+            vec![killed.clone(), died.clone()],
+            vec![killed, died, started],
+        ];
+        let (sink, mut receiver) = Sink::new(100);
+        let (_pause, paused) = watch::channel(false);
+        let signals = Signals::new([node.clone()]);
+        let context = Context {
+            access: Engine(Arc::new(Mutex::new(connections.into()))),
+            sink,
+            signals: signals.clone(),
+            costs: CostBook::default(),
+            paused,
+        };
+        let requested = Requested::default();
+        requested.mark(&node, Operation::Start);
+        tokio::spawn(run_events(context, "run-1".parse().unwrap(), requested));
+        let mut changes = Vec::new();
+        let mut infra = 0;
+        while changes.len() < 3 {
+            match receiver.recv().await.unwrap().event {
+                Event::Container {
+                    change, requested, ..
+                } => {
+                    changes.push((change, requested));
+                }
+                Event::Infra { .. } => infra += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        let expected = [
+            (ContainerChange::Killed { signal: 9 }, false),
+            (ContainerChange::Died { exit_code: 137 }, false),
+            (ContainerChange::Started, true),
+        ];
+        assert_eq!((changes.as_slice(), infra), (&expected[..], 1));
+        assert!(signals.node(&node).unwrap().running());
+    }
 
     #[test]
     fn a_stop_explains_its_kill_and_its_death_and_no_later_one() {

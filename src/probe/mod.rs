@@ -16,6 +16,7 @@
 pub mod access;
 pub mod cgroup;
 pub mod cost;
+pub mod docker;
 pub mod events;
 pub mod heads;
 pub mod keeper;

@@ -35,6 +35,7 @@ pub enum Manner {
 /// A chain whose height grows with time.
 #[derive(Debug)]
 pub struct Chain {
+    shard: u64,
     start: Instant,
     interval: Duration,
     pub requests: AtomicU64,
@@ -43,7 +44,13 @@ pub struct Chain {
 
 impl Chain {
     pub fn new(interval: Duration) -> Arc<Self> {
+        Self::of(0, interval)
+    }
+
+    /// The chain of this shard.
+    pub fn of(shard: u64, interval: Duration) -> Arc<Self> {
         Arc::new(Self {
+            shard,
             start: Instant::now(),
             interval,
             requests: AtomicU64::new(0),
@@ -57,9 +64,10 @@ impl Chain {
 
     fn header(&self, height: u64) -> String {
         format!(
-            r#"{{"blockHash":"0x{height:064x}","blockNumber":{height},"shardID":0,"leader":"one1node0","viewID":{height},
+            r#"{{"blockHash":"0x{height:064x}","blockNumber":{height},"shardID":{},"leader":"one1node0","viewID":{height},
             "epoch":{},"timestamp":"2026-11-22 10:00:00 +0000 UTC","unixtime":1795342800,"timestampMillis":1795342800123,
             "committeeSize":4,"lastCommitSig":"{}","lastCommitBitmap":"0f","vrf":"","vrfProof":"","crossLinks":[]}}"#,
+            self.shard,
             height / 100,
             "ab".repeat(96),
         )
@@ -82,11 +90,12 @@ impl Chain {
                     };
                     format!(
                         r#"{{"blskey":["{}"],"version":"v1","network":"localnet","chain-config":{{"chain-id":2,"hip30-epoch":3}},
-                        "is-leader":{},"shard-id":0,"current-block-number":{height},"address":"one1node{index}","role":"Validator",
+                        "is-leader":{},"shard-id":{},"current-block-number":{height},"address":"one1node{index}","role":"Validator",
                         "consensus":{{"viewId":{},"viewChangeId":{},"mode":"{mode}","phase":"Commit","blocknum":{},"finality":9}},
                         "p2p-connectivity":{{"total-known-peers":3,"connected":3,"not-connected":0}}}}"#,
                         "cd".repeat(48),
                         index == 0,
+                        self.shard,
                         height + 1,
                         height + 2,
                         height + 1

@@ -69,12 +69,9 @@ impl Poller {
         }
     }
 
-    /// Polls for ever, beginning `phase` from now.
-    pub(super) async fn run(mut self, phase: Duration, mut paused: watch::Receiver<bool>) {
-        let mut ticks = interval_at(
-            Instant::now() + phase,
-            self.interval.max(Duration::from_millis(1)),
-        );
+    /// Polls for ever, beginning at this moment.
+    pub(super) async fn run(mut self, phase: Instant, mut paused: watch::Receiver<bool>) {
+        let mut ticks = interval_at(phase, self.interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
@@ -184,8 +181,8 @@ impl MetricsPoller {
         })
     }
 
-    pub(super) async fn run(mut self, phase: Duration, mut paused: watch::Receiver<bool>) {
-        let mut ticks = interval_at(Instant::now() + phase, METRICS_EVERY);
+    pub(super) async fn run(mut self, phase: Instant, mut paused: watch::Receiver<bool>) {
+        let mut ticks = interval_at(phase, METRICS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
