@@ -182,8 +182,8 @@ impl World {
             started: WallTime::default(),
             expectation: Expectation::new(committees, plan.thresholds.recovery),
             last_pulse: Elapsed::default(),
-            // A quarter of a block: what a window is late by is small against the block that it may be late by.
-            pulse_every: (interval / 4).clamp(Duration::from_millis(5), Duration::from_millis(250)),
+            // Half a block: what a window is late by is small against the block that it may be late by.
+            pulse_every: (interval / 2).clamp(Duration::from_millis(5), Duration::from_millis(250)),
             engine_trouble: None,
             first_entry: true,
             last_wall: None,
