@@ -1,4 +1,5 @@
 //! The judge over journals on disk, and its properties.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,
@@ -134,8 +135,7 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
     std::mem::forget(writer);
     let last = names(folder.path())
         .into_iter()
-        .filter(|name| name.ends_with(".jsonl"))
-        .next_back()
+        .rfind(|name| name.ends_with(".jsonl"))
         .unwrap();
     let mut file = fs::OpenOptions::new()
         .append(true)

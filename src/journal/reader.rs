@@ -180,7 +180,7 @@ impl Reader {
             path: directory.to_owned(),
             source,
         })?;
-        if let Some(segment) = found.iter().rev().take(2).last() {
+        if let Some(segment) = found.get(found.len().saturating_sub(2)) {
             reader.next_number = segment.number;
         }
         Ok(reader)
