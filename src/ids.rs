@@ -70,13 +70,67 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
     })
 }
 
+/// Reads a name without an allocation where it was read before: journals hold millions of a few names.
+struct NameVisitor(&'static str);
+
+impl serde::de::Visitor<'_> for NameVisitor {
+    type Value = Arc<str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a {}", self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+        check_name(self.0, text).map_err(E::custom)?;
+        Ok(intern(text))
+    }
+}
+
+/// A shared copy of a text, the same one for the same text where it was asked for lately. For short texts of which there
+/// are few: memory is bounded, a text that shares its place with another just takes turns.
+pub(crate) fn intern(text: &str) -> Arc<str> {
+    const PLACES: usize = 512;
+    thread_local! {
+        static KNOWN: std::cell::RefCell<Vec<Option<Arc<str>>>> =
+            std::cell::RefCell::new(vec![None; PLACES]);
+    }
+    // FNV-1a: a few cycles for texts of this length.
+    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    KNOWN.with_borrow_mut(|known| {
+        let place = &mut known[(hash as usize) % PLACES];
+        match place {
+            Some(shared) if **shared == *text => shared.clone(),
+            _ => {
+                let shared: Arc<str> = text.into();
+                if text.len() <= 64 {
+                    *place = Some(shared.clone());
+                }
+                shared
+            }
+        }
+    })
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, schemars::JsonSchema)]
         #[schemars(with = "String")]
         pub struct $name(Arc<str>);
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(NameVisitor($what)).map(Self)
+            }
+        }
 
         impl $name {
             /// The name as text.
@@ -145,5 +199,8 @@ mod tests {
             assert!(bad.parse::<NodeName>().is_err(), "{bad:?}");
         }
         assert!(serde_json::from_str::<RunId>("\"../x\"").is_err());
+        assert!(serde_json::from_str::<RunId>("7").is_err());
+        let name: NodeName = serde_json::from_str("\"s0-n\\u00301\"").unwrap();
+        assert_eq!(name, NodeName::of(ShardId(0), 1));
     }
 }

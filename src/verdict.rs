@@ -99,7 +99,9 @@ pub fn decide(plan: &Plan, judgement: &Judgement) -> Verdict {
     bench.coverage(plan, judgement);
     bench.doubts(judgement);
     // Stable: within an outcome the order above is the order of weight.
-    bench.reasons.sort_by(|a, b| b.outcome.cmp(&a.outcome));
+    bench
+        .reasons
+        .sort_by_key(|reason| std::cmp::Reverse(reason.outcome));
     Verdict {
         outcome: bench
             .reasons
@@ -478,3 +480,6 @@ pub fn text(measure: Measure) -> String {
         Unit::Bytes => format!("{:.1} MiB", measure.value / MIB),
     }
 }
+
+#[cfg(test)]
+mod tests;

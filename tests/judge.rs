@@ -1,4 +1,5 @@
 //! The judge over journals on disk, and its properties.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,
@@ -125,7 +126,7 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
     let folder = tempfile::tempdir().unwrap();
     let mut generator = Generator::new(&shape(), 1, Vec::new());
     let mut writer = Writer::create(folder.path(), settings()).unwrap();
-    for _ in 0..1_200 {
+    for _ in 0..500 {
         let (elapsed, event) = generator.next_fact().unwrap();
         writer.append(elapsed, event).unwrap();
     }
@@ -134,8 +135,7 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
     std::mem::forget(writer);
     let last = names(folder.path())
         .into_iter()
-        .filter(|name| name.ends_with(".jsonl"))
-        .next_back()
+        .rfind(|name| name.ends_with(".jsonl"))
         .unwrap();
     let mut file = fs::OpenOptions::new()
         .append(true)
@@ -147,22 +147,22 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
     fs::write(folder.path().join("000000.jsonl.zst.tmp"), b"half").unwrap();
 
     let mut reader = Reader::open(folder.path()).unwrap();
-    assert_eq!(reader.by_ref().map(Result::unwrap).count(), 1_200);
-    assert_eq!(reader.torn(), 29);
+    assert_eq!(reader.by_ref().map(Result::unwrap).count(), 500);
+    assert_eq!(reader.torn(), 30);
 
     let (mut writer, resumed) = Writer::resume(folder.path(), settings()).unwrap();
-    assert_eq!((resumed.next, resumed.cut), (Seq(1_200), 29));
+    assert_eq!((resumed.next, resumed.cut), (Seq(500), 30));
     let attached = Event::Attached { wall: WallTime(1) };
     let written = writer.append(Elapsed::default(), attached).unwrap();
     let entry = written.entry.unwrap();
     assert_eq!(
         (entry.seq, entry.elapsed),
-        (Seq(1_200), resumed.last),
+        (Seq(500), resumed.last),
         "time never runs back"
     );
     writer.finish().unwrap();
     let all = read(folder.path());
-    assert_eq!(all.len(), 1_201);
+    assert_eq!(all.len(), 501);
     assert!(
         all.iter()
             .enumerate()

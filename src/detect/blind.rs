@@ -68,13 +68,13 @@ impl Detector for Watch {
 impl Watch {
     fn everything(&mut self, world: &World, findings: &mut Findings) {
         match (self.all, world.sight_lost) {
-            (None, Some((since, seq))) => {
-                if world.now.since(since) >= world.thresholds.blind && world.judging() {
-                    let summary = "the canary sees nothing of the network".to_owned();
-                    let opening =
-                        Opening::new("blind", Severity::Info, since, summary).resting_on([seq]);
-                    self.all = Some(findings.open(opening));
-                }
+            (None, Some((since, seq)))
+                if world.now.since(since) >= world.thresholds.blind && world.judging() =>
+            {
+                let summary = "the canary sees nothing of the network".to_owned();
+                let opening =
+                    Opening::new("blind", Severity::Info, since, summary).resting_on([seq]);
+                self.all = Some(findings.open(opening));
             }
             (Some(handle), None) => {
                 self.all = None;

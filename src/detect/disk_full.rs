@@ -56,11 +56,7 @@ impl Detector for Watch {
                     }));
                 self.open.put(place, findings.open(opening));
             }
-            (Some(handle), true) => {
-                if said(entry).is_some() {
-                    findings.cite(handle, entry.seq);
-                }
-            }
+            (Some(handle), true) if said(entry).is_some() => findings.cite(handle, entry.seq),
             (Some(handle), false) => {
                 self.open.take(place);
                 findings.close(handle, world.now);

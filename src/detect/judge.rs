@@ -80,23 +80,33 @@ impl Judge {
         }
         let now = self.world.now;
         self.findings.at(now, entry.seq);
-        for place in 0..self.detectors.len() {
-            let (id, slot) = &mut self.detectors[place];
-            let Some(detector) = slot else { continue };
-            let (world, findings) = (&self.world, &mut self.findings);
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                detector.step(entry, world, findings);
-            }));
-            if outcome.is_err() {
-                // Its state may be anything now; the others go on.
-                *slot = None;
-                let id = *id;
-                self.panicked(id, now);
-            }
-        }
+        self.detect(entry);
         let changes = self.findings.take_changes();
         self.measures.step(entry, &self.world, &changes);
         changes
+    }
+
+    /// All detectors look at the entry. One guard for all of them: a guard each would cost more than most of them.
+    fn detect(&mut self, entry: &Entry) {
+        let mut place = 0;
+        while place < self.detectors.len() {
+            let (world, findings, detectors) =
+                (&self.world, &mut self.findings, &mut self.detectors);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                while let Some((_, slot)) = detectors.get_mut(place) {
+                    if let Some(detector) = slot {
+                        detector.step(entry, world, findings);
+                    }
+                    place += 1;
+                }
+            }));
+            if outcome.is_err() {
+                // Its state may be anything now; the others go on after it.
+                self.detectors[place].1 = None;
+                self.panicked(self.detectors[place].0, self.world.now);
+                place += 1;
+            }
+        }
     }
 
     fn panicked(&mut self, detector: &str, from: Elapsed) {

@@ -136,6 +136,7 @@ pub enum Event {
         /// Its height.
         height: Height,
         /// Its hash, hex without prefix.
+        #[serde(deserialize_with = "shared")]
         hash: Arc<str>,
         /// The view it was committed in, where the chain tells.
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -144,7 +145,11 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         epoch: Option<Epoch>,
         /// Who proposed it: a node of the run, or the chain's own address if no node owned up to it.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            default,
+            deserialize_with = "repeated_option"
+        )]
         leader: Option<Arc<str>>,
         /// How many signed the block *before* it (known only from this block).
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -170,7 +175,11 @@ pub enum Event {
         /// The head's hash.
         hash: Arc<str>,
         /// The leader, if told.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            default,
+            deserialize_with = "repeated_option"
+        )]
         leader: Option<Arc<str>>,
     },
     /// Where the answering nodes of a shard stand: once a second, and whenever a node's mode or leader flag
@@ -219,8 +228,10 @@ pub enum Event {
         /// Whose.
         node: NodeName,
         /// Level in lower case: debug, info, warn, error, fatal.
+        #[serde(deserialize_with = "repeated")]
         level: Arc<str>,
         /// The rule's name.
+        #[serde(deserialize_with = "repeated")]
         rule: Arc<str>,
         /// What it means.
         class: LogClass,
@@ -499,4 +510,59 @@ pub struct Cost {
     pub lag: u64,
     /// Observations thrown away because a queue was full, since the run started.
     pub dropped: u64,
+}
+
+/// Reads a text in one allocation; serde's own way takes three.
+fn shared<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    deserializer.deserialize_str(Text(|text| Arc::from(text)))
+}
+
+/// Reads a text of which there are few, without an allocation where it was read before.
+fn repeated<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    deserializer.deserialize_str(Text(crate::ids::intern))
+}
+
+fn repeated_option<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Arc<str>>, D::Error> {
+    struct Maybe;
+
+    impl<'de> serde::de::Visitor<'de> for Maybe {
+        type Value = Option<Arc<str>>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a text or null")
+        }
+
+        fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: serde::Deserializer<'de>>(
+            self,
+            deserializer: D,
+        ) -> Result<Self::Value, D::Error> {
+            repeated(deserializer).map(Some)
+        }
+    }
+
+    deserializer.deserialize_option(Maybe)
+}
+
+struct Text(fn(&str) -> Arc<str>);
+
+impl serde::de::Visitor<'_> for Text {
+    type Value = Arc<str>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+        Ok((self.0)(text))
+    }
 }

@@ -3,6 +3,8 @@
 //! One writer gives the total order. A journal is a folder of numbered segments, one compact JSON line an entry
 //! (`000000.jsonl`, the finished ones compressed to `000000.jsonl.zst`), readable with `zstdcat` and `jq`.
 
+mod compressor;
+mod error;
 pub mod event;
 pub mod generate;
 mod reader;
@@ -13,8 +15,9 @@ mod writer;
 
 pub mod text;
 
+pub use error::JournalError;
 pub use event::{Entry, Event};
 pub use reader::{ReadError, Reader};
 pub use segments::JOURNAL_FOLDER;
 pub use thinning::{Thinness, Thinning};
-pub use writer::{JournalError, Resumed, Settings, Writer, Written};
+pub use writer::{Resumed, Settings, Writer, Written};

@@ -160,7 +160,10 @@ impl Thinning {
                     1 => true,
                     // Every 16th time also the next one, so that true intervals can still be measured.
                     k => {
-                        turned || changed || memory.blocks % k == 0 || memory.blocks % (16 * k) == 1
+                        turned
+                            || changed
+                            || memory.blocks.is_multiple_of(k)
+                            || memory.blocks % (16 * k) == 1
                     }
                 }
             }
@@ -185,7 +188,7 @@ impl Thinning {
         }
         let memory = self.shards.entry(shard).or_default();
         memory.heads += 1;
-        changed || memory.heads % of.max(1) == 0
+        changed || memory.heads.is_multiple_of(of.max(1))
     }
 }
 
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     fn samples_are_thinned_per_node() {
         let mut thinning = Thinning::default();
-        thinning.set(Thinness::for_share(0.6));
+        thinning.set(Thinness::for_share(0.5));
         let sample = |index| {
             Event::Sample(Sample {
                 node: Some(NodeName::of(ShardId(0), index)),

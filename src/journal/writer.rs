@@ -10,16 +10,12 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError, sync_channel},
-    },
-    thread::JoinHandle,
     time::Duration,
 };
 
 use super::{
+    compressor::Compressor,
+    error::JournalError,
     event::{Entry, Event},
     reader::{ReadError, Reader},
     segments::{self, RESERVE},
@@ -33,8 +29,6 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const HELD_LIMIT: usize = 1024 * 1024;
 /// Handed to the operating system at once from this size on.
 const BUFFER: usize = 64 * 1024;
-/// Segments that wait for the compressing thread; further ones stay raw until there is room.
-const QUEUE: usize = 4;
 /// A raw segment is counted against the budget as this part of its size, because it will be compressed. Measured on
 /// generated journals: 8 to 12.
 const EXPECTED_RATIO: u64 = 6;
@@ -61,57 +55,6 @@ impl Settings {
             reserve: 1024 * 1024,
         }
     }
-}
-
-/// Why the journal cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JournalError {
-    /// The folder cannot be made or listed.
-    #[error("cannot prepare the journal folder {path}")]
-    Prepare {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is a journal already.
-    #[error("{path} already holds a journal")]
-    Exists {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A segment cannot be opened.
-    #[error("cannot open journal segment {path}")]
-    Open {
-        /// The segment.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A segment cannot be written or synced.
-    #[error("cannot write journal segment {path}")]
-    Write {
-        /// The segment.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The disk is full, the reserve is used up, and as much as is allowed waits in memory.
-    #[error("no room for the journal in {path}: the reserve is used up")]
-    Full {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The journal that is to be continued cannot be read.
-    #[error("cannot read the journal that is to be continued")]
-    Resume(#[source] ReadError),
-    /// An entry cannot be encoded.
-    #[error("cannot encode a journal entry")]
-    Encode(#[source] serde_json::Error),
-    /// The compressing thread cannot be started.
-    #[error("cannot start the thread that compresses journal segments")]
-    Thread(#[source] io::Error),
 }
 
 /// What one [`Writer::append`] wrote: the entry itself unless the budget left it out, and before it an announcement
@@ -208,19 +151,9 @@ impl Writer {
         let cut = writer.cut_torn_line()?;
         for segment in &found {
             if segment.compressed {
-                writer
-                    .compressor
-                    .stored
-                    .fetch_add(segment.bytes, Ordering::Relaxed);
+                writer.compressor.found_compressed(segment.bytes);
             } else if segment.number != number {
-                writer
-                    .compressor
-                    .raw
-                    .fetch_add(segment.bytes, Ordering::Relaxed);
-                writer
-                    .compressor
-                    .waiting
-                    .push((segment.number, segment.bytes));
+                writer.compressor.push(segment.number, segment.bytes);
             }
         }
         // Without room for it the run can still go on; it is tried again as soon as the disk has room.
@@ -283,7 +216,8 @@ impl Writer {
         if lasting || self.held.len() >= BUFFER || elapsed.since(self.flushed) >= FLUSH_EVERY {
             self.flush()?;
         }
-        if lasting {
+        // What the disk did not take cannot be made to last either.
+        if lasting && self.held.is_empty() {
             self.sync()?;
         }
         if self.segment_bytes >= self.settings.segment && self.held.is_empty() {
@@ -334,13 +268,19 @@ impl Writer {
         self.release_reserve();
         self.compressor.push(self.number, self.segment_bytes);
         self.compressor.finish();
-        Ok(self.compressor.bytes())
+        Ok(self.compressor.raw() + self.compressor.stored())
     }
 
     /// Bytes of the journal on disk.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.compressor.bytes() + self.segment_bytes
+        self.compressor.raw() + self.compressor.stored() + self.segment_bytes
+    }
+
+    /// Whether the disk is full: the run is to be told as an infra event, once.
+    #[must_use]
+    pub fn starved(&self) -> bool {
+        self.starved_since.is_some()
     }
 
     /// Entries left out so far to keep the budget.
@@ -352,11 +292,7 @@ impl Writer {
     /// Why the last segment that could not be compressed could not.
     #[must_use]
     pub fn compression_problem(&self) -> Option<String> {
-        self.compressor
-            .problem
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.compressor.problem()
     }
 
     fn write(&mut self, elapsed: Elapsed, event: Event) -> Result<Entry, JournalError> {
@@ -396,8 +332,8 @@ impl Writer {
             return false;
         }
         self.weighed = self.next.max(1);
-        let raw = self.compressor.raw.load(Ordering::Relaxed) + self.segment_bytes;
-        let used = self.compressor.stored.load(Ordering::Relaxed) + raw / EXPECTED_RATIO;
+        let raw = self.compressor.raw() + self.segment_bytes;
+        let used = self.compressor.stored() + raw / EXPECTED_RATIO;
         let share = used as f64 / self.settings.budget.max(1) as f64;
         self.thinning.set(Thinness::for_share(share))
     }
@@ -552,84 +488,91 @@ fn last_entry(directory: &Path) -> Result<(u64, Elapsed), JournalError> {
     Ok(last)
 }
 
-/// The thread that compresses finished segments, and what is known of their sizes.
-#[derive(Debug)]
-struct Compressor {
-    queue: Option<SyncSender<(u64, u64)>>,
-    thread: Option<JoinHandle<()>>,
-    /// Segments that found the queue full.
-    waiting: Vec<(u64, u64)>,
-    raw: Arc<AtomicU64>,
-    stored: Arc<AtomicU64>,
-    problem: Arc<Mutex<Option<String>>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{NodeName, ShardId},
+        journal::generate::{Generator, Shape},
+        time::WallTime,
+    };
 
-impl Compressor {
-    fn start(directory: &Path) -> Result<Self, JournalError> {
-        let (queue, jobs) = sync_channel::<(u64, u64)>(QUEUE);
-        let raw = Arc::new(AtomicU64::new(0));
-        let stored = Arc::new(AtomicU64::new(0));
-        let problem = Arc::new(Mutex::new(None));
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn({
-                let (raw, stored, problem) = (raw.clone(), stored.clone(), problem.clone());
-                let directory = directory.to_owned();
-                move || {
-                    for (number, bytes) in jobs {
-                        match segments::compress(&directory, number) {
-                            Ok(compressed) => {
-                                stored.fetch_add(compressed, Ordering::Relaxed);
-                                raw.fetch_sub(bytes, Ordering::Relaxed);
-                            }
-                            // The raw segment stays and stays readable; a full disk is dealt with by the writer.
-                            Err(error) => {
-                                *problem.lock().unwrap_or_else(PoisonError::into_inner) =
-                                    Some(format!("segment {number}: {error}"));
-                            }
-                        }
-                    }
-                }
+    /// `/dev/full` answers every write as a full disk does.
+    #[test]
+    fn a_full_disk_takes_the_reserve_and_nothing_important_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            budget: 1 << 30,
+            segment: 1 << 20,
+            reserve: 4096,
+        };
+        let mut writer = Writer::create(folder.path(), settings).unwrap();
+        let reserve = folder.path().join(RESERVE);
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), 4096);
+        let facts: Vec<_> = Generator::new(&Shape::default(), 1, Vec::new())
+            .take(2_000)
+            .map(|entry| (entry.elapsed, entry.event))
+            .collect();
+        let mut entries: Vec<Entry> = Vec::new();
+        for (elapsed, event) in &facts[..500] {
+            entries.extend(writer.append(*elapsed, event.clone()).unwrap());
+        }
+        writer.flush().unwrap();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let real = std::mem::replace(&mut writer.file, full);
+        // At one moment: five seconds later the reserve would be tried, and this folder has room for it.
+        let at = facts[500].0;
+        for (_, event) in &facts[500..1_000] {
+            entries.extend(writer.append(at, event.clone()).unwrap());
+        }
+        let change = Event::Container {
+            node: NodeName::of(ShardId(0), 0),
+            change: crate::journal::event::ContainerChange::Started,
+            requested: false,
+        };
+        let written = writer.append(at, change.clone()).unwrap();
+        assert_eq!(written.entry.as_ref().unwrap().event, change);
+        entries.extend(written);
+        assert!(writer.starved() && !reserve.exists());
+        assert!(writer.left_out() > 100, "{}", writer.left_out());
+        writer.file = real;
+        // Room again: the reserve comes back, and everything is written.
+        let later = at + Duration::from_secs(6);
+        let tick = Event::Tick { wall: WallTime(0) };
+        entries.extend(writer.append(later, tick).unwrap());
+        assert!(!writer.starved() && reserve.exists());
+        let announced: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| match entry.event {
+                Event::Thinned { blocks, .. } => Some(blocks),
+                _ => None,
             })
-            .map_err(JournalError::Thread)?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-            waiting: Vec::new(),
-            raw,
-            stored,
-            problem,
-        })
+            .collect();
+        assert_eq!(announced, [0, 1], "left out all blocks, then none");
+        writer.finish().unwrap();
+        assert!(!reserve.exists());
+        let read: Vec<_> = Reader::open(folder.path())
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(read, entries);
     }
 
-    fn bytes(&self) -> u64 {
-        self.raw.load(Ordering::Relaxed) + self.stored.load(Ordering::Relaxed)
-    }
-
-    fn push(&mut self, number: u64, bytes: u64) {
-        self.raw.fetch_add(bytes, Ordering::Relaxed);
-        self.waiting.push((number, bytes));
-        let Some(queue) = &self.queue else { return };
-        while let Some(&job) = self.waiting.first() {
-            match queue.try_send(job) {
-                Ok(()) => {
-                    self.waiting.remove(0);
-                }
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => break,
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            for job in std::mem::take(&mut self.waiting) {
-                if queue.send(job).is_err() {
-                    break;
-                }
-            }
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    #[test]
+    fn a_disk_that_stays_full_is_an_error_in_bounded_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path(), Settings::for_budget(1 << 30)).unwrap();
+        writer.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let outcome = (0..100_000).find_map(|count| {
+            let infra = Event::Infra {
+                what: "test".to_owned(),
+                detail: "x".repeat(100),
+                fatal: false,
+            };
+            // Never six seconds later: the reserve would come back.
+            writer.append(Elapsed(count), infra).err()
+        });
+        assert!(matches!(outcome, Some(JournalError::Full { .. })));
+        assert!(writer.held.len() < 2 * HELD_LIMIT);
     }
 }

@@ -1,0 +1,288 @@
+use super::*;
+use crate::{
+    detect::judgement::{Doubt, Finish, InfraView, ShardView},
+    ids::{NodeName, Seq, ShardId},
+    journal::generate::Shape,
+    plan::Limit,
+    time::Elapsed,
+};
+
+fn plan() -> Plan {
+    Shape::default().plan()
+}
+
+/// A run that passes.
+fn judgement() -> Judgement {
+    let mut judgement = Judgement {
+        started: WallTime(1_800_000_000_000),
+        finished: Some(Finish {
+            reason: FinishReason::Completed,
+            wall: WallTime(1_800_000_300_000),
+        }),
+        ..Judgement::default()
+    };
+    judgement.coverage.blocks = 1000;
+    judgement.coverage.watched = Duration::from_secs(300);
+    judgement.cost.samples = 60;
+    judgement.cost.within_budget = true;
+    judgement
+}
+
+fn finding(kind: &str, severity: Severity) -> Finding {
+    Finding {
+        id: format!("{kind}-1"),
+        kind: kind.to_owned(),
+        severity,
+        shard: Some(ShardId(1)),
+        nodes: vec![NodeName::of(ShardId(1), 2)],
+        start: Elapsed::default(),
+        noticed: Elapsed::default(),
+        end: None,
+        heights: None,
+        duration: Duration::ZERO,
+        mainnet: Duration::ZERO,
+        summary: "it happened".to_owned(),
+        evidence: vec![Seq(1)],
+        excused_by: None,
+        waived: None,
+        causes: Vec::new(),
+    }
+}
+
+fn infra() -> InfraView {
+    InfraView {
+        at: Elapsed::default(),
+        what: "engine".to_owned(),
+        detail: "gone".to_owned(),
+        fatal: true,
+        seq: Seq(3),
+    }
+}
+
+fn waiver(finding: &str, until: &str) -> Waiver {
+    Waiver {
+        finding: finding.to_owned(),
+        node: None,
+        shard: None,
+        until: until.to_owned(),
+        because: "known, ticket 812".to_owned(),
+    }
+}
+
+fn outcomes(verdict: &Verdict) -> Vec<Outcome> {
+    verdict
+        .reasons
+        .iter()
+        .map(|reason| reason.outcome)
+        .collect()
+}
+
+fn gate<'a>(verdict: &'a Verdict, name: &str) -> &'a GateResult {
+    verdict
+        .gates
+        .iter()
+        .find(|gate| gate.gate == name)
+        .unwrap_or_else(|| panic!("no gate {name} in {:#?}", verdict.gates))
+}
+
+#[test]
+fn a_clean_run_passes_every_gate() {
+    let verdict = decide(&plan(), &judgement());
+    assert_eq!(
+        (verdict.outcome, verdict.exit()),
+        (Outcome::Pass, Exit::Pass)
+    );
+    assert!(verdict.reasons.is_empty() && verdict.warnings.is_empty());
+    assert!(
+        verdict
+            .gates
+            .iter()
+            .all(|gate| gate.outcome == Outcome::Pass)
+    );
+}
+
+#[test]
+fn fail_comes_before_infra_before_inconclusive_and_all_are_listed() {
+    let mut judgement = judgement();
+    judgement.coverage.blocks = 1;
+    assert_eq!(
+        outcomes(&decide(&plan(), &judgement)),
+        [Outcome::Inconclusive]
+    );
+    judgement.infra.push(infra());
+    assert_eq!(
+        outcomes(&decide(&plan(), &judgement)),
+        [Outcome::Infra, Outcome::Inconclusive]
+    );
+    judgement.findings.push(finding("crash", Severity::Major));
+    let verdict = decide(&plan(), &judgement);
+    assert_eq!(
+        outcomes(&verdict),
+        [Outcome::Fail, Outcome::Infra, Outcome::Inconclusive]
+    );
+    assert_eq!(verdict.exit(), Exit::Fail);
+    assert_eq!(verdict.reasons[0].findings, ["crash-1"]);
+}
+
+#[test]
+fn the_gate_fails_from_its_severity_on() {
+    let mut judgement = judgement();
+    judgement.findings.push(finding("crash", Severity::Minor));
+    assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Pass);
+    let mut strict = plan();
+    strict.gate.fail_on = Severity::Minor;
+    assert_eq!(decide(&strict, &judgement).outcome, Outcome::Fail);
+    judgement.findings[0].excused_by = Some("kill-1".to_owned());
+    let verdict = decide(&strict, &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    assert_eq!(gate(&verdict, "findings").measured, "1 minor (1 excused)");
+}
+
+#[test]
+fn waivers_count_until_their_day_is_over() {
+    let mut judgement = judgement();
+    judgement.findings.push(finding("crash", Severity::Major));
+    judgement.findings[0].waived = Some("known".to_owned());
+    let mut plan = plan();
+    // The run ended on 2027-01-15, 08:05 UTC.
+    plan.gate.waive = vec![
+        waiver("crash", "2027-01-15"),
+        waiver("slow-fsync", "2030-01-01"),
+    ];
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.reasons);
+    assert_eq!(
+        verdict.warnings.len(),
+        1,
+        "one was not needed: {:?}",
+        verdict.warnings
+    );
+    plan.gate.waive[0].until = "2027-01-14".to_owned();
+    // The judge does not apply what is expired.
+    judgement.findings[0].waived = None;
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(outcomes(&verdict), [Outcome::Fail, Outcome::Fail]);
+    assert_eq!(gate(&verdict, "waiver crash").outcome, Outcome::Fail);
+    assert!(
+        expired(&waiver("x", "soon"), WallTime(0)),
+        "what nobody can read"
+    );
+}
+
+#[test]
+fn a_waiver_is_only_about_what_it_names() {
+    let found = finding("crash", Severity::Major);
+    let mut narrow = waiver("crash", "2030-01-01");
+    assert!(waives(&narrow, &found));
+    narrow.node = Some("s1-n02".to_owned());
+    narrow.shard = Some(1);
+    assert!(waives(&narrow, &found));
+    narrow.shard = Some(0);
+    assert!(!waives(&narrow, &found));
+    narrow.shard = None;
+    let mut two = found;
+    two.nodes.push(NodeName::of(ShardId(1), 3));
+    assert!(!waives(&narrow, &two), "another node is in it");
+    two.nodes.clear();
+    assert!(!waives(&narrow, &two));
+}
+
+#[test]
+fn limits_hold_measures_and_never_recovered_fails() {
+    let limit = |text: &str, below, value| Limit {
+        text: text.to_owned(),
+        below,
+        value,
+    };
+    let mut plan = plan();
+    let limits = &mut plan.gate.limits;
+    limits.insert(
+        "block-interval.p99".to_owned(),
+        limit("< 400ms", true, 400.0),
+    );
+    limits.insert(
+        "recovery.p99".to_owned(),
+        limit("< 15 blocks", true, 3000.0),
+    );
+    let mut judgement = judgement();
+    let interval = |value| Measure {
+        value,
+        unit: Unit::Milliseconds,
+    };
+    let with = |judgement: &Judgement| {
+        let verdict = decide(&plan, judgement);
+        let of = |name: &str| {
+            let gate = gate(&verdict, name);
+            (gate.measured.clone(), gate.outcome)
+        };
+        (of("limit block-interval.p99"), of("limit recovery.p99"))
+    };
+    assert_eq!(
+        with(&judgement),
+        (
+            ("not measured".to_owned(), Outcome::Inconclusive),
+            ("no stall".to_owned(), Outcome::Pass)
+        )
+    );
+    judgement
+        .measures
+        .insert("block-interval.p99".to_owned(), interval(400.0));
+    judgement.shards.push(ShardView::default());
+    judgement.shards[0].recovery.stalls = 2;
+    judgement.shards[0].recovery.recovered = 1;
+    assert_eq!(
+        with(&judgement),
+        (
+            ("400 ms".to_owned(), Outcome::Fail),
+            ("never (1 of 2)".to_owned(), Outcome::Fail)
+        )
+    );
+    judgement.shards[0].recovery.recovered = 2;
+    judgement
+        .measures
+        .insert("recovery.p99".to_owned(), interval(2999.0));
+    judgement
+        .measures
+        .insert("block-interval.p99".to_owned(), interval(399.9));
+    let (interval, recovery) = with(&judgement);
+    assert_eq!((interval.1, recovery.1), (Outcome::Pass, Outcome::Pass));
+}
+
+#[test]
+fn a_canary_over_its_budget_is_infra_but_not_in_a_run_of_seconds() {
+    let mut judgement = judgement();
+    judgement.cost.within_budget = false;
+    assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Infra);
+    judgement.coverage.watched = Duration::from_secs(20);
+    assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Pass);
+}
+
+#[test]
+fn thin_evidence_is_inconclusive() {
+    let mut blind = judgement();
+    blind.coverage.blind_share = 0.011;
+    let mut lost = judgement();
+    lost.coverage.lines_lost_share = 0.002;
+    let mut doubt = judgement();
+    doubt.doubts.push(Doubt {
+        detector: "stall".to_owned(),
+        shard: None,
+        node: None,
+        from: Elapsed::default(),
+        until: None,
+        why: "it failed".to_owned(),
+        decisive: true,
+    });
+    let mut interrupted = judgement();
+    interrupted.finished = Some(Finish {
+        reason: FinishReason::Interrupted,
+        wall: WallTime(0),
+    });
+    let mut cut = judgement();
+    cut.finished = None;
+    for judgement in [blind, lost, doubt, interrupted, cut] {
+        let verdict = decide(&plan(), &judgement);
+        assert_eq!(outcomes(&verdict), [Outcome::Inconclusive], "{judgement:?}");
+        assert_eq!(verdict.exit(), Exit::Inconclusive);
+    }
+}
