@@ -1,6 +1,5 @@
 //! A run from its first container to its last: stages, the loop, the end, and taking a run over.
 
-mod access;
 mod conclude;
 mod conductor;
 mod cost;
