@@ -31,8 +31,10 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Samples missed before that is told, and at least this long.
 const SILENT_SAMPLES: u32 = 5;
 const SILENT: Duration = Duration::from_secs(5);
-/// A sampler silent for so many times that long is replaced.
+/// A sampler silent for so many times that long is replaced; each one after it is given twice as long, because what
+/// hangs on a disk that hangs cannot be ended and counts against the node's processes.
 const REPLACE: u32 = 6;
+const REPLACE_MOST: u32 = 360;
 /// A sampler's own complaints that go on are passed on this often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of an average line, to count what was skipped in lines.
@@ -85,6 +87,7 @@ pub async fn run_sampler<A: Access>(context: Context<A>, launch: SamplerLaunch, 
         origin: Instant::now(),
         started: 0,
         incarnation: 0,
+        patience: REPLACE,
         sampled: None,
         complained: None,
     };
@@ -122,6 +125,8 @@ struct Sampling<A> {
     /// Start time of the node's process as last told.
     started: u64,
     incarnation: u64,
+    /// Silences after which this sampler is replaced.
+    patience: u32,
     sampled: Option<Instant>,
     complained: Option<Instant>,
 }
@@ -151,7 +156,8 @@ impl<A: Access> Sampling<A> {
                     Err(_) if *paused.borrow() => {}
                     Err(_) => {
                         missed += 1;
-                        if missed == REPLACE {
+                        if missed == self.patience {
+                            self.patience = (self.patience * 2).min(REPLACE_MOST);
                             return ProbeError::Deadline;
                         }
                         self.failed(ProbeError::Deadline);
@@ -202,6 +208,7 @@ impl<A: Access> Sampling<A> {
             return;
         }
         self.sampled = Some(Instant::now());
+        self.patience = REPLACE;
         let answered = self.state.answered(self.now());
         answered.map(|event| self.context.sink.offer(event));
         if started != 0 && started != self.started {

@@ -23,11 +23,14 @@ use crate::{
     profile::log_rules::RuleSet,
 };
 
+/// What one follow delivers, and whether it stays open then.
+type Follow = (Vec<LogChunk>, bool);
+
 /// An engine whose log of the one container is a list of follows, each a list of chunks; `hang` leaves a follow open
 /// at its end.
 #[derive(Clone)]
 struct Engine {
-    follows: Arc<Mutex<Vec<(Vec<LogChunk>, bool)>>>,
+    follows: Arc<Mutex<Vec<Follow>>>,
     asked: Arc<Mutex<Vec<i64>>>,
     count: Arc<AtomicUsize>,
 }
@@ -79,7 +82,7 @@ fn node() -> NodeName {
     NodeName::of(ShardId(0), 0)
 }
 
-fn start(follows: Vec<(Vec<LogChunk>, bool)>) -> Bench {
+fn start(follows: Vec<Follow>) -> Bench {
     let engine = Engine {
         follows: Arc::new(Mutex::new(follows)),
         asked: Arc::default(),
