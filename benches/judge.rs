@@ -13,7 +13,7 @@ use std::{
 use canarynet::{
     detect::{Judge, plan_of},
     journal::{
-        Reader,
+        ReadAhead, Reader,
         generate::{Generator, Request, Shape, generate_journal},
     },
 };
@@ -65,14 +65,14 @@ fn main() -> ExitCode {
             .count() as u64
     });
     let (mut findings, mut blocks) = (0, 0);
-    let judged = measure("parsed and judged", || {
+    let judged = measure("parsed (own thread) and judged", || {
         let mut reader = Reader::open(&directory).expect("the journal");
         let first = reader.next().expect("an entry").expect("readable");
         let plan = plan_of(&first).expect("a plan").expect("the first entry");
         let mut judge = Judge::new(&plan);
         judge.step(&first);
         let mut count = 1;
-        for entry in reader {
+        for entry in ReadAhead::start(reader).expect("a thread") {
             judge.step(&entry.expect("readable"));
             count += 1;
         }

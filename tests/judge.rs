@@ -12,7 +12,7 @@ use canarynet::{
     detect::{ChangeKind, Finding, Judge, Severity, plan_of},
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     journal::{
-        Entry, Event, ReadError, Reader, Settings, Writer,
+        Entry, Event, ReadAhead, ReadError, Reader, Settings, Writer,
         event::{
             ContainerChange, Cost, FinishReason, LogClass, Mode, NodeHead, ProbeError, ProbeKind,
             Sample, Stage,
@@ -450,7 +450,7 @@ fn judge_directory(directory: &Path) -> (Plan, canarynet::detect::Judgement) {
     let plan = plan_of(&first).unwrap().unwrap();
     let mut judge = Judge::new(&plan);
     judge.step(&first);
-    for entry in reader {
+    for entry in ReadAhead::start(reader).unwrap() {
         judge.step(&entry.unwrap());
     }
     (plan, judge.finish())

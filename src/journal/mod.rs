@@ -7,6 +7,7 @@ mod compressor;
 mod error;
 pub mod event;
 pub mod generate;
+mod read_ahead;
 mod reader;
 mod segments;
 mod text_lines;
@@ -17,6 +18,7 @@ pub mod text;
 
 pub use error::JournalError;
 pub use event::{Entry, Event};
+pub use read_ahead::ReadAhead;
 pub use reader::{ReadError, Reader};
 pub use segments::JOURNAL_FOLDER;
 pub use thinning::{Thinness, Thinning};

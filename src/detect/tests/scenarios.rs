@@ -343,6 +343,31 @@ fn a_canary_that_stood_still_restarts_its_windows() {
 }
 
 #[test]
+fn watching_that_was_switched_off_on_purpose_is_not_judged_and_not_blind() {
+    use crate::journal::Event;
+    let incidents = vec![
+        at(20.0, What::Fact(Box::new(Event::WatchPaused))),
+        at(40.0, What::Fact(Box::new(Event::WatchResumed))),
+    ];
+    let entries = Generator::new(&shape(), 1, incidents).filter(|entry| {
+        let of_the_watcher = matches!(
+            entry.event,
+            Event::Block { .. } | Event::Heads { .. } | Event::Sample(_)
+        );
+        !of_the_watcher || entry.elapsed < soak(20.0) || entry.elapsed > soak(40.5)
+    });
+    let judgement = judge(entries);
+    assert_eq!(names(&judgement.findings), []);
+    assert!(
+        judgement.coverage.blind_share < 0.02,
+        "{:?}",
+        judgement.coverage
+    );
+    assert!(judgement.coverage.watched < Duration::from_secs(41));
+    assert!(judgement.cost.engine_cpu_share_unwatched.is_some());
+}
+
+#[test]
 fn ticks_only_are_no_verdict_on_a_shard_that_was_never_seen() {
     let judgement = judge_allowing_doubts(vec![Incident {
         at: Elapsed::default(),

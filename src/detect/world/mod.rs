@@ -94,7 +94,7 @@ pub struct World {
     pub contradiction: Option<Contradiction>,
     /// Since when the observation path is gone, and the entry that said so.
     pub sight_lost: Option<(Elapsed, Seq)>,
-    /// When the observation path came back last.
+    /// When the observation path came back last, or a gap of it ended.
     pub sight_back: Elapsed,
     /// Since when at least one node answers without a break.
     pub answered_since: Option<Elapsed>,
@@ -303,7 +303,10 @@ impl World {
     pub fn step(&mut self, entry: &Entry) {
         self.advance(entry.elapsed.max(self.now), entry.seq);
         match &entry.event {
-            Event::RunStarted { wall, .. } => self.started = *wall,
+            Event::RunStarted { wall, .. } => {
+                self.started = *wall;
+                self.last_wall = Some((*wall, self.now));
+            }
             Event::Stage { stage } => self.fold_stage(*stage),
             Event::Tick { wall } => self.fold_wall(*wall),
             Event::RunFinished { wall, .. } => {
@@ -435,6 +438,7 @@ impl World {
 
     fn restart_windows(&mut self) {
         self.gaps += 1;
+        self.sight_back = self.now;
         for shard in &mut self.shards {
             shard.restart_windows(self.now);
         }

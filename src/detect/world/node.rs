@@ -238,22 +238,7 @@ impl Node {
     ) {
         self.container_seq = Some(seq);
         match change {
-            ContainerChange::Started => {
-                self.container = Container::Running;
-                self.starts += 1;
-                self.first_start.get_or_insert(now);
-                self.started_at = now;
-                if self.down.take().is_some() {
-                    self.last_down_at = Some(now);
-                }
-                self.paused = None;
-                self.kill = None;
-                self.out_of_memory_at = None;
-                self.rpc = Probe::default();
-                self.wants = None;
-                self.mode = None;
-                self.leads = None;
-            }
+            ContainerChange::Started => self.fold_start(now),
             ContainerChange::Killed { signal } => {
                 self.kill = Some(Kill {
                     at: now,
@@ -302,6 +287,23 @@ impl Node {
             }
             ContainerChange::Destroyed => self.container = Container::Ended,
         }
+    }
+
+    fn fold_start(&mut self, now: Elapsed) {
+        self.container = Container::Running;
+        self.starts += 1;
+        self.first_start.get_or_insert(now);
+        self.started_at = now;
+        if self.down.take().is_some() {
+            self.last_down_at = Some(now);
+        }
+        self.paused = None;
+        self.kill = None;
+        self.out_of_memory_at = None;
+        self.rpc = Probe::default();
+        self.wants = None;
+        self.mode = None;
+        self.leads = None;
     }
 
     /// Decides whose doing an undecided end was, as far as it is known by now.

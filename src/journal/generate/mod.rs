@@ -209,7 +209,7 @@ impl Generator {
                 self.at(next, Action::Block(shard));
             }
             Action::Heads(shard) => {
-                self.network.heads(shard, now, &mut self.ready);
+                self.network.heads(shard, &mut self.ready);
                 // A shard without a block shows each further view at once, as the watcher does.
                 let until = if self.network.has_quorum(shard) {
                     second
@@ -286,7 +286,7 @@ impl Generator {
                 self.ready.push_back(Event::Tick { wall: self.wall() });
             }
             What::Fact(event) => self.ready.push_back(*event),
-            what => self.network.incident(&what, self.now, &mut self.ready),
+            what => self.network.incident(&what, &mut self.ready),
         }
     }
 

@@ -46,6 +46,20 @@ struct Shard {
     quorum_lost: bool,
 }
 
+impl Shard {
+    /// Nobody can decide anything; views climb, each with a longer timeout.
+    fn wait_for_quorum(&mut self, now: Elapsed, view_change: Duration, longest: Duration) {
+        if !self.quorum_lost {
+            self.quorum_lost = true;
+            self.next_view = now + view_change;
+        } else if now >= self.next_view {
+            self.failed_views += 1;
+            let timeout = view_change * u32::try_from(self.failed_views + 1).unwrap_or(4);
+            self.next_view = now + timeout.min(longest);
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Network {
     pub nodes: Vec<Node>,
@@ -173,14 +187,7 @@ impl Network {
         let (view_change, longest) = (self.view_change, self.view_change_max);
         let shard = &mut self.shards[place];
         if !quorum {
-            if !shard.quorum_lost {
-                shard.quorum_lost = true;
-                shard.next_view = now + view_change;
-            } else if now >= shard.next_view {
-                shard.failed_views += 1;
-                let timeout = view_change * u32::try_from(shard.failed_views + 1).unwrap_or(4);
-                shard.next_view = now + timeout.min(longest);
-            }
+            shard.wait_for_quorum(now, view_change, longest);
             return now + self.interval / 4;
         }
         if shard.quorum_lost {
@@ -233,7 +240,7 @@ impl Network {
         again
     }
 
-    pub fn heads(&mut self, place: usize, now: Elapsed, out: &mut VecDeque<Event>) {
+    pub fn heads(&mut self, place: usize, out: &mut VecDeque<Event>) {
         let quorum = self.has_quorum(place);
         let shard = &self.shards[place];
         let (height, wanted) = (shard.height, shard.view + 1 + shard.failed_views);
@@ -270,7 +277,6 @@ impl Network {
                 state.height = height.min(state.height + CATCH_UP_PER_SECOND);
             }
         }
-        let _ = now;
         if !heads.is_empty() && self.seeing {
             out.push_back(Event::Heads {
                 shard: self.shards[place].id,
@@ -343,7 +349,7 @@ impl Network {
         })
     }
 
-    pub fn incident(&mut self, what: &What, now: Elapsed, out: &mut VecDeque<Event>) {
+    pub fn incident(&mut self, what: &What, out: &mut VecDeque<Event>) {
         match what {
             What::LoseSight | What::RegainSight => {
                 self.seeing = *what == What::RegainSight;
@@ -367,36 +373,22 @@ impl Network {
             | What::GoBack(node, _) => {
                 let place = self.nodes.iter().position(|known| known.name == *node);
                 if let Some(place) = place {
-                    self.node_incident(place, what, now, out);
+                    self.node_incident(place, what, out);
                 }
             }
             What::Suspend(_) | What::Fact(_) => {}
         }
     }
 
-    fn node_incident(
-        &mut self,
-        place: usize,
-        what: &What,
-        now: Elapsed,
-        out: &mut VecDeque<Event>,
-    ) {
-        let died = |exit_code| ContainerChange::Died { exit_code };
+    fn node_incident(&mut self, place: usize, what: &What, out: &mut VecDeque<Event>) {
         match what {
             What::Kill(_) => {
                 let killed = ContainerChange::Killed { signal: 9 };
-                out.push_back(self.container(place, killed, false));
-                out.push_back(self.container(place, died(137), false));
-                self.probe_failed(place, ProbeError::Unreachable, out);
+                self.end(place, Some(killed), 137, out);
             }
-            What::Exit(_, code) => {
-                out.push_back(self.container(place, died(*code), false));
-                self.probe_failed(place, ProbeError::Unreachable, out);
-            }
+            What::Exit(_, code) => self.end(place, None, *code, out),
             What::OutOfMemory(_) => {
-                out.push_back(self.container(place, ContainerChange::OutOfMemory, false));
-                out.push_back(self.container(place, died(137), false));
-                self.probe_failed(place, ProbeError::Unreachable, out);
+                self.end(place, Some(ContainerChange::OutOfMemory), 137, out);
             }
             What::Start(_) => {
                 out.push_back(self.container(place, ContainerChange::Started, false));
@@ -405,11 +397,11 @@ impl Network {
             }
             What::DiskFull(_) => {
                 self.nodes[place].disk_full = true;
-                out.push_back(self.log(place, LogClass::DiskFull, now));
+                out.push_back(self.log(place, LogClass::DiskFull));
             }
             What::DiskRecovered(_) => {
                 self.nodes[place].disk_full = false;
-                out.push_back(self.log(place, LogClass::DiskRecovered, now));
+                out.push_back(self.log(place, LogClass::DiskRecovered));
             }
             What::Hang(_) => {
                 self.nodes[place].answers = false;
@@ -451,7 +443,23 @@ impl Network {
         }
     }
 
-    fn log(&self, place: usize, class: LogClass, _: Elapsed) -> Event {
+    /// A node's process ends, after what the engine tells before it.
+    fn end(
+        &mut self,
+        place: usize,
+        before: Option<ContainerChange>,
+        exit_code: i64,
+        out: &mut VecDeque<Event>,
+    ) {
+        if let Some(before) = before {
+            out.push_back(self.container(place, before, false));
+        }
+        let died = ContainerChange::Died { exit_code };
+        out.push_back(self.container(place, died, false));
+        self.probe_failed(place, ProbeError::Unreachable, out);
+    }
+
+    fn log(&self, place: usize, class: LogClass) -> Event {
         Event::Log {
             node: self.nodes[place].name.clone(),
             level: "error".into(),
