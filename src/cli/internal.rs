@@ -3,14 +3,15 @@
 //! They are told apart before the command line is parsed: some live in a node's own small limits, where the tables of
 //! a parser would be a third of their memory.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
 
-use super::{Failure, network, runtime};
+use super::{Failure, network, print_line, runtime};
 use crate::{
     disk::helper,
     engine::toolbox,
+    journal::{JOURNAL_FOLDER, generate},
     probe,
     reference_node::{config::NodeConfig, node},
 };
@@ -37,6 +38,7 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
         "toolbox" => Ok(toolbox::toolbox_main(&texts())),
         "relay" => relay(&texts()),
         "reference-node" => reference_node(),
+        "generate-journal" => generate_journal(&texts()),
         _ => return None,
     })
 }
@@ -44,6 +46,22 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
 fn relay(words: &[String]) -> Result<ExitCode, Failure> {
     let [address] = words else { return Err(Failure::usage("usage: relay ADDRESS:PORT")) };
     runtime()?.block_on(network::relay(address))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the journal of a made-up run of the default shape, to measure judging: `generate-journal RUN-DIRECTORY 30d`.
+fn generate_journal(words: &[String]) -> Result<ExitCode, Failure> {
+    let usage = || Failure::usage("usage: generate-journal RUN-DIRECTORY DURATION");
+    let [directory, soak] = words else { return Err(usage()) };
+    let soak = humantime::parse_duration(soak).map_err(|error| usage().because(&error))?;
+    let request = generate::Request {
+        directory: Path::new(directory).join(JOURNAL_FOLDER),
+        shape: generate::Shape { soak, ..generate::Shape::default() },
+        seed: 1,
+        budget: u64::MAX / 16,
+    };
+    let made = generate::generate_journal(&request).map_err(|error| Failure::infra("cannot write the journal").because(&error))?;
+    print_line(&format!("{} entries, {} MiB", made.facts, made.bytes >> 20))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     detect::{Judge, Judgement},
     ids::RunId,
-    journal::{Entry, Event, Reader},
+    journal::{Entry, Event, ReadAhead, Reader},
     plan::Plan,
     report::{Fact, Look, REPORTERS, ReportInput, terminal, timeline},
     run::{self, directory::RunDirectory},
@@ -84,7 +84,8 @@ fn judge_run(common: &Common, text: &str) -> Result<ReportInput, Failure> {
     let plan: Plan = plan.map_err(|error| Failure::infra("the journal's plan is not one that this version understands").because(&error))?;
     let mut judge = Judge::new(&plan);
     judge.step(&first);
-    for entry in reader {
+    let ahead = ReadAhead::start(reader).map_err(|error| unreadable(&error))?;
+    for entry in ahead {
         judge.step(&entry.map_err(|error| unreadable(&error))?);
     }
     let judgement = judge.finish();

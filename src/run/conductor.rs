@@ -47,6 +47,9 @@ const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// How often the live view is written for `status`.
 const LIVE_EVERY: Duration = Duration::from_millis(500);
 
+/// A tick carries wall time; one comes at least this often, so that a suspended machine is seen.
+const WALL_EVERY: Duration = Duration::from_secs(10);
+
 /// How often costs are journalled.
 const COST_EVERY: Duration = Duration::from_secs(10);
 
@@ -102,6 +105,10 @@ pub(super) struct Conductor {
     /// When costs were last journalled, and the live view last written.
     pub(super) cost_at: Elapsed,
     pub(super) live_at: Elapsed,
+    /// When wall time was last journalled.
+    pub(super) ticked_at: Elapsed,
+    /// The full disk of the journal was told.
+    pub(super) starved_told: bool,
     pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
 }
 
@@ -172,7 +179,8 @@ impl Conductor {
     }
 
     fn tell(&mut self, entry: &Entry, change: &FindingChange) {
-        if change.kind == ChangeKind::Opened {
+        // Copied again when it ends: what it cites has grown since.
+        if matches!(change.kind, ChangeKind::Opened | ChangeKind::Closed) {
             if let Some(journal) = &mut self.journal {
                 // What is cited may still be in the buffer; if it cannot be written, the next append says so.
                 let _ = journal.flush();
@@ -183,8 +191,10 @@ impl Conductor {
     }
 
     fn tick(&mut self) -> Result<(), RunError> {
-        let quiet = self.clock.elapsed().since(self.appended);
-        if quiet >= tick_interval(self.plan.clocks.block_interval) {
+        let now = self.clock.elapsed();
+        let quiet = now.since(self.appended) >= tick_interval(self.plan.clocks.block_interval);
+        if quiet || now.since(self.ticked_at) >= WALL_EVERY {
+            self.ticked_at = now;
             self.record(Event::Tick { wall: RunClock::wall() })?;
         }
         Ok(())
@@ -236,7 +246,7 @@ impl Conductor {
     }
 
     fn network_runs(&mut self, launched: Launched) -> Result<(), RunError> {
-        self.observers.network_runs(&launched, &self.plan);
+        self.observers.network_runs(&launched, &self.plan, Vec::new());
         let containers = launched.nodes.values().map(|node| node.container_id.clone()).chain([launched.watcher.clone()]);
         self.cost.count_engine(containers.collect());
         let took = launched.timings.created_to_started;
@@ -331,6 +341,11 @@ impl Conductor {
         }
         if let Some(journal) = &mut self.journal {
             journal.flush()?;
+            if journal.starved() && !self.starved_told {
+                self.starved_told = true;
+                let detail = "the file system of the run directory is full; the journal lives on its reserve".to_owned();
+                self.record(Event::Infra { what: "journal".to_owned(), detail, fatal: false })?;
+            }
         }
         if now.since(self.live_at) >= LIVE_EVERY {
             self.live_at = now;
@@ -357,10 +372,10 @@ impl Conductor {
     }
 }
 
-/// Half a block, but no oftener than every 50 ms and no slower than every 250 ms: a stall is noticed within one
+/// Half a block, but no oftener than every 50 ms and no slower than every 100 ms: a stall is noticed within one
 /// interval after its window, and ticks stay a small part of the journal.
 fn tick_interval(block_interval: Duration) -> Duration {
-    (block_interval / 2).clamp(Duration::from_millis(50), Duration::from_millis(250))
+    (block_interval / 2).clamp(Duration::from_millis(50), Duration::from_millis(100))
 }
 
 /// Waits for the launch, for ever when there is none.

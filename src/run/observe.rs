@@ -21,11 +21,11 @@ use crate::{
         sampling::{SamplerLaunch, run_sampler},
         signals::Signals,
         sink::Sink,
-        watcher::protocol::WatcherConfig,
+        watcher::protocol::{KnownBlock, WatcherConfig},
         watching::{WatcherLaunch, run_watcher},
     },
     profile::log_rules::{RuleError, RuleSet},
-    time::RunClock,
+    time::WallTime,
 };
 
 use super::cost::free_bytes;
@@ -94,7 +94,7 @@ impl Observers {
     }
 
     /// Everything else, when all containers run.
-    pub(super) fn network_runs(&mut self, launched: &Launched, plan: &Plan) {
+    pub(super) fn network_runs(&mut self, launched: &Launched, plan: &Plan, known: Vec<KnownBlock>) {
         self.tasks.spawn(watch_room(
             self.context.clone(),
             launched.watcher.clone(),
@@ -106,7 +106,7 @@ impl Observers {
             container: launched.watcher.clone(),
             command: verb(&launched.toolbox, "watcher"),
             user: None,
-            config: WatcherConfig::new(plan, &addresses),
+            config: WatcherConfig { known, ..WatcherConfig::new(plan, &addresses) },
         };
         self.tasks.spawn(run_watcher(self.context.clone(), watcher));
         let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;
@@ -130,9 +130,9 @@ impl Observers {
         }
     }
 
-    /// A run that is taken over: logs go on from now, what came before is in the journal or lost.
-    pub(super) fn from_now(&mut self) {
-        self.logs_since = i64::try_from(RunClock::wall().0 / 1_000).unwrap_or(0);
+    /// A run that is taken over: logs go on where its journal ended.
+    pub(super) fn logs_from(&mut self, moment: WallTime) {
+        self.logs_since = i64::try_from(moment.0 / 1_000).unwrap_or(0);
     }
 
     /// Switches watching off, to measure what it costs.

@@ -1,6 +1,11 @@
 //! The beginning of a run, or of taking one over: everything up to the loop.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -20,17 +25,17 @@ use super::{
 use crate::{
     detect::Judge,
     engine::{self, Docker, EngineError, LaunchRequest, Launched, RenderedNode, launch::Images, owner::Owner},
-    ids::RunId,
+    ids::{RunId, ShardId},
     journal::{
         Event, Reader, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         text::clean,
     },
     plan::Plan,
-    probe::sink::Sink,
+    probe::{sink::Sink, watcher::protocol::KnownBlock},
     profile::render,
     report::progress::Progress,
-    time::{Elapsed, RunClock},
+    time::{Elapsed, RunClock, WallTime},
 };
 
 /// Observations that may wait for the journal; at the busiest the default plan makes some hundred a second.
@@ -198,6 +203,8 @@ fn assemble(
         settle_started: None,
         cost_at: Elapsed::default(),
         live_at: Elapsed::default(),
+        ticked_at: Elapsed::default(),
+        starved_told: false,
         restarts_due: mpsc::channel(64),
     })
 }
@@ -244,7 +251,7 @@ async fn launch_network(
     life: Duration,
     images: &Images,
 ) -> Result<Launched, EngineError> {
-    let render = |node: &crate::plan::NodePlan, addresses: &std::collections::BTreeMap<_, _>| {
+    let render = |node: &crate::plan::NodePlan, addresses: &BTreeMap<_, _>| {
         let failed = |error: render::RenderError| chain(&error);
         let environment = render::environment(plan, node, addresses).map_err(failed)?;
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -281,52 +288,68 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     let launched = engine::reattach(&docker, &record.run).await.map_err(|error| cannot(clean(&chain(&error), 400)))?;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let folder = directory.path().join("journal");
-    let (plan, judge, stages) = judge_again(&folder, &record)?;
+    let (plan, judge, past) = judge_again(&folder, &record)?;
     let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
     let clock = RunClock::resume(resumed.last.as_duration());
     let _ = std::fs::remove_file(directory.path().join(STOP_REQUEST));
     record.state = RunState::Running;
     directory.write_record(&record)?;
+    let ended = past.started.plus(resumed.last.as_duration());
     let mut conductor = assemble(Begun { screen, clock }, plan, docker, directory, lock, record, signals, (journal, judge))?;
     conductor.record(Event::Attached { wall: RunClock::wall() })?;
-    conductor.observers.from_now();
+    conductor.observers.logs_from(ended);
     conductor.observers.watch_engine();
-    conductor.resume_network(launched, &stages)?;
+    conductor.resume_network(launched, past)?;
     end(conductor).await
 }
 
-/// The judge's state from what is in the journal so far.
-fn judge_again(folder: &std::path::Path, record: &RunRecord) -> Result<(Plan, Judge, Vec<(Stage, Elapsed)>), RunError> {
+/// What is known of a run from its journal so far.
+struct Past {
+    started: WallTime,
+    stages: Vec<(Stage, Elapsed)>,
+    /// The newest block of each shard: what follows it was missed by nobody.
+    blocks: BTreeMap<ShardId, KnownBlock>,
+}
+
+/// Judges the journal so far, so that findings go on where they were.
+fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past), RunError> {
     let unreadable = |why: String| RunError::Attach { run: record.name.clone(), why };
-    let mut judge = None;
-    let mut stages = Vec::new();
+    let mut judging = None;
+    let mut past = Past { started: WallTime::default(), stages: Vec::new(), blocks: BTreeMap::new() };
     for entry in Reader::open(folder).map_err(|error| unreadable(chain(&error)))? {
         let entry = entry.map_err(|error| unreadable(chain(&error)))?;
         match &entry.event {
-            Event::RunStarted { plan, .. } if judge.is_none() => {
+            Event::RunStarted { plan, wall, .. } if judging.is_none() => {
                 let plan: Plan = serde_json::from_value(plan.clone())
                     .map_err(|source| RunError::Plan { run: record.name.clone(), source })?;
-                judge = Some((Judge::new(&plan), plan));
+                past.started = *wall;
+                judging = Some((Judge::new(&plan), plan));
             }
-            Event::Stage { stage } => stages.push((*stage, entry.elapsed)),
+            Event::Stage { stage } => past.stages.push((*stage, entry.elapsed)),
+            Event::Block { shard, height, hash, .. } => {
+                let known = KnownBlock { shard: *shard, height: *height, hash: Arc::clone(hash) };
+                past.blocks.insert(*shard, known);
+            }
             _ => {}
         }
-        if let Some((judge, _)) = &mut judge {
+        if let Some((judge, _)) = &mut judging {
             judge.step(&entry);
         }
     }
-    let (judge, plan) = judge.ok_or_else(|| unreadable("its journal does not begin with its plan".to_owned()))?;
-    Ok((plan, judge, stages))
+    let (judge, plan) = judging.ok_or_else(|| unreadable("its journal does not begin with its plan".to_owned()))?;
+    Ok((plan, judge, past))
 }
 
 impl Conductor {
-    fn resume_network(&mut self, launched: Launched, stages: &[(Stage, Elapsed)]) -> Result<(), RunError> {
+    fn resume_network(&mut self, launched: Launched, past: Past) -> Result<(), RunError> {
+        let Past { stages, blocks, .. } = past;
+        let known = blocks.into_values().collect();
         let reached = stages.last().map_or(Stage::WarmUp, |(stage, _)| *stage);
         let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);
         self.soak_started = soak.map(|(_, at)| *at);
         self.started_at = self.clock.elapsed();
-        self.observers.network_runs(&launched, &self.plan);
+        self.observers.network_runs(&launched, &self.plan, known);
         self.launched = Some(launched);
         // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
         self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))
