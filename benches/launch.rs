@@ -1,7 +1,7 @@
 //! Start of sixteen nodes with everything against the engine's own floor, interleaved.
 //!
 //! *Everything*: both networks, volumes, the watcher that holds the disks, the nodes, and one long exec in each node
-//! and in the watcher, as samplers and watcher are. From the first create call to the last start answered.
+//! and in the watcher, as samplers and watcher are, each until its first word. From the first create call on.
 //! *Floor*: concurrent create and start of sixteen idle containers with the same limits on one internal network with
 //! fixed addresses; the network is not counted.
 //!
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use canarynet::{
     engine::{
-        Docker, LaunchRequest, Launched,
+        Docker, EngineError, LaunchRequest, Launched,
         docker::ContainerSpec,
         labels::{Role, RunLabels},
         launch,
@@ -99,17 +99,22 @@ async fn everything(
         render: &support::idle,
     };
     let launched = launch(docker, request, |_| {}).await.unwrap();
-    let mut sleeper = launched.toolbox.clone();
-    sleeper.push("keeper".to_owned());
+    let mut holder = launched.toolbox.clone();
+    holder.extend(["toolbox", "hold"].map(str::to_owned));
     let containers: Vec<&str> = launched
         .nodes
         .values()
         .map(|node| node.container_id.as_str())
         .chain([launched.watcher.as_str()])
         .collect();
-    let sleeper = &sleeper;
+    let holder = &holder;
     let sessions: Vec<_> = stream::iter(containers)
-        .map(|container| async move { docker.exec(container, sleeper, None).await })
+        .map(|container| async move {
+            let mut session = docker.exec(container, holder, None).await?;
+            // The engine answers before the program runs; its first word tells that it does.
+            session.output.next().await.transpose()?;
+            Ok::<_, EngineError>(session)
+        })
         .buffer_unordered(launch::WIDTH)
         .try_collect()
         .await

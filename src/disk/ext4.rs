@@ -19,8 +19,7 @@ use crate::{
     engine::{
         docker::Docker,
         error::EngineError,
-        labels::{self, Labels, Role, RunLabels},
-        owner::Owner,
+        labels::{self, Role, RunLabels},
         pack::PackedImage,
     },
     ids::{NodeName, RunId},
@@ -130,7 +129,7 @@ pub async fn detach_all(docker: &Docker, run: &RunId) -> Result<usize, EngineErr
     let Some(image) = volume.labels.get(labels::HELPER_IMAGE) else {
         return Ok(0);
     };
-    let labels = labels_for_helper(run, &volume.labels);
+    let labels = RunLabels::of_existing(run, &volume.labels);
     let operation = HelperOp::DetachLoops { mark: mark(run) };
     let detached: Detached = run_helper(docker, image, &labels, &operation).await?;
     Ok(detached.count)
@@ -143,21 +142,6 @@ pub async fn detach_all(docker: &Docker, run: &RunId) -> Result<usize, EngineErr
 pub async fn remove_disks(docker: &Docker, run: &RunId) -> Result<(), EngineError> {
     detach_all(docker, run).await?;
     docker.remove_volume(&labels::disks_volume(run)).await
-}
-
-/// The helper of a teardown carries the labels of the run that it cleans.
-fn labels_for_helper(run: &RunId, volume: &Labels) -> RunLabels {
-    let text = |key: &str| volume.get(key).cloned().unwrap_or_default();
-    let owner = Owner {
-        pid: text(labels::OWNER_PID).parse().unwrap_or(0),
-        boot_id: text(labels::BOOT_ID),
-    };
-    RunLabels::new(
-        run,
-        &owner,
-        &text(labels::STATE),
-        std::time::Duration::from_secs(text(labels::TIME_TO_LIVE).parse().unwrap_or(0)),
-    )
 }
 
 /// The mark of a run on its loop devices: the kernel keeps 63 bytes, a run's id may be as long alone.

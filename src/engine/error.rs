@@ -137,6 +137,14 @@ pub enum EngineError {
         /// The engine's data root.
         data_root: String,
     },
+    /// The engine has lost count of a network's endpoints, and nothing helped.
+    #[error(
+        "the engine counts endpoints on network {name} that do not exist (a fault of engines before 28.1): nothing uses it; restart the engine, then run `canarynet clean`"
+    )]
+    NetworkStuck {
+        /// The network.
+        name: String,
+    },
     /// A limit that the engine reports is not the one that was asked for.
     #[error("{node}: the limit {limit} is {found} and should be {asked}")]
     LimitNotInForce {

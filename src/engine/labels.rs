@@ -39,6 +39,8 @@ pub const DISK_DEVICE: &str = "canarynet.disk-device";
 pub const TOOLBOX_LOADER: &str = "canarynet.toolbox-loader";
 /// The disks volume's: the image that can detach its loop devices.
 pub const HELPER_IMAGE: &str = "canarynet.helper-image";
+/// The networks': this program's image, for containers that a teardown may need.
+pub const PROGRAM_IMAGE: &str = "canarynet.program-image";
 /// Name of a packed image, without tag.
 pub const IMAGE_NAME: &str = "canarynet.image";
 
@@ -136,6 +138,21 @@ impl RunLabels {
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),
+        }
+    }
+
+    /// Labels for a helper of a run that exists: those that its object carries.
+    #[must_use]
+    pub fn of_existing(run: &RunId, object: &Labels) -> Self {
+        let keys = [OWNER_PID, BOOT_ID, CREATED, TIME_TO_LIVE, STATE];
+        let mut base: Labels = keys
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), object.get(key)?.clone())))
+            .collect();
+        base.insert(RUN.to_owned(), run.to_string());
+        Self {
+            run: run.clone(),
+            base,
         }
     }
 

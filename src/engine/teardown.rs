@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{docker::Docker, error::EngineError};
+use super::{docker::Docker, error::EngineError, stuck_network};
 use crate::{disk::ext4, ids::RunId};
 
 /// Objects removed at the same moment. Removing waits for processes to end and mounts to go, so that more than the
@@ -71,12 +71,9 @@ async fn remove_once(
         }
     }
     let networks = docker.networks_of(run).await?;
-    let ids = networks.into_iter().map(|network| network.id);
-    report.networks += remove_all(
-        ids,
-        report,
-        |id| async move { docker.remove_network(&id).await },
-    )
+    report.networks += remove_all(networks.into_iter(), report, |network| async move {
+        stuck_network::remove(docker, run, &network).await
+    })
     .await;
     let volumes = docker.volumes_of(run).await?;
     let names = volumes.into_iter().map(|volume| volume.name);
@@ -88,10 +85,10 @@ async fn remove_once(
 }
 
 /// Removes all of one kind; answers how many went.
-async fn remove_all<F>(
-    names: impl Iterator<Item = String>,
+async fn remove_all<T, F>(
+    names: impl Iterator<Item = T>,
     report: &mut TeardownReport,
-    remove: impl Fn(String) -> F,
+    remove: impl Fn(T) -> F,
 ) -> usize
 where
     F: Future<Output = Result<(), EngineError>>,

@@ -74,10 +74,12 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
             Err(_) => Err("the address is no IP:PORT".to_owned()),
         },
         ["flood", lines] => return flood(lines),
+        ["hold"] => return hold(),
         ["fill", path] => json(&Ok::<_, io::Error>(fill(Path::new(path)))),
-        _ => {
-            Err("unknown operation; known are statfs, limits, try-connect, fill, flood".to_owned())
-        }
+        _ => Err(
+            "unknown operation; known are statfs, limits, try-connect, fill, flood, hold"
+                .to_owned(),
+        ),
     };
     match answer {
         Ok(line) => print_line(&line),
@@ -111,6 +113,16 @@ pub(crate) fn room_of(path: &Path) -> Result<Room, io::Error> {
         size: facts.f_blocks.saturating_mul(facts.f_frsize),
         inodes_free: facts.f_favail,
     })
+}
+
+/// Says that it runs, then holds its place until its input closes: what a sampler costs to start.
+fn hold() -> ExitCode {
+    let said = writeln!(io::stdout(), "\"ready\"");
+    let held = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    match said.and(held) {
+        Ok(_) => Exit::Pass.into(),
+        Err(_) => Exit::Infra.into(),
+    }
 }
 
 /// Prints so many lines as fast as they are taken: what a node does that logs too much.

@@ -19,7 +19,7 @@ pub use containers::{ContainerFacts, ContainerSummary, Observed};
 pub use exec::{ExecOutput, ExecSession};
 pub use images::{ImageFacts, ImageSummary};
 pub use networks::NetworkFacts;
-pub(crate) use networks::is_subnet_taken;
+pub(crate) use networks::{has_endpoints, is_subnet_taken};
 pub(crate) use spec::nano_cpus;
 pub use spec::{ContainerSpec, LOG_BYTES, Mount, Throttle};
 pub use streams::{EngineEvent, LogChunk};

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use bollard::{
-    models::{Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest},
+    models::{
+        Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+    },
     query_parameters::ListNetworksOptionsBuilder,
 };
 
@@ -75,6 +77,26 @@ impl Docker {
         Ok(call("create network", name, CHANGE, future).await?.id)
     }
 
+    /// Creates an internal network whose subnet the engine chooses, for containers that only need to be somewhere.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub(crate) async fn create_any_network(
+        &self,
+        name: &str,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            internal: Some(true),
+            labels: Some(labels),
+            ..Default::default()
+        };
+        let future = self.client.create_network(request);
+        Ok(call("create network", name, CHANGE, future).await?.id)
+    }
+
     /// Connects a container to a network under a fixed address.
     ///
     /// # Errors
@@ -92,6 +114,42 @@ impl Docker {
         };
         let future = self.client.connect_network(network, request);
         call("connect a container to network", network, CHANGE, future).await
+    }
+
+    /// Takes a container off a network.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn disconnect_network(
+        &self,
+        network: &str,
+        container: &str,
+    ) -> Result<(), EngineError> {
+        let request = NetworkDisconnectRequest {
+            container: container.to_owned(),
+            force: Some(true),
+        };
+        let future = self.client.disconnect_network(network, request);
+        call(
+            "disconnect a container from network",
+            network,
+            CHANGE,
+            future,
+        )
+        .await
+    }
+
+    /// Containers that the engine knows to be on a network.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn containers_on(&self, network: &str) -> Result<usize, EngineError> {
+        let future = self.client.inspect_network(
+            network,
+            None::<bollard::query_parameters::InspectNetworkOptions>,
+        );
+        let facts = call("inspect network", network, READ, future).await?;
+        Ok(facts.containers.unwrap_or_default().len())
     }
 
     /// Removes a network; one that is gone is fine.
@@ -177,4 +235,9 @@ impl Docker {
 pub(crate) fn is_subnet_taken(error: &EngineError) -> bool {
     matches!(error, EngineError::Call { message, .. }
         if message.contains("overlaps") || message.contains("overlap"))
+}
+
+/// Whether removing a network failed because the engine believes that something is on it.
+pub(crate) fn has_endpoints(error: &EngineError) -> bool {
+    matches!(error, EngineError::Call { message, .. } if message.contains("active endpoint"))
 }

@@ -59,6 +59,8 @@ pub struct ContainerSpec {
     pub read_only_root: bool,
     /// The first network with a fixed address; a second one is connected before the start.
     pub network: Option<(String, Ipv4Addr)>,
+    /// A network on which any address will do.
+    pub any_network: Option<String>,
     /// Write throttles of block devices.
     pub throttle: Option<Throttle>,
     /// Time to stop before it is killed.
@@ -198,6 +200,14 @@ impl ContainerSpec {
         }
     }
 
+    fn network_mode(&self) -> String {
+        match (&self.network, &self.any_network, &self.network_of) {
+            (Some((network, _)), ..) | (None, Some(network), _) => network.clone(),
+            (None, None, Some(other)) => format!("container:{other}"),
+            (None, None, None) => "none".to_owned(),
+        }
+    }
+
     fn host_config(&self) -> models::HostConfig {
         let mut security = vec!["no-new-privileges".to_owned()];
         if self.unconfined {
@@ -234,11 +244,7 @@ impl ContainerSpec {
             security_opt: Some(security),
             readonly_rootfs: Some(self.read_only_root),
             pid_mode: self.host_processes.then(|| "host".to_owned()),
-            network_mode: Some(match (&self.network, &self.network_of) {
-                (Some((network, _)), _) => network.clone(),
-                (None, Some(other)) => format!("container:{other}"),
-                (None, None) => "none".to_owned(),
-            }),
+            network_mode: Some(self.network_mode()),
             restart_policy: Some(models::RestartPolicy {
                 name: Some(models::RestartPolicyNameEnum::NO),
                 maximum_retry_count: None,
