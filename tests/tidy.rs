@@ -25,9 +25,22 @@ fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     walk(&root.join("src"), &mut files);
-    assert!(files.len() > 50, "the walk found only {} files", files.len());
-    let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+    assert!(
+        files.len() > 50,
+        "the walk found only {} files",
+        files.len()
+    );
+    let name = |path: &Path| {
+        path.strip_prefix(root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    files
+        .iter()
+        .map(|path| (name(path), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 /// The production part of a file: what stands before its inline tests.
@@ -46,10 +59,15 @@ fn files_stay_small_and_say_what_they_are() {
         if !text.starts_with("//!") {
             wrong.push(format!("{name}: does not open with a module comment"));
         }
-        let most = LONGER.iter().find(|(file, ..)| *file == name).map_or(LINES_MOST, |(_, most, _)| *most);
+        let most = LONGER
+            .iter()
+            .find(|(file, ..)| *file == name)
+            .map_or(LINES_MOST, |(_, most, _)| *most);
         let lines = production(&text).lines().count();
         if !is_test_file(&name) && lines > most {
-            wrong.push(format!("{name}: {lines} production lines, {most} are allowed"));
+            wrong.push(format!(
+                "{name}: {lines} production lines, {most} are allowed"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -59,15 +77,40 @@ fn files_stay_small_and_say_what_they_are() {
 #[test]
 fn the_core_reads_no_clock_and_touches_no_edge() {
     let pure = |name: &str| {
-        let folders = ["src/detect/", "src/profile/dialect", "src/reference_node/consensus/", "src/reference_node/chain/"];
-        let files = ["src/verdict", "src/journal/event.rs", "src/journal/generate", "src/plan/resolve", "src/run/restart.rs", "src/probe/heads"];
+        let folders = [
+            "src/detect/",
+            "src/profile/dialect",
+            "src/reference_node/consensus/",
+            "src/reference_node/chain/",
+        ];
+        let files = [
+            "src/verdict",
+            "src/journal/event.rs",
+            "src/journal/generate",
+            "src/plan/resolve",
+            "src/run/restart.rs",
+            "src/probe/heads",
+        ];
         // Copies what a finding cites: the one edge of the judge, and not part of judging.
         let edge = name.ends_with("detect/evidence_files.rs");
-        !edge && !is_test_file(name) && (folders.iter().any(|f| name.starts_with(f)) || files.iter().any(|f| name.starts_with(f)))
+        !edge
+            && !is_test_file(name)
+            && (folders.iter().any(|f| name.starts_with(f))
+                || files.iter().any(|f| name.starts_with(f)))
     };
     let banned = [
-        "tokio", "Instant::now", "SystemTime::now", "std::fs", "std::net", "std::env::", "bollard", "thread_rng", "rand::rng()",
-        "crate::engine", "crate::run", "crate::cli",
+        "tokio",
+        "Instant::now",
+        "SystemTime::now",
+        "std::fs",
+        "std::net",
+        "std::env::",
+        "bollard",
+        "thread_rng",
+        "rand::rng()",
+        "crate::engine",
+        "crate::run",
+        "crate::cli",
     ];
     let mut checked = 0;
     let mut wrong = Vec::new();
@@ -76,7 +119,10 @@ fn the_core_reads_no_clock_and_touches_no_edge() {
         for (number, line) in production(&text).lines().enumerate() {
             let code = line.split("//").next().unwrap_or(line);
             for word in banned.iter().filter(|word| code.contains(**word)) {
-                wrong.push(format!("{name}:{}: {word} has no place in the core", number + 1));
+                wrong.push(format!(
+                    "{name}:{}: {word} has no place in the core",
+                    number + 1
+                ));
             }
         }
     }
@@ -88,7 +134,9 @@ fn the_core_reads_no_clock_and_touches_no_edge() {
 fn only_the_engine_names_bollard() {
     let wrong: Vec<_> = sources()
         .into_iter()
-        .filter(|(name, text)| !name.starts_with("src/engine/") && production(text).contains("bollard::"))
+        .filter(|(name, text)| {
+            !name.starts_with("src/engine/") && production(text).contains("bollard::")
+        })
         .map(|(name, _)| name)
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
@@ -99,7 +147,10 @@ fn only_the_engine_names_bollard() {
 fn the_judge_does_not_know_what_was_planted() {
     let wrong: Vec<_> = sources()
         .into_iter()
-        .filter(|(name, text)| (name.starts_with("src/detect/") || name.starts_with("src/verdict")) && production(text).contains("defects"))
+        .filter(|(name, text)| {
+            (name.starts_with("src/detect/") || name.starts_with("src/verdict"))
+                && production(text).contains("defects")
+        })
         .map(|(name, _)| name)
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
@@ -109,7 +160,14 @@ fn the_judge_does_not_know_what_was_planted() {
 fn shipped_files_name_no_machine_and_no_unfinished_work() {
     let mut wrong = Vec::new();
     // Spelled in parts, so that this file does not find itself.
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/home", "/")];
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/home", "/"),
+    ];
     for (name, text) in sources() {
         for (number, line) in text.lines().enumerate() {
             for word in words.iter().filter(|word| line.contains(**word)) {

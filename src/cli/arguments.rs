@@ -46,7 +46,12 @@ pub struct Common {
     #[arg(long, global = true, env = "CANARYNET_STATE", value_name = "DIRECTORY")]
     pub state: Option<PathBuf>,
     /// What to do with runs whose owner is gone [default: clean under CI, else only list them]
-    #[arg(long, global = true, env = "CANARYNET_ON_ORPHAN", value_name = "ACTION")]
+    #[arg(
+        long,
+        global = true,
+        env = "CANARYNET_ON_ORPHAN",
+        value_name = "ACTION"
+    )]
     pub on_orphan: Option<OnOrphan>,
 }
 
@@ -287,7 +292,9 @@ pub struct ExecArguments {
 
 /// `rpc`
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  canarynet rpc s0-n00 hmyv2_blockNumber\n  canarynet rpc s1-n02 hmyv2_getHeaderByNumber '[12]'")]
+#[command(
+    after_help = "Examples:\n  canarynet rpc s0-n00 hmyv2_blockNumber\n  canarynet rpc s1-n02 hmyv2_getHeaderByNumber '[12]'"
+)]
 pub struct RpcArguments {
     /// Node, e.g. s0-n01
     pub node: String,
@@ -414,7 +421,10 @@ pub enum ProfileVerb {
 #[derive(Debug, Clone, Args)]
 pub struct PackArguments {
     /// The executable
-    #[arg(required_unless_present = "this_program", conflicts_with = "this_program")]
+    #[arg(
+        required_unless_present = "this_program",
+        conflicts_with = "this_program"
+    )]
     pub binary: Option<PathBuf>,
     /// Pack this program: the launcher image, which needs only the engine's socket
     #[arg(long = "self")]

@@ -23,7 +23,10 @@ pub(super) fn clean(common: &Common, verb: &CleanArguments) -> Result<ExitCode, 
         let runs = look(&docker).await?;
         let chosen = match &verb.run {
             Some(text) => vec![choose(common, &runs, text)?],
-            None => runs.into_iter().filter(|run| run.standing == Standing::Ownerless).collect(),
+            None => runs
+                .into_iter()
+                .filter(|run| run.standing == Standing::Ownerless)
+                .collect(),
         };
         if chosen.is_empty() && !common.json {
             print_line("nothing to clean: no run in the engine is ownerless")?;
@@ -41,17 +44,34 @@ pub(super) fn clean(common: &Common, verb: &CleanArguments) -> Result<ExitCode, 
 }
 
 async fn look(docker: &Docker) -> Result<Vec<EngineRun>, Failure> {
-    engine_runs(docker).await.map_err(|error| Failure::infra("cannot list the engine's runs").because(&error))
+    engine_runs(docker)
+        .await
+        .map_err(|error| Failure::infra("cannot list the engine's runs").because(&error))
 }
 
 fn choose(common: &Common, runs: &[EngineRun], text: &str) -> Result<EngineRun, Failure> {
-    let by_directory = state_folder(common)?.find(text).ok().map(|(_, record)| record.run);
-    let wanted = |run: &&EngineRun| by_directory.as_ref() == Some(&run.found.run) || run.found.run.as_str() == text;
-    let run = runs.iter().find(wanted).ok_or_else(|| Failure::usage(format!("the engine holds nothing of a run {text:?}")))?;
+    let by_directory = state_folder(common)?
+        .find(text)
+        .ok()
+        .map(|(_, record)| record.run);
+    let wanted = |run: &&EngineRun| {
+        by_directory.as_ref() == Some(&run.found.run) || run.found.run.as_str() == text
+    };
+    let run = runs
+        .iter()
+        .find(wanted)
+        .ok_or_else(|| Failure::usage(format!("the engine holds nothing of a run {text:?}")))?;
     // Named by hand, what only its time to live protects may go; what somebody's lock holds may not.
-    let locked = run.known.as_ref().and_then(|(directory, _)| directory.owner());
+    let locked = run
+        .known
+        .as_ref()
+        .and_then(|(directory, _)| directory.owner());
     match locked {
-        Some(pid) => Err(Failure::usage(format!("run {} belongs to process {pid}, which is alive; `canarynet stop {}` ends it", run.name(), run.name()))),
+        Some(pid) => Err(Failure::usage(format!(
+            "run {} belongs to process {pid}, which is alive; `canarynet stop {}` ends it",
+            run.name(),
+            run.name()
+        ))),
         None => Ok(run.clone()),
     }
 }
@@ -65,7 +85,10 @@ fn say(common: &Common, run: &EngineRun, what: &str) -> Result<(), Failure> {
         });
         print_json(&value)?;
     } else {
-        let counts = format!("{} containers, {} networks, {} volumes", found.containers, found.networks, found.volumes);
+        let counts = format!(
+            "{} containers, {} networks, {} volumes",
+            found.containers, found.networks, found.volumes
+        );
         print_line(&format!("{}  {what}: {counts}", run.name()))?;
     }
     Ok(())
@@ -75,16 +98,33 @@ fn say(common: &Common, run: &EngineRun, what: &str) -> Result<(), Failure> {
 async fn remove(common: &Common, docker: &Docker, run: &EngineRun) -> Result<bool, Failure> {
     // Held while it is removed, so that nobody attaches to it meanwhile.
     let _lock = match &run.known {
-        Some((directory, _)) => Some(directory.lock().map_err(|error| Failure::usage("cannot clean").because(&error))?),
+        Some((directory, _)) => Some(
+            directory
+                .lock()
+                .map_err(|error| Failure::usage("cannot clean").because(&error))?,
+        ),
         None => None,
     };
-    let done = engine::teardown(docker, &run.found.run).await.map_err(|error| Failure::infra("cannot clean").because(&error))?;
+    let done = engine::teardown(docker, &run.found.run)
+        .await
+        .map_err(|error| Failure::infra("cannot clean").because(&error))?;
     if let Some((directory, record)) = &run.known {
         mark_cleaned(directory, record)?;
     }
-    say(common, run, if done.left.is_empty() { "removed" } else { "partly removed" })?;
+    say(
+        common,
+        run,
+        if done.left.is_empty() {
+            "removed"
+        } else {
+            "partly removed"
+        },
+    )?;
     for left in &done.left {
-        print_line(&format!("  left behind: {}", crate::journal::text::clean(left, 400)))?;
+        print_line(&format!(
+            "  left behind: {}",
+            crate::journal::text::clean(left, 400)
+        ))?;
     }
     Ok(done.left.is_empty())
 }
@@ -93,22 +133,41 @@ fn mark_cleaned(directory: &RunDirectory, record: &RunRecord) -> Result<(), Fail
     let mut record = record.clone();
     record.state = RunState::Finished;
     record.kept = false;
-    record.verdict.get_or_insert_with(|| "none: cleaned".to_owned());
-    directory.write_record(&record).map_err(|error| Failure::infra("cannot write run.json").because(&error))
+    record
+        .verdict
+        .get_or_insert_with(|| "none: cleaned".to_owned());
+    directory
+        .write_record(&record)
+        .map_err(|error| Failure::infra("cannot write run.json").because(&error))
 }
 
 /// Removes what one run left; for `down` and `stop` of a run without an owner.
-pub(super) async fn clean_one(common: &Common, directory: &RunDirectory, record: &RunRecord) -> Result<ExitCode, Failure> {
+pub(super) async fn clean_one(
+    common: &Common,
+    directory: &RunDirectory,
+    record: &RunRecord,
+) -> Result<ExitCode, Failure> {
     let docker = connect(common, Some(record)).await?;
     let runs = look(&docker).await?;
     match runs.into_iter().find(|run| run.found.run == record.run) {
         Some(run) => {
-            let run = EngineRun { known: Some((directory.clone(), record.clone())), ..run };
-            Ok(if remove(common, &docker, &run).await? { Exit::Pass } else { Exit::Infra }.into())
+            let run = EngineRun {
+                known: Some((directory.clone(), record.clone())),
+                ..run
+            };
+            Ok(if remove(common, &docker, &run).await? {
+                Exit::Pass
+            } else {
+                Exit::Infra
+            }
+            .into())
         }
         None => {
             mark_cleaned(directory, record)?;
-            print_line(&format!("{}: nothing of it is left in the engine", record.name))?;
+            print_line(&format!(
+                "{}: nothing of it is left in the engine",
+                record.name
+            ))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -118,13 +177,22 @@ pub(super) async fn clean_one(common: &Common, directory: &RunDirectory, record:
 ///
 /// # Errors
 /// When `--on-orphan fail` was given and there is one.
-pub(super) async fn orphans(common: &Common, docker: &Docker) -> Result<Option<EngineRun>, Failure> {
-    let ownerless: Vec<_> = look(docker).await?.into_iter().filter(|run| run.standing == Standing::Ownerless).collect();
+pub(super) async fn orphans(
+    common: &Common,
+    docker: &Docker,
+) -> Result<Option<EngineRun>, Failure> {
+    let ownerless: Vec<_> = look(docker)
+        .await?
+        .into_iter()
+        .filter(|run| run.standing == Standing::Ownerless)
+        .collect();
     if ownerless.is_empty() {
         return Ok(None);
     }
     let names: Vec<_> = ownerless.iter().map(EngineRun::name).collect();
-    let action = common.on_orphan.or_else(|| std::env::var_os("CI").map(|_| OnOrphan::Clean));
+    let action = common
+        .on_orphan
+        .or_else(|| std::env::var_os("CI").map(|_| OnOrphan::Clean));
     let listed = names.join(", ");
     match action {
         Some(OnOrphan::Fail) => Err(Failure::infra(format!(
@@ -145,9 +213,15 @@ pub(super) async fn orphans(common: &Common, docker: &Docker) -> Result<Option<E
 }
 
 /// One line on standard error, for every verb that talks to the engine.
-#[expect(clippy::print_stderr, reason = "a notice beside the verb's own output, also under --json")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a notice beside the verb's own output, also under --json"
+)]
 pub(super) fn notice(names: &[String]) {
     if !names.is_empty() {
-        eprintln!("ownerless runs: {} (canarynet clean, or canarynet runs attach RUN)", names.join(", "));
+        eprintln!(
+            "ownerless runs: {} (canarynet clean, or canarynet runs attach RUN)",
+            names.join(", ")
+        );
     }
 }

@@ -8,6 +8,11 @@ use super::{Arguments, Failure, arguments::CompletionsArguments, print};
 
 pub(super) fn completions(verb: &CompletionsArguments) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(verb.shell, &mut Arguments::command(), "canarynet", &mut script);
+    clap_complete::generate(
+        verb.shell,
+        &mut Arguments::command(),
+        "canarynet",
+        &mut script,
+    );
     print(&script)
 }

@@ -20,17 +20,27 @@ use crate::{
 const NEEDED: &[&str] = &["engine", "containers", "tmpfs"];
 
 pub(super) fn doctor(common: &Common, verb: &DoctorArguments) -> Result<ExitCode, Failure> {
-    let capabilities = runtime()?.block_on(doctor::doctor(common.engine.as_deref(), verb.linux_binary.as_deref(), verb.allow_helper));
-    let needed = |capability: &doctor::Capability| NEEDED.iter().any(|id| capability.id.starts_with(id));
+    let capabilities = runtime()?.block_on(doctor::doctor(
+        common.engine.as_deref(),
+        verb.linux_binary.as_deref(),
+        verb.allow_helper,
+    ));
+    let needed =
+        |capability: &doctor::Capability| NEEDED.iter().any(|id| capability.id.starts_with(id));
     if common.json {
         for capability in &capabilities {
             print_json(capability)?;
         }
     } else {
-        let rows: Vec<_> = capabilities.iter().map(|capability| row(capability, needed(capability))).collect();
+        let rows: Vec<_> = capabilities
+            .iter()
+            .map(|capability| row(capability, needed(capability)))
+            .collect();
         print(listing::doctor(&rows, Look::of(&console::Term::stdout())).as_bytes())?;
     }
-    let broken = capabilities.iter().any(|capability| needed(capability) && !capability.able);
+    let broken = capabilities
+        .iter()
+        .any(|capability| needed(capability) && !capability.able);
     Ok(if broken { Exit::Infra } else { Exit::Pass }.into())
 }
 
@@ -40,5 +50,10 @@ fn row(capability: &doctor::Capability, needed: bool) -> DoctorRow {
         (false, true) => DoctorState::Broken,
         (false, false) => DoctorState::Missing,
     };
-    DoctorRow { what: capability.id.to_owned(), state, detail: capability.proof.clone(), remedy: capability.remedy.clone() }
+    DoctorRow {
+        what: capability.id.to_owned(),
+        state,
+        detail: capability.proof.clone(),
+        remedy: capability.remedy.clone(),
+    }
 }

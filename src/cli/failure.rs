@@ -16,13 +16,21 @@ impl Failure {
     /// Bad input or usage (exit 2).
     #[must_use]
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), causes: Vec::new() }
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+            causes: Vec::new(),
+        }
     }
 
     /// The host, the engine or the canary could not do the work (exit 3).
     #[must_use]
     pub fn infra(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Infra, message: message.into(), causes: Vec::new() }
+        Self {
+            exit: Exit::Infra,
+            message: message.into(),
+            causes: Vec::new(),
+        }
     }
 
     /// Adds an error and its chain of causes.

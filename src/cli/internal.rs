@@ -29,7 +29,12 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
     let mut words = std::env::args_os().skip(1);
     let verb = words.next()?;
     let words: Vec<OsString> = words.collect();
-    let texts = || words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<String>>();
+    let texts = || {
+        words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect::<Vec<String>>()
+    };
     Some(match verb.to_str()? {
         "keeper" => Ok(probe::keeper::keeper_main()),
         "sampler" => Ok(probe::sampler::sampler_main(words)),
@@ -44,7 +49,9 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
 }
 
 fn relay(words: &[String]) -> Result<ExitCode, Failure> {
-    let [address] = words else { return Err(Failure::usage("usage: relay ADDRESS:PORT")) };
+    let [address] = words else {
+        return Err(Failure::usage("usage: relay ADDRESS:PORT"));
+    };
     runtime()?.block_on(network::relay(address))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -52,15 +59,21 @@ fn relay(words: &[String]) -> Result<ExitCode, Failure> {
 /// Writes the journal of a made-up run of the default shape, to measure judging: `generate-journal RUN-DIRECTORY 30d`.
 fn generate_journal(words: &[String]) -> Result<ExitCode, Failure> {
     let usage = || Failure::usage("usage: generate-journal RUN-DIRECTORY DURATION");
-    let [directory, soak] = words else { return Err(usage()) };
+    let [directory, soak] = words else {
+        return Err(usage());
+    };
     let soak = humantime::parse_duration(soak).map_err(|error| usage().because(&error))?;
     let request = generate::Request {
         directory: Path::new(directory).join(JOURNAL_FOLDER),
-        shape: generate::Shape { soak, ..generate::Shape::default() },
+        shape: generate::Shape {
+            soak,
+            ..generate::Shape::default()
+        },
         seed: 1,
         budget: u64::MAX / 16,
     };
-    let made = generate::generate_journal(&request).map_err(|error| Failure::infra("cannot write the journal").because(&error))?;
+    let made = generate::generate_journal(&request)
+        .map_err(|error| Failure::infra("cannot write the journal").because(&error))?;
     print_line(&format!("{} entries, {} MiB", made.facts, made.bytes >> 20))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -68,6 +81,9 @@ fn generate_journal(words: &[String]) -> Result<ExitCode, Failure> {
 fn reference_node() -> Result<ExitCode, Failure> {
     // The verb itself takes the place of the program's name.
     let arguments = ReferenceNode::parse_from(std::env::args_os().skip(1));
-    let ended = node::main_runtime().and_then(|runtime| runtime.block_on(node::run(arguments.config)));
-    ended.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::infra("the node cannot go on").because(&error))
+    let ended =
+        node::main_runtime().and_then(|runtime| runtime.block_on(node::run(arguments.config)));
+    ended
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| Failure::infra("the node cannot go on").because(&error))
 }

@@ -25,9 +25,13 @@ pub(super) fn judge(common: &Common, verb: &JudgeArguments) -> Result<ExitCode, 
     if verb.write {
         let directory = RunDirectory::at(PathBuf::from(&input.run_directory));
         for reporter in REPORTERS {
-            let failed = |error: &dyn std::error::Error| Failure::infra("cannot write the report").because(error);
+            let failed = |error: &dyn std::error::Error| {
+                Failure::infra("cannot write the report").because(error)
+            };
             let text = (reporter.render)(&input).map_err(|error| failed(&error))?;
-            directory.write(reporter.file, text.as_bytes()).map_err(|error| failed(&error))?;
+            directory
+                .write(reporter.file, text.as_bytes())
+                .map_err(|error| failed(&error))?;
         }
     }
     if common.json {
@@ -53,7 +57,12 @@ pub(super) fn report(common: &Common, verb: &ReportArguments) -> Result<ExitCode
     let directory = locate(common, &verb.run)?;
     let path = directory.join(file);
     let bytes = std::fs::read(&path).map_err(|error| {
-        Failure::usage(format!("{} has no {file}; `canarynet judge {} --write` makes it", directory.display(), verb.run)).because(&error)
+        Failure::usage(format!(
+            "{} has no {file}; `canarynet judge {} --write` makes it",
+            directory.display(),
+            verb.run
+        ))
+        .because(&error)
     })?;
     print(&bytes)
 }
@@ -65,23 +74,44 @@ fn locate(common: &Common, text: &str) -> Result<PathBuf, Failure> {
         return Ok(path.to_owned());
     }
     if path.is_dir() && path.file_name().is_some_and(|name| name == "journal") {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         return Ok(parent.to_owned());
     }
-    let (directory, _) = state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
+    let (directory, _) = state_folder(common)?
+        .find(text)
+        .map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
     Ok(directory.path().to_owned())
 }
 
 fn judge_run(common: &Common, text: &str) -> Result<ReportInput, Failure> {
     let directory = locate(common, text)?;
-    let unreadable = |error: &dyn std::error::Error| Failure::infra(format!("cannot read the journal in {}", directory.display())).because(error);
-    let mut reader = Reader::open(&directory.join("journal")).map_err(|error| unreadable(&error))?;
+    let unreadable = |error: &dyn std::error::Error| {
+        Failure::infra(format!(
+            "cannot read the journal in {}",
+            directory.display()
+        ))
+        .because(error)
+    };
+    let mut reader =
+        Reader::open(&directory.join("journal")).map_err(|error| unreadable(&error))?;
     let first = match reader.next() {
         Some(entry) => entry.map_err(|error| unreadable(&error))?,
-        None => return Err(Failure::infra(format!("the journal in {} is empty", directory.display()))),
+        None => {
+            return Err(Failure::infra(format!(
+                "the journal in {} is empty",
+                directory.display()
+            )));
+        }
     };
-    let (run, plan) = opening(&first.event).ok_or_else(|| Failure::infra("the journal does not begin with its plan"))?;
-    let plan: Plan = plan.map_err(|error| Failure::infra("the journal's plan is not one that this version understands").because(&error))?;
+    let (run, plan) = opening(&first.event)
+        .ok_or_else(|| Failure::infra("the journal does not begin with its plan"))?;
+    let plan: Plan = plan.map_err(|error| {
+        Failure::infra("the journal's plan is not one that this version understands")
+            .because(&error)
+    })?;
     let mut judge = Judge::new(&plan);
     judge.step(&first);
     let ahead = ReadAhead::start(reader).map_err(|error| unreadable(&error))?;
@@ -96,7 +126,10 @@ fn judge_run(common: &Common, text: &str) -> Result<ReportInput, Failure> {
         entries: cited(&directory, &judgement),
         exit_code: verdict.exit() as u8,
         program: run::program(&plan),
-        facts: vec![Fact::new("judged by", format!("canarynet {}", env!("CARGO_PKG_VERSION")))],
+        facts: vec![Fact::new(
+            "judged by",
+            format!("canarynet {}", env!("CARGO_PKG_VERSION")),
+        )],
         detectors: run::detector_ids(),
         reproduce: run::reproduce(&plan),
         kept: None,
@@ -113,7 +146,11 @@ fn cited(directory: &Path, judgement: &Judgement) -> Vec<Entry> {
     if wanted.is_empty() {
         return entries;
     }
-    for entry in Reader::open(&directory.join("journal")).into_iter().flatten().flatten() {
+    for entry in Reader::open(&directory.join("journal"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         if wanted.remove(&entry.seq) {
             entries.push(entry);
         }
@@ -126,7 +163,9 @@ fn cited(directory: &Path, judgement: &Judgement) -> Vec<Entry> {
 
 fn opening(event: &Event) -> Option<(RunId, Result<Plan, serde_json::Error>)> {
     match event {
-        Event::RunStarted { run, plan, .. } => Some((run.clone(), serde_json::from_value(plan.clone()))),
+        Event::RunStarted { run, plan, .. } => {
+            Some((run.clone(), serde_json::from_value(plan.clone())))
+        }
         _ => None,
     }
 }

@@ -49,7 +49,9 @@ fn told(ended: Result<ExitCode, Failure>) -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(failure) => {
-            let _ = std::io::stderr().lock().write_all(failure.render().as_bytes());
+            let _ = std::io::stderr()
+                .lock()
+                .write_all(failure.render().as_bytes());
             failure.exit().into()
         }
     }
@@ -81,7 +83,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// The folder of all runs, as the options say.
 fn state_folder(common: &arguments::Common) -> Result<StateFolder, Failure> {
-    StateFolder::open(common.state.as_deref()).map_err(|error| Failure::infra("cannot find the folder of runs").because(&error))
+    StateFolder::open(common.state.as_deref())
+        .map_err(|error| Failure::infra("cannot find the folder of runs").because(&error))
 }
 
 /// A runtime for verbs that talk to the engine.
@@ -114,7 +117,8 @@ fn print_line(line: &str) -> Result<bool, Failure> {
 
 /// Prints a value as one line of JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
-    let mut line = serde_json::to_vec(value).map_err(|error| Failure::infra("cannot write JSON").because(&error))?;
+    let mut line = serde_json::to_vec(value)
+        .map_err(|error| Failure::infra("cannot write JSON").because(&error))?;
     line.push(b'\n');
     print(&line)
 }

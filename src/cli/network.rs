@@ -21,7 +21,10 @@ use super::{
     print, print_line, runtime, state_folder,
 };
 use crate::{
-    engine::{self, Docker, Launched, docker::{ExecSession, LogChunk}},
+    engine::{
+        self, Docker, Launched,
+        docker::{ExecSession, LogChunk},
+    },
     exit::Exit,
     ids::NodeName,
     journal::text::{clean, clean_bytes},
@@ -43,28 +46,60 @@ struct Reached {
 }
 
 async fn reach(common: &Common, run: &str) -> Result<Reached, Failure> {
-    let (directory, record) = state_folder(common)?.find(run).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
+    let (directory, record) = state_folder(common)?
+        .find(run)
+        .map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
     let docker = connect(common, Some(&record)).await?;
     let network = engine::reattach(&docker, &record.run)
         .await
-        .map_err(|error| Failure::infra(format!("run {} has no network to look into", record.name)).because(&error))?;
+        .map_err(|error| {
+            Failure::infra(format!("run {} has no network to look into", record.name))
+                .because(&error)
+        })?;
     let bytes = std::fs::read(directory.path().join("plan.json"))?;
-    let plan = serde_json::from_slice(&bytes).map_err(|error| Failure::infra("plan.json is damaged").because(&error))?;
-    Ok(Reached { docker, record, plan, network })
+    let plan = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::infra("plan.json is damaged").because(&error))?;
+    Ok(Reached {
+        docker,
+        record,
+        plan,
+        network,
+    })
 }
 
 /// Connects to the engine that the options, or the run, name.
-pub(super) async fn connect(common: &Common, record: Option<&RunRecord>) -> Result<Docker, Failure> {
-    let address = common.engine.as_deref().or_else(|| record.and_then(|record| record.engine.as_deref()));
-    Docker::connect(address).await.map_err(|error| Failure::infra("cannot use the container engine").because(&error))
+pub(super) async fn connect(
+    common: &Common,
+    record: Option<&RunRecord>,
+) -> Result<Docker, Failure> {
+    let address = common
+        .engine
+        .as_deref()
+        .or_else(|| record.and_then(|record| record.engine.as_deref()));
+    Docker::connect(address)
+        .await
+        .map_err(|error| Failure::infra("cannot use the container engine").because(&error))
 }
 
 impl Reached {
     fn node(&self, name: &str) -> Result<&engine::NodeHandle, Failure> {
-        let found = name.parse::<NodeName>().ok().and_then(|name| self.network.nodes.get(&name));
+        let found = name
+            .parse::<NodeName>()
+            .ok()
+            .and_then(|name| self.network.nodes.get(&name));
         found.ok_or_else(|| {
-            let names: Vec<_> = self.network.nodes.keys().take(64).map(ToString::to_string).collect();
-            Failure::usage(format!("run {} has no node {name:?}; it has: {}", self.record.name, names.join(", ")))
+            let names: Vec<_> = self
+                .network
+                .nodes
+                .keys()
+                .take(64)
+                .map(ToString::to_string)
+                .collect();
+            Failure::usage(format!(
+                "run {} has no node {name:?}; it has: {}",
+                self.record.name,
+                names.join(", ")
+            ))
         })
     }
 
@@ -84,9 +119,19 @@ pub(super) fn exec(common: &Common, verb: &ExecArguments) -> Result<ExitCode, Fa
     runtime()?.block_on(async {
         let reached = reach(common, &verb.run).await?;
         let node = reached.node(&verb.node)?;
-        let failed = |error: engine::EngineError| Failure::infra(format!("cannot run a command in {}", verb.node)).because(&error);
-        let session = reached.docker.exec(&node.container_id, &verb.command, None).await.map_err(failed)?;
-        let ExecSession { id, mut output, mut input } = session;
+        let failed = |error: engine::EngineError| {
+            Failure::infra(format!("cannot run a command in {}", verb.node)).because(&error)
+        };
+        let session = reached
+            .docker
+            .exec(&node.container_id, &verb.command, None)
+            .await
+            .map_err(failed)?;
+        let ExecSession {
+            id,
+            mut output,
+            mut input,
+        } = session;
         let forward_input = tokio::spawn(async move {
             let mut stdin = tokio::io::stdin();
             // The command may end first, and then nobody takes what is typed.
@@ -98,8 +143,16 @@ pub(super) fn exec(common: &Common, verb: &ExecArguments) -> Result<ExitCode, Fa
             // The user asked for this command's own bytes, and a pipe may want them unchanged.
             let mut stdout = tokio::io::stdout();
             let mut stderr = tokio::io::stderr();
-            let written = if chunk.stderr { stderr.write_all(&chunk.bytes).await } else { stdout.write_all(&chunk.bytes).await };
-            let flushed = if chunk.stderr { stderr.flush().await } else { stdout.flush().await };
+            let written = if chunk.stderr {
+                stderr.write_all(&chunk.bytes).await
+            } else {
+                stdout.write_all(&chunk.bytes).await
+            };
+            let flushed = if chunk.stderr {
+                stderr.flush().await
+            } else {
+                stdout.flush().await
+            };
             if written.and(flushed).is_err() {
                 break;
             }
@@ -111,7 +164,9 @@ pub(super) fn exec(common: &Common, verb: &ExecArguments) -> Result<ExitCode, Fa
 }
 
 /// What the relay's other end says, as one stream of bytes; what it complains of comes on standard error.
-fn incoming(output: Pin<Box<dyn futures_util::Stream<Item = Result<LogChunk, engine::EngineError>> + Send>>) -> impl AsyncRead + Send + Unpin {
+fn incoming(
+    output: Pin<Box<dyn futures_util::Stream<Item = Result<LogChunk, engine::EngineError>> + Send>>,
+) -> impl AsyncRead + Send + Unpin {
     let bytes = output.filter_map(|chunk| async move {
         match chunk {
             Ok(chunk) if chunk.stderr => None,
@@ -123,10 +178,12 @@ fn incoming(output: Pin<Box<dyn futures_util::Stream<Item = Result<LogChunk, eng
 }
 
 pub(super) fn rpc(common: &Common, verb: &RpcArguments) -> Result<ExitCode, Failure> {
-    let parameters: serde_json::Value =
-        serde_json::from_str(&verb.parameters).map_err(|error| Failure::usage("PARAMS must be a JSON array").because(&error))?;
+    let parameters: serde_json::Value = serde_json::from_str(&verb.parameters)
+        .map_err(|error| Failure::usage("PARAMS must be a JSON array").because(&error))?;
     if !parameters.is_array() {
-        return Err(Failure::usage("PARAMS must be a JSON array, for example '[12]'"));
+        return Err(Failure::usage(
+            "PARAMS must be a JSON array, for example '[12]'",
+        ));
     }
     runtime()?.block_on(async {
         let reached = reach(common, &verb.run).await?;
@@ -152,9 +209,13 @@ fn harmless_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-async fn ask(session: ExecSession, body: String) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn ask(
+    session: ExecSession,
+    body: String,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let stream = tokio::io::join(incoming(session.output), session.input);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let request = hyper::Request::post("/")
         .header("host", "node")
@@ -162,7 +223,9 @@ async fn ask(session: ExecSession, body: String) -> Result<Bytes, Box<dyn std::e
         .body(Full::new(Bytes::from(body)))?;
     let answer = tokio::time::timeout(std::time::Duration::from_secs(10), async {
         let response = sender.send_request(request).await?;
-        let collected = Limited::new(response.into_body(), ANSWER_MOST).collect().await?;
+        let collected = Limited::new(response.into_body(), ANSWER_MOST)
+            .collect()
+            .await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(collected.to_bytes())
     })
     .await;
@@ -203,7 +266,12 @@ pub(super) fn forward(common: &Common, verb: &ForwardArguments) -> Result<ExitCo
     })
 }
 
-async fn carry(reached: &Reached, node: &str, port: u16, mut socket: TcpStream) -> Result<(), Failure> {
+async fn carry(
+    reached: &Reached,
+    node: &str,
+    port: u16,
+    mut socket: TcpStream,
+) -> Result<(), Failure> {
     let session = reached.open(reached.node(node)?, port).await?;
     let mut relay = tokio::io::join(incoming(session.output), session.input);
     // Either side may hang up at any time; that is how connections end.

@@ -2,18 +2,26 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, arguments::{Common, PackArguments}, network::connect, print_json, print_line, runtime};
+use super::{
+    Failure,
+    arguments::{Common, PackArguments},
+    network::connect,
+    print_json, print_line, runtime,
+};
 use crate::engine::pack;
 
 pub(super) fn pack(common: &Common, verb: &PackArguments) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let docker = connect(common, None).await?;
-        let failed = |error: crate::engine::EngineError| Failure::usage("cannot pack").because(&error);
+        let failed =
+            |error: crate::engine::EngineError| Failure::usage("cannot pack").because(&error);
         let packed = match &verb.binary {
             Some(binary) => pack::binary_image(&docker, binary).await.map_err(failed)?,
             None => {
                 let program = pack::own_program(&docker, None).map_err(failed)?;
-                pack::launcher_image(&docker, &program).await.map_err(failed)?
+                pack::launcher_image(&docker, &program)
+                    .await
+                    .map_err(failed)?
             }
         };
         if common.json {

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use super::{
     Failure,
-    arguments::{Common, PlanArguments, PlanCheckArguments, PlanOptions, PlanReachArguments, PlanVerb, ProfileArguments, ProfileVerb},
+    arguments::{
+        Common, PlanArguments, PlanCheckArguments, PlanOptions, PlanReachArguments, PlanVerb,
+        ProfileArguments, ProfileVerb,
+    },
     print, print_json,
 };
 use crate::{
@@ -15,20 +18,31 @@ use crate::{
 };
 
 /// Loads a plan as the command line asks for it; everything that is wrong with it is bad input.
-pub(super) fn load(plan: &str, options: &PlanOptions, duration: Option<std::time::Duration>) -> Result<Plan, Failure> {
+pub(super) fn load(
+    plan: &str,
+    options: &PlanOptions,
+    duration: Option<std::time::Duration>,
+) -> Result<Plan, Failure> {
     let plan = crate::plan::load(&request(plan, options, duration)).map_err(|error| bad(&error))?;
     let refusals = check::check(&plan).refusals;
     if refusals.is_empty() {
         return Ok(plan);
     }
-    Err(Failure::usage(format!("the plan cannot work:\n{}", refusals.join("\n"))))
+    Err(Failure::usage(format!(
+        "the plan cannot work:\n{}",
+        refusals.join("\n")
+    )))
 }
 
 fn bad(error: &PlanError) -> Failure {
     Failure::usage("the plan cannot be used").because(error)
 }
 
-fn request(plan: &str, options: &PlanOptions, duration: Option<std::time::Duration>) -> PlanRequest {
+fn request(
+    plan: &str,
+    options: &PlanOptions,
+    duration: Option<std::time::Duration>,
+) -> PlanRequest {
     let program = match (&options.binary, &options.image) {
         (Some(path), _) => Some(Program::Binary(path.clone())),
         (None, Some(image)) => Some(Program::Image(image.clone())),
@@ -44,7 +58,9 @@ fn request(plan: &str, options: &PlanOptions, duration: Option<std::time::Durati
         keep: None,
         allow_helper: options.allow_helper,
         // A variable that is no Unicode cannot be named in a plan.
-        environment: std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect(),
+        environment: std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
         date: RunClock::wall().to_string().chars().take(10).collect(),
     }
 }
@@ -68,7 +84,8 @@ pub(super) fn profile(common: &Common, verb: ProfileArguments) -> Result<ExitCod
 }
 
 fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Failure> {
-    let plan = crate::plan::load(&request(&verb.plan, &verb.options, verb.duration)).map_err(|error| bad(&error))?;
+    let plan = crate::plan::load(&request(&verb.plan, &verb.options, verb.duration))
+        .map_err(|error| bad(&error))?;
     if verb.resolved {
         return print_json(&plan);
     }
@@ -78,11 +95,21 @@ fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Fa
     } else {
         print(report.to_string().as_bytes())?;
     }
-    Ok(if report.refusals.is_empty() { Exit::Pass } else { Exit::Usage }.into())
+    Ok(if report.refusals.is_empty() {
+        Exit::Pass
+    } else {
+        Exit::Usage
+    }
+    .into())
 }
 
 fn reach_height(common: &Common, verb: &PlanReachArguments) -> Result<ExitCode, Failure> {
-    let answer = reach::reach(&request(&verb.plan, &verb.options, None), verb.height, verb.within).map_err(|error| bad(&error))?;
+    let answer = reach::reach(
+        &request(&verb.plan, &verb.options, None),
+        verb.height,
+        verb.within,
+    )
+    .map_err(|error| bad(&error))?;
     if common.json {
         print_json(&answer)?;
     } else {
@@ -105,7 +132,11 @@ fn list(common: &Common, shipped: &[Shipped]) -> Result<ExitCode, Failure> {
 
 fn show(what: &str, list: &[Shipped], name: &str) -> Result<ExitCode, Failure> {
     let names: Vec<_> = list.iter().map(|item| item.name).collect();
-    let item = shipped::find(list, name)
-        .ok_or_else(|| Failure::usage(format!("no shipped {what} {name:?}; there are: {}", names.join(", "))))?;
+    let item = shipped::find(list, name).ok_or_else(|| {
+        Failure::usage(format!(
+            "no shipped {what} {name:?}; there are: {}",
+            names.join(", ")
+        ))
+    })?;
     print(item.text.as_bytes())
 }

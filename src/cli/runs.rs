@@ -43,7 +43,11 @@ struct RunLine {
 
 impl RunLine {
     fn of(directory: &RunDirectory, record: RunRecord) -> Self {
-        Self { owner: directory.owner(), directory: directory.path().display().to_string(), record }
+        Self {
+            owner: directory.owner(),
+            directory: directory.path().display().to_string(),
+            record,
+        }
     }
 
     /// The state in a word: what the record says, unless the owner is gone before the end.
@@ -71,8 +75,12 @@ impl RunLine {
             state,
             outcome: self.record.verdict.clone(),
             started: Some(self.record.created),
-            duration: live.map(|live| live.elapsed.as_duration()).unwrap_or_default(),
-            mainnet: live.map(|live| live.acceleration.mainnet).unwrap_or_default(),
+            duration: live
+                .map(|live| live.elapsed.as_duration())
+                .unwrap_or_default(),
+            mainnet: live
+                .map(|live| live.acceleration.mainnet)
+                .unwrap_or_default(),
             findings: live.map_or_else(|| "-".to_owned(), |live| tally_words(live.findings)),
             objects: 0,
             directory: Some(self.directory.clone()),
@@ -81,7 +89,9 @@ impl RunLine {
 }
 
 fn find(common: &Common, text: &str) -> Result<(RunDirectory, RunRecord), Failure> {
-    state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))
+    state_folder(common)?
+        .find(text)
+        .map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))
 }
 
 pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Failure> {
@@ -138,11 +148,19 @@ fn show(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
         record.profile,
         record.created,
         line.state(),
-        line.owner.map(|pid| format!(", owned by process {pid}")).unwrap_or_default(),
+        line.owner
+            .map(|pid| format!(", owned by process {pid}"))
+            .unwrap_or_default(),
         record.verdict.as_deref().unwrap_or("-"),
         line.directory,
     );
-    for name in ["report.md", "verdict.json", "findings.json", "junit.xml", "plan.json"] {
+    for name in [
+        "report.md",
+        "verdict.json",
+        "findings.json",
+        "junit.xml",
+        "plan.json",
+    ] {
         if directory.path().join(name).is_file() {
             text.push_str(&format!("           {name}\n"));
         }
@@ -157,12 +175,20 @@ pub(super) fn status(common: &Common, verb: &RunArgument) -> Result<ExitCode, Fa
     if common.json {
         return print_json(&serde_json::json!({ "run": line, "status": live }));
     }
-    print_line(&format!("{}  {}  {}", line.record.name, line.state(), line.record.verdict.as_deref().unwrap_or("no verdict yet")))?;
+    print_line(&format!(
+        "{}  {}  {}",
+        line.record.name,
+        line.state(),
+        line.record.verdict.as_deref().unwrap_or("no verdict yet")
+    ))?;
     match live {
         Some(live) => {
             let plan = std::fs::read(directory.path().join("plan.json"))?;
-            let plan = serde_json::from_slice(&plan).map_err(|error| Failure::infra("plan.json is damaged").because(&error))?;
-            print(status::render(&live.live(), &plan, Look::of(&console::Term::stdout())).as_bytes())
+            let plan = serde_json::from_slice(&plan)
+                .map_err(|error| Failure::infra("plan.json is damaged").because(&error))?;
+            print(
+                status::render(&live.live(), &plan, Look::of(&console::Term::stdout())).as_bytes(),
+            )
         }
         None => print(b"nothing was observed yet\n"),
     }
@@ -173,7 +199,10 @@ pub(super) fn wait(common: &Common, verb: &WaitArguments) -> Result<ExitCode, Fa
     let deadline = verb.timeout.map(|timeout| Instant::now() + timeout);
     while directory.owner().is_some() {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(Failure::infra(format!("{} has not ended in time", verb.run)));
+            return Err(Failure::infra(format!(
+                "{} has not ended in time",
+                verb.run
+            )));
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -182,7 +211,9 @@ pub(super) fn wait(common: &Common, verb: &WaitArguments) -> Result<ExitCode, Fa
 
 /// What a run whose owner is gone came to.
 fn ended(common: &Common, directory: &RunDirectory) -> Result<ExitCode, Failure> {
-    let record = directory.record().map_err(|error| Failure::infra("cannot read the run").because(&error))?;
+    let record = directory
+        .record()
+        .map_err(|error| Failure::infra("cannot read the run").because(&error))?;
     let Some(exit) = record.exit else {
         return Err(Failure::infra(format!(
             "the owner of {} ended without a verdict; `canarynet runs attach {}` goes on, `canarynet clean {}` removes it",
@@ -192,7 +223,11 @@ fn ended(common: &Common, directory: &RunDirectory) -> Result<ExitCode, Failure>
     if common.json {
         print_json(&record)?;
     } else {
-        print_line(&format!("{}  {}", record.name, record.verdict.as_deref().unwrap_or("-")))?;
+        print_line(&format!(
+            "{}  {}",
+            record.name,
+            record.verdict.as_deref().unwrap_or("-")
+        ))?;
     }
     Ok(ExitCode::from(exit))
 }
@@ -209,11 +244,17 @@ pub(super) fn stop(common: &Common, verb: &RunArgument) -> Result<ExitCode, Fail
         let code = runtime.block_on(super::clean::clean_one(common, &directory, &record))?;
         return Ok(code);
     }
-    directory.write(STOP_REQUEST, b"stop\n").map_err(|error| Failure::infra("cannot ask the run to stop").because(&error))?;
+    directory
+        .write(STOP_REQUEST, b"stop\n")
+        .map_err(|error| Failure::infra("cannot ask the run to stop").because(&error))?;
     let deadline = Instant::now() + STOP_DEADLINE;
     while directory.owner().is_some() {
         if Instant::now() >= deadline {
-            return Err(Failure::infra(format!("{} has not ended within {} s", record.name, STOP_DEADLINE.as_secs())));
+            return Err(Failure::infra(format!(
+                "{} has not ended within {} s",
+                record.name,
+                STOP_DEADLINE.as_secs()
+            )));
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -49,7 +49,11 @@ pub(super) fn soak(common: &Common, verb: SoakArguments) -> Result<ExitCode, Fai
             return print_json(&record);
         }
         print_line(&record.name)?;
-        print_line(&format!("  canarynet status {}   in {}", record.name, directory.path().display()))?;
+        print_line(&format!(
+            "  canarynet status {}   in {}",
+            record.name,
+            directory.path().display()
+        ))?;
         return Ok(ExitCode::SUCCESS);
     }
     if verb.detached_as.is_some() {
@@ -81,7 +85,8 @@ pub(super) fn soak(common: &Common, verb: SoakArguments) -> Result<ExitCode, Fai
 
 /// Prints what a run came to, once.
 fn finish(common: &Common, outcome: Result<Conclusion, RunError>) -> Result<ExitCode, Failure> {
-    let conclusion = outcome.map_err(|error| Failure::infra("the run could not be done").because(&error))?;
+    let conclusion =
+        outcome.map_err(|error| Failure::infra("the run could not be done").because(&error))?;
     if common.json {
         print_json(&conclusion.verdict)?;
     } else {
@@ -91,38 +96,69 @@ fn finish(common: &Common, outcome: Result<Conclusion, RunError>) -> Result<Exit
 }
 
 pub(super) fn attach(common: &Common, text: &str) -> Result<ExitCode, Failure> {
-    let known = state_folder(common)?.find(text).map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
+    let known = state_folder(common)?
+        .find(text)
+        .map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
     runtime()?.block_on(async {
         let docker = network::connect(common, Some(&known.1)).await?;
         finish(common, take_over(common, docker, Some(known)).await)
     })
 }
 
-async fn take_over(common: &Common, docker: Docker, known: Option<(RunDirectory, RunRecord)>) -> Result<Conclusion, RunError> {
+async fn take_over(
+    common: &Common,
+    docker: Docker,
+    known: Option<(RunDirectory, RunRecord)>,
+) -> Result<Conclusion, RunError> {
     let Some((directory, record)) = known else {
-        return Err(RunError::Attach { run: "the run".to_owned(), why: "its directory is not readable from here".to_owned() });
+        return Err(RunError::Attach {
+            run: "the run".to_owned(),
+            why: "its directory is not readable from here".to_owned(),
+        });
     };
-    run::attach(AttachRequest { docker, directory, record, json: common.json }).await
+    run::attach(AttachRequest {
+        docker,
+        directory,
+        record,
+        json: common.json,
+    })
+    .await
 }
 
 /// The directory that a detaching parent made for this process.
 fn taken(path: &str) -> Result<(RunDirectory, RunRecord), Failure> {
     let directory = RunDirectory::at(PathBuf::from(path));
-    let record = directory.record().map_err(|error| Failure::usage("not a run directory").because(&error))?;
+    let record = directory
+        .record()
+        .map_err(|error| Failure::usage("not a run directory").because(&error))?;
     Ok((directory, record))
 }
 
 /// Starts a soak in the background, in a run directory that is made here so that its name is known.
-fn detach(common: &Common, plan: &Plan, mut arguments: Vec<OsString>) -> Result<(RunDirectory, RunRecord), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::infra("cannot start the run in the background").because(error);
-    let (directory, lock, name, run) = state_folder(common)?.create(&plan.name).map_err(|error| failed(&error))?;
+fn detach(
+    common: &Common,
+    plan: &Plan,
+    mut arguments: Vec<OsString>,
+) -> Result<(RunDirectory, RunRecord), Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::infra("cannot start the run in the background").because(error)
+    };
+    let (directory, lock, name, run) = state_folder(common)?
+        .create(&plan.name)
+        .map_err(|error| failed(&error))?;
     let record = RunRecord::starting(run, name, plan, common.engine.clone());
-    directory.write_record(&record).map_err(|error| failed(&error))?;
+    directory
+        .write_record(&record)
+        .map_err(|error| failed(&error))?;
     drop(lock);
     let output = std::fs::File::create(directory.path().join("output.txt"))?;
     arguments.extend(["--detached-as".into(), directory.path().into()]);
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
     wait_until_owned(command, &directory)?;
     Ok((directory, record))
 }
@@ -140,12 +176,21 @@ fn background(common: &Common, plan: &str, options: &PlanOptions) -> Vec<OsStrin
     };
     add("--engine", common.engine.clone().map(Into::into));
     add("--state", common.state.clone().map(Into::into));
-    add("--on-orphan", common.on_orphan.and_then(|action| action.to_possible_value()).map(|value| value.get_name().into()));
+    add(
+        "--on-orphan",
+        common
+            .on_orphan
+            .and_then(|action| action.to_possible_value())
+            .map(|value| value.get_name().into()),
+    );
     add("--profile", options.profile.clone().map(Into::into));
     add("--binary", options.binary.clone().map(Into::into));
     add("--image", options.image.clone().map(Into::into));
     add("--seed", options.seed.clone().map(Into::into));
-    add("--linux-binary", options.linux_binary.clone().map(Into::into));
+    add(
+        "--linux-binary",
+        options.linux_binary.clone().map(Into::into),
+    );
     for set in &options.set {
         add("--set", Some(set.into()));
     }
@@ -162,8 +207,12 @@ fn wait_until_owned(mut command: Command, directory: &RunDirectory) -> Result<()
     while directory.owner().is_none() {
         let ended = child.try_wait()?.is_some();
         if ended && directory.owner().is_none() || Instant::now() >= deadline {
-            let said = std::fs::read_to_string(directory.path().join("output.txt")).unwrap_or_default();
-            return Err(Failure::infra(format!("the run in the background did not start:\n{}", said.trim())));
+            let said =
+                std::fs::read_to_string(directory.path().join("output.txt")).unwrap_or_default();
+            return Err(Failure::infra(format!(
+                "the run in the background did not start:\n{}",
+                said.trim()
+            )));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -182,15 +231,24 @@ pub(super) fn up(common: &Common, verb: UpArguments) -> Result<ExitCode, Failure
         let live = LiveStatus::read(&directory);
         let shards = usize::try_from(plan.network.shards).unwrap_or(usize::MAX);
         let up = live.as_ref().is_some_and(|live| {
-            live.shards.len() >= shards && live.shards.iter().all(|shard| shard.first_block.is_some())
+            live.shards.len() >= shards
+                && live.shards.iter().all(|shard| shard.first_block.is_some())
         });
         if up {
-            print_line(&format!("{} is up; `canarynet down {}` ends it", record.name, record.name))?;
+            print_line(&format!(
+                "{} is up; `canarynet down {}` ends it",
+                record.name, record.name
+            ))?;
             return super::runs::status(common, &RunArgument { run: record.name });
         }
         if directory.owner().is_none() || Instant::now() >= deadline {
-            let said = std::fs::read_to_string(directory.path().join("output.txt")).unwrap_or_default();
-            return Err(Failure::infra(format!("{} did not come up:\n{}", record.name, said.trim())));
+            let said =
+                std::fs::read_to_string(directory.path().join("output.txt")).unwrap_or_default();
+            return Err(Failure::infra(format!(
+                "{} did not come up:\n{}",
+                record.name,
+                said.trim()
+            )));
         }
         std::thread::sleep(Duration::from_millis(100));
     }

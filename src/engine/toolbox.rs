@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::{engine::room::Room, exit::Exit};
@@ -76,8 +77,10 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["flood", lines] => return flood(lines),
         ["hold"] => return hold(),
         ["fill", path] => json(&Ok::<_, io::Error>(fill(Path::new(path)))),
+        ["remove", path] => json(&fs::remove_file(path)),
+        ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, remove, signal, flood, hold"
                 .to_owned(),
         ),
     };
@@ -89,6 +92,24 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
             Exit::Infra.into()
         }
     }
+}
+
+/// Sends a signal to a process of the container, as the container's own user may.
+fn signal(pid: &str, name: &str) -> Result<(), io::Error> {
+    let pid = pid
+        .parse()
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    let signal = match name {
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        "KILL" => Signal::KILL,
+        _ => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    rustix::process::kill_process(pid, signal).map_err(io::Error::from)
 }
 
 fn json<T: Serialize>(answer: &Result<T, io::Error>) -> Result<String, String> {

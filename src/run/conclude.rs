@@ -53,28 +53,45 @@ impl Conductor {
         self.launching = None;
         if let Err(error) = self.collect(reason, interrupted.is_some()).await {
             // Judge what was written: a finding in it still counts.
-            self.note(&format!("the journal ended early: {}", clean(&chain(&error), 400)));
+            self.note(&format!(
+                "the journal ended early: {}",
+                clean(&chain(&error), 400)
+            ));
         }
         let judgement = self.judge.judgement();
         let verdict = verdict::decide(&self.plan, &judgement);
         let keep = match self.plan.keep {
             Keep::Always => self.launched.is_some(),
-            Keep::OnFail => self.launched.is_some() && verdict.outcome != Outcome::Pass && interrupted.is_none(),
+            Keep::OnFail => {
+                self.launched.is_some() && verdict.outcome != Outcome::Pass && interrupted.is_none()
+            }
             Keep::Never => false,
         };
         let exit = interrupted.map_or(verdict.exit(), super::signal::Interrupt::exit);
         let mut input = self.report_input(judgement, verdict, exit);
         if keep {
-            input.kept = Some(format!("the network still runs; canarynet down {} removes it", self.record.name));
+            input.kept = Some(format!(
+                "the network still runs; canarynet down {} removes it",
+                self.record.name
+            ));
         }
         let written = self.write_reports(&input);
         self.evidence.finish();
-        let left = if keep { Vec::new() } else { self.tear_down().await };
+        let left = if keep {
+            Vec::new()
+        } else {
+            self.tear_down().await
+        };
         // A run that leaves something behind is no pass, whatever it found.
-        let exit = if exit == Exit::Pass && !left.is_empty() { Exit::Infra } else { exit };
+        let exit = if exit == Exit::Pass && !left.is_empty() {
+            Exit::Infra
+        } else {
+            exit
+        };
         self.record.state = RunState::Finished;
         self.record.exit = Some(exit as u8);
-        self.record.verdict = Some(report::terminal::outcome_word(input.verdict.outcome).to_lowercase());
+        self.record.verdict =
+            Some(report::terminal::outcome_word(input.verdict.outcome).to_lowercase());
         self.record.kept = keep;
         self.directory.write_record(&self.record)?;
         written?;
@@ -83,7 +100,11 @@ impl Conductor {
         for problem in &left {
             summary.push_str(&format!("left behind: {}\n", clean(problem, 400)));
         }
-        Ok(Conclusion { exit, summary, verdict: input.verdict })
+        Ok(Conclusion {
+            exit,
+            summary,
+            verdict: input.verdict,
+        })
     }
 
     async fn collect(&mut self, reason: FinishReason, hurry: bool) -> Result<(), RunError> {
@@ -99,7 +120,10 @@ impl Conductor {
         while let Ok(observed) = self.observations.try_recv() {
             self.record(observed.event)?;
         }
-        self.record(Event::RunFinished { reason, wall: RunClock::wall() })?;
+        self.record(Event::RunFinished {
+            reason,
+            wall: RunClock::wall(),
+        })?;
         if let Some(journal) = self.journal.take() {
             journal.finish()?;
         }
@@ -130,11 +154,22 @@ impl Conductor {
         if let Some(launched) = &self.launched {
             facts.push(Fact::new("disks", launched.disk_reason.clone()));
             let took = launched.timings.created_to_started.as_secs_f64();
-            facts.push(Fact::new("start", format!("{} nodes in {took:.1} s", launched.nodes.len())));
-            facts.extend(launched.notes.iter().map(|note| Fact::new("not checked", note.clone())));
+            facts.push(Fact::new(
+                "start",
+                format!("{} nodes in {took:.1} s", launched.nodes.len()),
+            ));
+            facts.extend(
+                launched
+                    .notes
+                    .iter()
+                    .map(|note| Fact::new("not checked", note.clone())),
+            );
         }
         if let Some(images) = &self.images {
-            facts.push(Fact::new("image", format!("{} ({})", images.node, images.node_digest)));
+            facts.push(Fact::new(
+                "image",
+                format!("{} ({})", images.node, images.node_digest),
+            ));
         }
         ReportInput {
             run: self.record.run.clone(),
@@ -162,15 +197,33 @@ fn machine_facts(info: &engine::EngineInfo) -> Vec<Fact> {
     let (major, minor) = info.api;
     vec![
         Fact::new("canarynet", env!("CARGO_PKG_VERSION")),
-        Fact::new("engine", format!("{}, API {major}.{minor}, {}", info.version, info.storage_driver)),
-        Fact::new("machine", format!("{} {}, {} processors, {} MiB", info.architecture, info.kernel, info.cpus, info.memory >> 20)),
+        Fact::new(
+            "engine",
+            format!(
+                "{}, API {major}.{minor}, {}",
+                info.version, info.storage_driver
+            ),
+        ),
+        Fact::new(
+            "machine",
+            format!(
+                "{} {}, {} processors, {} MiB",
+                info.architecture,
+                info.kernel,
+                info.cpus,
+                info.memory >> 20
+            ),
+        ),
     ]
 }
 
 /// Ids of all detectors, in the order of their table.
 #[must_use]
 pub(crate) fn detector_ids() -> Vec<String> {
-    DETECTORS.iter().map(|detector| detector.id.to_owned()).collect()
+    DETECTORS
+        .iter()
+        .map(|detector| detector.id.to_owned())
+        .collect()
 }
 
 /// What the nodes run, short.
@@ -178,7 +231,11 @@ pub(crate) fn detector_ids() -> Vec<String> {
 pub(crate) fn program(plan: &Plan) -> String {
     match &plan.network.program {
         Program::Itself => format!("reference node {}", env!("CARGO_PKG_VERSION")),
-        Program::Binary(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        Program::Binary(path) => path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned(),
         Program::Image(image) => image.clone(),
     }
 }
@@ -186,7 +243,13 @@ pub(crate) fn program(plan: &Plan) -> String {
 /// The command that repeats a run.
 #[must_use]
 pub(crate) fn reproduce(plan: &Plan) -> Vec<String> {
-    let mut words = vec!["canarynet".to_owned(), "soak".to_owned(), plan.name.clone(), "--seed".to_owned(), plan.seed.clone()];
+    let mut words = vec![
+        "canarynet".to_owned(),
+        "soak".to_owned(),
+        plan.name.clone(),
+        "--seed".to_owned(),
+        plan.seed.clone(),
+    ];
     match &plan.network.program {
         Program::Itself => {}
         Program::Binary(path) => words.extend(["--binary".to_owned(), path.display().to_string()]),

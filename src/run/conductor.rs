@@ -147,12 +147,18 @@ impl Conductor {
             Input::Launched(Ok(launched)) => self.network_runs(launched)?,
             Input::Launched(Err(error)) => {
                 let detail = journal::text::clean(&chain(&error), 2_000);
-                self.record(Event::Infra { what: "engine".to_owned(), detail, fatal: true })?;
+                self.record(Event::Infra {
+                    what: "engine".to_owned(),
+                    detail,
+                    fatal: true,
+                })?;
                 return Ok(Some(FinishReason::Infra));
             }
             Input::RestartDue(node) => self.restart(&node).await?,
             Input::Signal(interrupt) => {
-                self.record(Event::Signal { name: interrupt.name().to_owned() })?;
+                self.record(Event::Signal {
+                    name: interrupt.name().to_owned(),
+                })?;
                 return Ok(Some(FinishReason::Interrupted));
             }
             Input::Tick => self.tick()?,
@@ -167,7 +173,9 @@ impl Conductor {
 
     /// Journals a fact and judges the entries that were written.
     pub(super) fn record(&mut self, event: Event) -> Result<(), RunError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
         let now = self.clock.elapsed();
         self.appended = now;
         for entry in journal.append(now, event)? {
@@ -195,14 +203,20 @@ impl Conductor {
         let quiet = now.since(self.appended) >= tick_interval(self.plan.clocks.block_interval);
         if quiet || now.since(self.ticked_at) >= WALL_EVERY {
             self.ticked_at = now;
-            self.record(Event::Tick { wall: RunClock::wall() })?;
+            self.record(Event::Tick {
+                wall: RunClock::wall(),
+            })?;
         }
         Ok(())
     }
 
     fn observed(&mut self, event: Event) -> Result<(), RunError> {
         let container = match &event {
-            Event::Container { node, change, requested } => Some((node.clone(), *change, *requested)),
+            Event::Container {
+                node,
+                change,
+                requested,
+            } => Some((node.clone(), *change, *requested)),
             _ => None,
         };
         self.record(event)?;
@@ -212,14 +226,25 @@ impl Conductor {
         }
     }
 
-    fn container_changed(&mut self, node: &NodeName, change: ContainerChange, requested: bool) -> Result<(), RunError> {
+    fn container_changed(
+        &mut self,
+        node: &NodeName,
+        change: ContainerChange,
+        requested: bool,
+    ) -> Result<(), RunError> {
         match change {
             ContainerChange::Started => self.restarts.started(node),
-            ContainerChange::Killed { .. } if !requested => self.restarts.killed_by_outside_hand(node),
+            ContainerChange::Killed { .. } if !requested => {
+                self.restarts.killed_by_outside_hand(node)
+            }
             ContainerChange::Died { .. } if !requested => {
                 let now = self.clock.elapsed();
                 if let Decision::After { attempt, delay } = self.restarts.died(node, now) {
-                    self.record(Event::Restart { node: node.clone(), attempt, delay })?;
+                    self.record(Event::Restart {
+                        node: node.clone(),
+                        attempt,
+                        delay,
+                    })?;
                     let due = self.restarts_due.0.clone();
                     let node = node.clone();
                     tokio::spawn(async move {
@@ -235,22 +260,43 @@ impl Conductor {
     }
 
     async fn restart(&mut self, node: &NodeName) -> Result<(), RunError> {
-        let Some(handle) = self.launched.as_ref().and_then(|launched| launched.nodes.get(node)) else { return Ok(()) };
+        let Some(handle) = self
+            .launched
+            .as_ref()
+            .and_then(|launched| launched.nodes.get(node))
+        else {
+            return Ok(());
+        };
         let container = handle.container_id.clone();
         self.observers.requested().mark(node, Operation::Start);
         if let Err(error) = self.docker.start(&container).await {
-            let detail = journal::text::clean(&format!("restart of {node}: {}", chain(&error)), 400);
-            self.record(Event::Infra { what: "engine".to_owned(), detail, fatal: false })?;
+            let detail =
+                journal::text::clean(&format!("restart of {node}: {}", chain(&error)), 400);
+            self.record(Event::Infra {
+                what: "engine".to_owned(),
+                detail,
+                fatal: false,
+            })?;
         }
         Ok(())
     }
 
     fn network_runs(&mut self, launched: Launched) -> Result<(), RunError> {
-        self.observers.network_runs(&launched, &self.plan, Vec::new());
-        let containers = launched.nodes.values().map(|node| node.container_id.clone()).chain([launched.watcher.clone()]);
+        self.observers
+            .network_runs(&launched, &self.plan, Vec::new());
+        let containers = launched
+            .nodes
+            .values()
+            .map(|node| node.container_id.clone())
+            .chain([launched.watcher.clone()]);
         self.cost.count_engine(containers.collect());
         let took = launched.timings.created_to_started;
-        let line = format!("{} nodes run after {:.1} s; disks: {}", launched.nodes.len(), took.as_secs_f64(), launched.disk_reason);
+        let line = format!(
+            "{} nodes run after {:.1} s; disks: {}",
+            launched.nodes.len(),
+            took.as_secs_f64(),
+            launched.disk_reason
+        );
         self.note(&line);
         for note in launched.notes.clone() {
             self.note(&note);
@@ -276,7 +322,11 @@ impl Conductor {
     /// Moves on to the next stage when the present one is done.
     async fn advance(&mut self) -> Result<Option<FinishReason>, RunError> {
         let now = self.clock.elapsed();
-        if self.plan.deadline.is_some_and(|deadline| now.as_duration() >= deadline.0) {
+        if self
+            .plan
+            .deadline
+            .is_some_and(|deadline| now.as_duration() >= deadline.0)
+        {
             return Ok(Some(FinishReason::Deadline));
         }
         match self.stage {
@@ -299,7 +349,11 @@ impl Conductor {
             Stage::Soak if self.plan.stop_on_failure && self.judge.over_gate().is_some() => {
                 return Ok(Some(FinishReason::StoppedOnFailure));
             }
-            Stage::Settle if self.settle_started.is_some_and(|at| now.since(at) >= self.plan.settle) => {
+            Stage::Settle
+                if self
+                    .settle_started
+                    .is_some_and(|at| now.since(at) >= self.plan.settle) =>
+            {
                 self.cost_entry()?;
                 return Ok(Some(FinishReason::Completed));
             }
@@ -311,11 +365,18 @@ impl Conductor {
     fn warmed_up(&self) -> bool {
         let wanted = self.plan.warm_up_blocks.max(1);
         let shards = self.judge.shards();
-        let enough = |shard: &crate::detect::judgement::ShardView| match (shard.first_height, shard.height) {
+        let enough = |shard: &crate::detect::judgement::ShardView| match (
+            shard.first_height,
+            shard.height,
+        ) {
             (Some(first), Some(height)) => height.0.saturating_sub(first.0) + 1 >= wanted,
             _ => false,
         };
-        (0..self.plan.network.shards).all(|number| shards.iter().any(|view| view.shard == ShardId(number) && enough(view)))
+        (0..self.plan.network.shards).all(|number| {
+            shards
+                .iter()
+                .any(|view| view.shard == ShardId(number) && enough(view))
+        })
     }
 
     fn soaked(&self, now: Elapsed) -> bool {
@@ -328,7 +389,10 @@ impl Conductor {
         };
         let high_enough = self.plan.until_height.is_some_and(|until| {
             let shards = self.judge.shards();
-            !shards.is_empty() && shards.iter().all(|shard| shard.height.is_some_and(|height| height.0 >= until))
+            !shards.is_empty()
+                && shards
+                    .iter()
+                    .all(|shard| shard.height.is_some_and(|height| height.0 >= until))
         });
         long_enough || high_enough
     }
@@ -344,7 +408,11 @@ impl Conductor {
             if journal.starved() && !self.starved_told {
                 self.starved_told = true;
                 let detail = "the file system of the run directory is full; the journal lives on its reserve".to_owned();
-                self.record(Event::Infra { what: "journal".to_owned(), detail, fatal: false })?;
+                self.record(Event::Infra {
+                    what: "journal".to_owned(),
+                    detail,
+                    fatal: false,
+                })?;
             }
         }
         if now.since(self.live_at) >= LIVE_EVERY {
@@ -363,8 +431,17 @@ impl Conductor {
     }
 
     fn live(&self, now: Elapsed) -> LiveStatus {
-        let stage = StageStart { stage: self.stage, at: self.stage_at };
-        let mut live = LiveStatus::of(Live::from_judge(&self.plan, &self.record.run, &self.judge, now, Some(stage)));
+        let stage = StageStart {
+            stage: self.stage,
+            at: self.stage_at,
+        };
+        let mut live = LiveStatus::of(Live::from_judge(
+            &self.plan,
+            &self.record.run,
+            &self.judge,
+            now,
+            Some(stage),
+        ));
         if self.endless {
             live.soak = None;
         }
@@ -379,8 +456,12 @@ fn tick_interval(block_interval: Duration) -> Duration {
 }
 
 /// Waits for the launch, for ever when there is none.
-async fn join(launching: &mut Option<LocalBoxFuture<'static, Result<Launched, EngineError>>>) -> Result<Launched, EngineError> {
-    let Some(future) = launching else { return std::future::pending().await };
+async fn join(
+    launching: &mut Option<LocalBoxFuture<'static, Result<Launched, EngineError>>>,
+) -> Result<Launched, EngineError> {
+    let Some(future) = launching else {
+        return std::future::pending().await;
+    };
     let outcome = future.await;
     *launching = None;
     outcome

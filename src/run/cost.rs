@@ -25,7 +25,12 @@ pub(super) struct CostMeter {
 
 impl CostMeter {
     pub(super) fn new(book: CostBook, sink: Sink) -> Self {
-        Self { book, sink, engine: EngineCpu::new(Vec::new()), lag: Duration::ZERO }
+        Self {
+            book,
+            sink,
+            engine: EngineCpu::new(Vec::new()),
+            lag: Duration::ZERO,
+        }
     }
 
     /// The engine's processes are counted from now on: its own, and the shims of these containers.

@@ -69,7 +69,11 @@ pub enum DirectoryError {
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DirectoryError {
     let path = path.to_owned();
-    move |source| DirectoryError::Io { action, path, source }
+    move |source| DirectoryError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 /// What a run directory says of its run without reading the journal (`run.json`).
@@ -159,10 +163,16 @@ impl StateFolder {
             let root = std::path::absolute(root).map_err(io("resolve", root))?;
             return Ok(Self { root });
         }
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         variable("XDG_STATE_HOME")
             .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
-            .map(|base| Self { root: base.join("canarynet") })
+            .map(|base| Self {
+                root: base.join("canarynet"),
+            })
             .ok_or(DirectoryError::NoHome)
     }
 
@@ -170,7 +180,10 @@ impl StateFolder {
     ///
     /// # Errors
     /// When the folder cannot be made or locked.
-    pub fn create(&self, plan: &str) -> Result<(RunDirectory, RunLock, String, RunId), DirectoryError> {
+    pub fn create(
+        &self,
+        plan: &str,
+    ) -> Result<(RunDirectory, RunLock, String, RunId), DirectoryError> {
         let plan = folder_name(plan);
         let parent = self.root.join(&plan);
         fs::create_dir_all(&parent).map_err(io("create", &parent))?;
@@ -203,7 +216,11 @@ impl StateFolder {
                 }
             }
         }
-        runs.sort_by(|a, b| b.1.created.cmp(&a.1.created).then_with(|| b.1.name.cmp(&a.1.name)));
+        runs.sort_by(|a, b| {
+            b.1.created
+                .cmp(&a.1.created)
+                .then_with(|| b.1.name.cmp(&a.1.name))
+        });
         runs
     }
 
@@ -213,7 +230,9 @@ impl StateFolder {
     /// When none or several match.
     pub fn find(&self, text: &str) -> Result<(RunDirectory, RunRecord), DirectoryError> {
         if text.contains('/') && Path::new(text).join("run.json").is_file() {
-            let directory = RunDirectory { path: PathBuf::from(text) };
+            let directory = RunDirectory {
+                path: PathBuf::from(text),
+            };
             let record = directory.record()?;
             return Ok((directory, record));
         }
@@ -222,17 +241,25 @@ impl StateFolder {
         if text == "latest" {
             return all.into_iter().next().ok_or_else(not_found);
         }
-        if let Some(exact) = all.iter().find(|(_, r)| r.name == text || r.run.as_str() == text) {
+        if let Some(exact) = all
+            .iter()
+            .find(|(_, r)| r.name == text || r.run.as_str() == text)
+        {
             return Ok(exact.clone());
         }
-        let mut matching = all.into_iter().filter(|(_, r)| r.name.starts_with(text) || r.run.as_str().starts_with(text));
+        let mut matching = all
+            .into_iter()
+            .filter(|(_, r)| r.name.starts_with(text) || r.run.as_str().starts_with(text));
         let first = matching.next().ok_or_else(not_found)?;
         let others: Vec<_> = matching.take(5).map(|(_, record)| record.name).collect();
         if others.is_empty() {
             return Ok(first);
         }
         let matches = std::iter::once(first.1.name).chain(others).collect();
-        Err(DirectoryError::Ambiguous { text: text.to_owned(), matches })
+        Err(DirectoryError::Ambiguous {
+            text: text.to_owned(),
+            matches,
+        })
     }
 }
 
@@ -264,8 +291,10 @@ impl RunDirectory {
     /// # Errors
     /// When it cannot be written.
     pub fn write_record(&self, record: &RunRecord) -> Result<(), DirectoryError> {
-        let text = serde_json::to_vec_pretty(record)
-            .map_err(|source| DirectoryError::Damaged { path: self.path.join("run.json"), source })?;
+        let text = serde_json::to_vec_pretty(record).map_err(|source| DirectoryError::Damaged {
+            path: self.path.join("run.json"),
+            source,
+        })?;
         self.write("run.json", &text)
     }
 
@@ -295,10 +324,17 @@ impl RunDirectory {
             .open(&path)
             .map_err(io("open", &path))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let run = self.record().map_or_else(|_| self.path.display().to_string(), |record| record.name);
-            return Err(DirectoryError::Owned { run, pid: self.owner_pid().unwrap_or(0) });
+            let run = self
+                .record()
+                .map_or_else(|_| self.path.display().to_string(), |record| record.name);
+            return Err(DirectoryError::Owned {
+                run,
+                pid: self.owner_pid().unwrap_or(0),
+            });
         }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(io("write", &path))?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .map_err(io("write", &path))?;
         write!(file, "{}", std::process::id()).map_err(io("write", &path))?;
         Ok(RunLock { _file: file })
     }
@@ -316,24 +352,47 @@ impl RunDirectory {
 
     fn owner_pid(&self) -> Option<u32> {
         let mut text = String::new();
-        File::open(self.path.join("lock")).ok()?.take(20).read_to_string(&mut text).ok()?;
+        File::open(self.path.join("lock"))
+            .ok()?
+            .take(20)
+            .read_to_string(&mut text)
+            .ok()?;
         text.trim().parse().ok()
     }
 }
 
 fn read_folder(path: &Path) -> Vec<PathBuf> {
-    fs::read_dir(path).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+    fs::read_dir(path)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default()
 }
 
 fn highest_number(parent: &Path) -> u64 {
-    let number = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-    read_folder(parent).iter().filter_map(number).max().unwrap_or(0)
+    let number = |path: &PathBuf| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.parse().ok())
+    };
+    read_folder(parent)
+        .iter()
+        .filter_map(number)
+        .max()
+        .unwrap_or(0)
 }
 
 /// A plan's name as a folder and as part of container names.
 fn folder_name(plan: &str) -> String {
     let lower = plan.to_ascii_lowercase();
-    let mapped: String = lower.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
+    let mapped: String = lower
+        .chars()
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     let trimmed = mapped.trim_matches('-');
     let cut: String = trimmed.chars().take(24).collect();
     match cut.trim_matches('-') {
@@ -349,7 +408,8 @@ fn new_run_id(plan: &str, number: u64) -> RunId {
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     let salt = u32::from_ne_bytes(bytes) & 0xf_ffff;
     let text = format!("{plan}-{number}-{salt:05x}");
-    RunId::from_str(&text).unwrap_or_else(|_| unreachable!("invariant: {text:?} is made of checked parts"))
+    RunId::from_str(&text)
+        .unwrap_or_else(|_| unreachable!("invariant: {text:?} is made of checked parts"))
 }
 
 #[cfg(test)]
@@ -379,13 +439,28 @@ mod tests {
         assert_eq!(name, "smoke-test/1");
         first.write_record(&record(&name, &run, 1)).unwrap();
         let (second, _second_lock, second_name, second_run) = state.create("Smoke test!").unwrap();
-        second.write_record(&record(&second_name, &second_run, 2)).unwrap();
+        second
+            .write_record(&record(&second_name, &second_run, 2))
+            .unwrap();
 
         assert_eq!(state.find("latest").unwrap().1.name, "smoke-test/2");
         assert_eq!(state.find("smoke-test/1").unwrap().1.run, run);
-        assert_eq!(state.find(&run.as_str()[..run.as_str().len() - 1]).unwrap().1.run, run);
-        assert!(matches!(state.find("smoke"), Err(DirectoryError::Ambiguous { .. })));
-        assert!(matches!(state.find("nope"), Err(DirectoryError::NotFound(_))));
+        assert_eq!(
+            state
+                .find(&run.as_str()[..run.as_str().len() - 1])
+                .unwrap()
+                .1
+                .run,
+            run
+        );
+        assert!(matches!(
+            state.find("smoke"),
+            Err(DirectoryError::Ambiguous { .. })
+        ));
+        assert!(matches!(
+            state.find("nope"),
+            Err(DirectoryError::NotFound(_))
+        ));
 
         assert_eq!(first.owner(), Some(std::process::id()));
         assert!(matches!(first.lock(), Err(DirectoryError::Owned { .. })));

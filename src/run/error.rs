@@ -1,6 +1,8 @@
 //! Why a run could not be done: each is infra (exit 3), since bad input was refused before a run began.
 
-use crate::{engine::EngineError, journal::JournalError, profile::log_rules::RuleError, report::RenderError};
+use crate::{
+    engine::EngineError, journal::JournalError, profile::log_rules::RuleError, report::RenderError,
+};
 
 use super::directory::DirectoryError;
 

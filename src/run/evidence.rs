@@ -24,17 +24,23 @@ impl Evidence {
     /// Starts it. Without a thread no evidence is copied; the journal and the logs still hold it.
     pub(super) fn start() -> Self {
         let (work, waiting) = sync_channel::<(PathBuf, Finding)>(WAITING);
-        let thread = std::thread::Builder::new().name("evidence".to_owned()).spawn(move || {
-            for (directory, finding) in waiting {
-                if let Err(error) = evidence::copy(&directory, &finding) {
-                    // Noted beside what could be copied; a finding stands without its copies.
-                    let note = super::conductor::chain(&error);
-                    let folder = directory.join("evidence");
-                    let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join("problems.txt"), note));
+        let thread = std::thread::Builder::new()
+            .name("evidence".to_owned())
+            .spawn(move || {
+                for (directory, finding) in waiting {
+                    if let Err(error) = evidence::copy(&directory, &finding) {
+                        // Noted beside what could be copied; a finding stands without its copies.
+                        let note = super::conductor::chain(&error);
+                        let folder = directory.join("evidence");
+                        let _ = std::fs::create_dir_all(&folder)
+                            .and_then(|()| std::fs::write(folder.join("problems.txt"), note));
+                    }
                 }
-            }
-        });
-        Self { work: Some(work), thread: thread.ok() }
+            });
+        Self {
+            work: Some(work),
+            thread: thread.ok(),
+        }
     }
 
     /// Copies what a finding cites.

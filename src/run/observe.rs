@@ -1,10 +1,6 @@
 //! All probes of a run: started, paused, stopped.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
@@ -55,7 +51,13 @@ pub(super) struct Observers {
 impl Observers {
     /// # Errors
     /// When a log rule of the plan cannot be used.
-    pub(super) fn new(docker: Docker, run: &RunId, plan: &Plan, directory: &Path, sink: Sink) -> Result<Self, RuleError> {
+    pub(super) fn new(
+        docker: Docker,
+        run: &RunId,
+        plan: &Plan,
+        directory: &Path,
+        sink: Sink,
+    ) -> Result<Self, RuleError> {
         let (pause, paused) = watch::channel(false);
         let context = Context {
             access: docker,
@@ -89,34 +91,61 @@ impl Observers {
 
     /// The engine's events, from before the first container.
     pub(super) fn watch_engine(&mut self) {
-        let (context, requested, run) = (self.context.clone(), self.requested.clone(), self.run.clone());
-        self.tasks.spawn(async move { events::run_events(context, run, requested).await });
+        let (context, requested, run) = (
+            self.context.clone(),
+            self.requested.clone(),
+            self.run.clone(),
+        );
+        self.tasks
+            .spawn(async move { events::run_events(context, run, requested).await });
     }
 
     /// Everything else, when all containers run.
-    pub(super) fn network_runs(&mut self, launched: &Launched, plan: &Plan, known: Vec<KnownBlock>) {
+    pub(super) fn network_runs(
+        &mut self,
+        launched: &Launched,
+        plan: &Plan,
+        known: Vec<KnownBlock>,
+    ) {
         self.tasks.spawn(watch_room(
             self.context.clone(),
             launched.watcher.clone(),
             launched.toolbox.clone(),
             Arc::clone(&self.directory),
         ));
-        let addresses = launched.nodes.iter().map(|(name, node)| (name.clone(), node.addresses)).collect();
+        let addresses = launched
+            .nodes
+            .iter()
+            .map(|(name, node)| (name.clone(), node.addresses))
+            .collect();
         let watcher = WatcherLaunch {
             container: launched.watcher.clone(),
             command: verb(&launched.toolbox, "watcher"),
             user: None,
-            config: WatcherConfig { known, ..WatcherConfig::new(plan, &addresses) },
+            config: WatcherConfig {
+                known,
+                ..WatcherConfig::new(plan, &addresses)
+            },
         };
         self.tasks.spawn(run_watcher(self.context.clone(), watcher));
         let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;
         self.raw = RawLogs::start(&self.directory.join("logs"), budget).ok();
         for (name, node) in &launched.nodes {
             let raw = self.raw.as_ref().and_then(|raw| raw.node(name));
-            let log = NodeLog::new(name.clone(), Arc::clone(&self.rules), raw, self.context.sink.clone());
+            let log = NodeLog::new(
+                name.clone(),
+                Arc::clone(&self.rules),
+                raw,
+                self.context.sink.clone(),
+            );
             self.logs.push(log.clone());
-            let source = LogSource { node: name.clone(), container: node.container_id.clone(), since_unix_seconds: self.logs_since };
-            self.tasks.spawn(run_logs(self.context.clone(), source, log.clone()));
+            let source = LogSource {
+                node: name.clone(),
+                container: node.container_id.clone(),
+                since_unix_seconds: self.logs_since,
+            };
+            self.tasks
+                .spawn(run_logs(self.context.clone(), source, log.clone()));
             let sampler = SamplerLaunch {
                 node: name.clone(),
                 container: node.container_id.clone(),
@@ -126,7 +155,8 @@ impl Observers {
                 interval: SAMPLE_EVERY,
                 follow: plan.network.log_files.clone(),
             };
-            self.tasks.spawn(run_sampler(self.context.clone(), sampler, log));
+            self.tasks
+                .spawn(run_sampler(self.context.clone(), sampler, log));
         }
     }
 
@@ -158,18 +188,30 @@ fn verb(toolbox: &[String], verb: &str) -> Vec<String> {
 }
 
 /// Room where the engine keeps its data and where the run directory is.
-async fn watch_room(context: Context<Docker>, watcher: String, toolbox: Vec<String>, directory: Arc<Path>) {
+async fn watch_room(
+    context: Context<Docker>,
+    watcher: String,
+    toolbox: Vec<String>,
+    directory: Arc<Path>,
+) {
     let mut every = tokio::time::interval(ROOM_EVERY);
     loop {
         every.tick().await;
         match room::engine_room(&context.access, &watcher, &toolbox).await {
             Ok(room) => {
                 let run_free = free_bytes(&directory).unwrap_or(u64::MAX);
-                context.sink.offer(Event::HostDisk { engine_free: room.free, run_free });
+                context.sink.offer(Event::HostDisk {
+                    engine_free: room.free,
+                    run_free,
+                });
             }
             Err(error) => {
                 let detail = crate::journal::text::clean(&super::conductor::chain(&error), 300);
-                context.sink.offer(Event::Infra { what: "watcher".to_owned(), detail, fatal: false });
+                context.sink.offer(Event::Infra {
+                    what: "watcher".to_owned(),
+                    detail,
+                    fatal: false,
+                });
             }
         }
     }

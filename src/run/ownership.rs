@@ -35,7 +35,10 @@ impl EngineRun {
     /// The name that people type: `smoke/3`, or the id where the directory is not readable.
     #[must_use]
     pub fn name(&self) -> String {
-        self.known.as_ref().map_or_else(|| self.found.run.to_string(), |(_, record)| record.name.clone())
+        self.known.as_ref().map_or_else(
+            || self.found.run.to_string(),
+            |(_, record)| record.name.clone(),
+        )
     }
 }
 
@@ -62,12 +65,23 @@ fn look(found: FoundRun) -> EngineRun {
         Some(_) => Standing::Ownerless,
         None => standing_from_labels(&found, RunClock::wall()),
     };
-    EngineRun { found, known, standing }
+    EngineRun {
+        found,
+        known,
+        standing,
+    }
 }
 
 /// Without the run's directory it is taken for somebody's until its time to live has passed: its owner may live where
 /// it cannot be seen from here (another host, another container).
 fn standing_from_labels(found: &FoundRun, now: WallTime) -> Standing {
-    let alive_until = found.created.saturating_add(found.time_to_live).saturating_mul(1_000);
-    if now.0 < alive_until { Standing::Owned } else { Standing::Ownerless }
+    let alive_until = found
+        .created
+        .saturating_add(found.time_to_live)
+        .saturating_mul(1_000);
+    if now.0 < alive_until {
+        Standing::Owned
+    } else {
+        Standing::Ownerless
+    }
 }

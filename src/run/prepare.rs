@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     detect::Judge,
-    engine::{self, Docker, EngineError, LaunchRequest, Launched, RenderedNode, launch::Images, owner::Owner},
+    engine::{
+        self, Docker, EngineError, LaunchRequest, Launched, RenderedNode, launch::Images,
+        owner::Owner,
+    },
     ids::{RunId, ShardId},
     journal::{
         Event, Reader, Settings, Writer,
@@ -87,15 +90,41 @@ pub struct AttachRequest {
 /// When it could not be begun, or its evidence could not be kept.
 pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     let signals = Signals::install().map_err(RunError::Signals)?;
-    let SoakRequest { plan, docker, engine, state, directory, linux_binary, json, endless } = request;
+    let SoakRequest {
+        plan,
+        docker,
+        engine,
+        state,
+        directory,
+        linux_binary,
+        json,
+        endless,
+    } = request;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let clock = RunClock::start();
     let mut begun = Begun { screen, clock };
     begun.note("packing images and checking the machine");
-    let images = engine::launch::prepare(&docker, &plan.network, plan.allow_helper, linux_binary.as_deref()).await?;
+    let images = engine::launch::prepare(
+        &docker,
+        &plan.network,
+        plan.allow_helper,
+        linux_binary.as_deref(),
+    )
+    .await?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
-    engine::preflight(&docker, &record.run, &plan.network, plan.allow_helper, &images).await?;
-    begun.note(&format!("run {} in {}", record.name, directory.path().display()));
+    engine::preflight(
+        &docker,
+        &record.run,
+        &plan.network,
+        plan.allow_helper,
+        &images,
+    )
+    .await?;
+    begun.note(&format!(
+        "run {} in {}",
+        record.name,
+        directory.path().display()
+    ));
     let mut conductor = begin(begun, plan, docker, directory, lock, record, signals)?;
     conductor.endless = endless;
     conductor.open_journal()?;
@@ -139,7 +168,11 @@ fn own_directory(
         }
         None => {
             let (directory, lock, name, run) = state.create(&plan.name)?;
-            (directory, lock, RunRecord::starting(run, name, plan, engine))
+            (
+                directory,
+                lock,
+                RunRecord::starting(run, name, plan, engine),
+            )
         }
     };
     directory.write_record(&record)?;
@@ -157,12 +190,27 @@ fn begin(
     record: RunRecord,
     signals: Signals,
 ) -> Result<Conductor, RunError> {
-    let journal = Writer::create(&directory.path().join("journal"), Settings::for_budget(plan.budget.journal))?;
+    let journal = Writer::create(
+        &directory.path().join("journal"),
+        Settings::for_budget(plan.budget.journal),
+    )?;
     let judge = Judge::new(&plan);
-    assemble(begun, plan, docker, directory, lock, record, signals, (journal, judge))
+    assemble(
+        begun,
+        plan,
+        docker,
+        directory,
+        lock,
+        record,
+        signals,
+        (journal, judge),
+    )
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a run, put together in one place")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a run, put together in one place"
+)]
 fn assemble(
     begun: Begun,
     plan: Plan,
@@ -174,7 +222,13 @@ fn assemble(
     (journal, judge): (Writer, Judge),
 ) -> Result<Conductor, RunError> {
     let (sink, observations) = Sink::new(QUEUE);
-    let observers = Observers::new(docker.clone(), &record.run, &plan, directory.path(), sink.clone())?;
+    let observers = Observers::new(
+        docker.clone(),
+        &record.run,
+        &plan,
+        directory.path(),
+        sink.clone(),
+    )?;
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
@@ -238,7 +292,8 @@ impl Conductor {
             _ => LIFE_ENDLESS,
         };
         self.stage = Stage::Start;
-        let launching = async move { launch_network(&docker, &run, &plan, state, life, &images).await };
+        let launching =
+            async move { launch_network(&docker, &run, &plan, state, life, &images).await };
         self.launching = Some(launching.boxed_local());
     }
 }
@@ -257,7 +312,11 @@ async fn launch_network(
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Ok(RenderedNode {
             command: render::command(plan, node, addresses).map_err(failed)?,
-            environment: environment.iter().filter_map(|entry| entry.split_once('=')).map(owned).collect(),
+            environment: environment
+                .iter()
+                .filter_map(|entry| entry.split_once('='))
+                .map(owned)
+                .collect(),
         })
     };
     let request = LaunchRequest {
@@ -278,14 +337,24 @@ async fn launch_network(
 /// # Errors
 /// When it has an owner, nothing of it is left, or its journal cannot be continued.
 pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
-    let AttachRequest { docker, directory, mut record, json } = request;
+    let AttachRequest {
+        docker,
+        directory,
+        mut record,
+        json,
+    } = request;
     let signals = Signals::install().map_err(RunError::Signals)?;
     let lock = directory.lock()?;
-    let cannot = |why: String| RunError::Attach { run: record.name.clone(), why };
+    let cannot = |why: String| RunError::Attach {
+        run: record.name.clone(),
+        why,
+    };
     if record.state == RunState::Finished {
         return Err(cannot("it is over".to_owned()));
     }
-    let launched = engine::reattach(&docker, &record.run).await.map_err(|error| cannot(clean(&chain(&error), 400)))?;
+    let launched = engine::reattach(&docker, &record.run)
+        .await
+        .map_err(|error| cannot(clean(&chain(&error), 400)))?;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let folder = directory.path().join("journal");
     let (plan, judge, past) = judge_again(&folder, &record)?;
@@ -296,8 +365,19 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     record.state = RunState::Running;
     directory.write_record(&record)?;
     let ended = past.started.plus(resumed.last.as_duration());
-    let mut conductor = assemble(Begun { screen, clock }, plan, docker, directory, lock, record, signals, (journal, judge))?;
-    conductor.record(Event::Attached { wall: RunClock::wall() })?;
+    let mut conductor = assemble(
+        Begun { screen, clock },
+        plan,
+        docker,
+        directory,
+        lock,
+        record,
+        signals,
+        (journal, judge),
+    )?;
+    conductor.record(Event::Attached {
+        wall: RunClock::wall(),
+    })?;
     conductor.observers.logs_from(ended);
     conductor.observers.watch_engine();
     conductor.resume_network(launched, past)?;
@@ -314,21 +394,40 @@ struct Past {
 
 /// Judges the journal so far, so that findings go on where they were.
 fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past), RunError> {
-    let unreadable = |why: String| RunError::Attach { run: record.name.clone(), why };
+    let unreadable = |why: String| RunError::Attach {
+        run: record.name.clone(),
+        why,
+    };
     let mut judging = None;
-    let mut past = Past { started: WallTime::default(), stages: Vec::new(), blocks: BTreeMap::new() };
+    let mut past = Past {
+        started: WallTime::default(),
+        stages: Vec::new(),
+        blocks: BTreeMap::new(),
+    };
     for entry in Reader::open(folder).map_err(|error| unreadable(chain(&error)))? {
         let entry = entry.map_err(|error| unreadable(chain(&error)))?;
         match &entry.event {
             Event::RunStarted { plan, wall, .. } if judging.is_none() => {
-                let plan: Plan = serde_json::from_value(plan.clone())
-                    .map_err(|source| RunError::Plan { run: record.name.clone(), source })?;
+                let plan: Plan =
+                    serde_json::from_value(plan.clone()).map_err(|source| RunError::Plan {
+                        run: record.name.clone(),
+                        source,
+                    })?;
                 past.started = *wall;
                 judging = Some((Judge::new(&plan), plan));
             }
             Event::Stage { stage } => past.stages.push((*stage, entry.elapsed)),
-            Event::Block { shard, height, hash, .. } => {
-                let known = KnownBlock { shard: *shard, height: *height, hash: Arc::clone(hash) };
+            Event::Block {
+                shard,
+                height,
+                hash,
+                ..
+            } => {
+                let known = KnownBlock {
+                    shard: *shard,
+                    height: *height,
+                    hash: Arc::clone(hash),
+                };
                 past.blocks.insert(*shard, known);
             }
             _ => {}
@@ -337,7 +436,8 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
             judge.step(&entry);
         }
     }
-    let (judge, plan) = judging.ok_or_else(|| unreadable("its journal does not begin with its plan".to_owned()))?;
+    let (judge, plan) =
+        judging.ok_or_else(|| unreadable("its journal does not begin with its plan".to_owned()))?;
     Ok((plan, judge, past))
 }
 

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{
-    ids::NodeName,
-    plan::RestartPlan,
-    time::Elapsed,
-};
+use crate::{ids::NodeName, plan::RestartPlan, time::Elapsed};
 
 /// What to do about a node that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +37,10 @@ impl Restarts {
     /// With the plan's policy.
     #[must_use]
     pub fn new(policy: RestartPlan) -> Self {
-        Self { policy, nodes: BTreeMap::new() }
+        Self {
+            policy,
+            nodes: BTreeMap::new(),
+        }
     }
 
     /// An outside hand stops the node: hands off until somebody starts it.
@@ -57,7 +56,9 @@ impl Restarts {
     /// The node's process ended and nobody of the canary asked for it.
     pub fn died(&mut self, node: &NodeName, now: Elapsed) -> Decision {
         let state = self.nodes.entry(node.clone()).or_default();
-        let Some(first) = self.policy.after else { return Decision::Leave };
+        let Some(first) = self.policy.after else {
+            return Decision::Leave;
+        };
         if state.held {
             return Decision::Leave;
         }
@@ -68,8 +69,13 @@ impl Restarts {
             return Decision::Leave;
         }
         state.recent.push(now);
-        let delay = first.0.saturating_mul(1u32.checked_shl(count).unwrap_or(u32::MAX));
-        Decision::After { attempt: count + 1, delay }
+        let delay = first
+            .0
+            .saturating_mul(1u32.checked_shl(count).unwrap_or(u32::MAX));
+        Decision::After {
+            attempt: count + 1,
+            delay,
+        }
     }
 }
 
@@ -80,25 +86,45 @@ mod tests {
 
     #[test]
     fn waits_double_and_end() {
-        let policy = RestartPlan { after: Some(SoakTime(Duration::from_secs(1))), most: 3, window: Duration::from_secs(150) };
+        let policy = RestartPlan {
+            after: Some(SoakTime(Duration::from_secs(1))),
+            most: 3,
+            window: Duration::from_secs(150),
+        };
         let node = NodeName::of(ShardId(0), 1);
         let mut restarts = Restarts::new(policy);
         for (second, wait) in [(0, 1), (10, 2), (20, 4)] {
-            let Decision::After { delay, .. } = restarts.died(&node, Elapsed::from_secs(second)) else { panic!() };
+            let Decision::After { delay, .. } = restarts.died(&node, Elapsed::from_secs(second))
+            else {
+                panic!()
+            };
             assert_eq!(delay, Duration::from_secs(wait));
         }
-        assert_eq!(restarts.died(&node, Elapsed::from_secs(30)), Decision::Leave);
-        assert!(matches!(restarts.died(&node, Elapsed::from_secs(180)), Decision::After { attempt: 1, .. }));
+        assert_eq!(
+            restarts.died(&node, Elapsed::from_secs(30)),
+            Decision::Leave
+        );
+        assert!(matches!(
+            restarts.died(&node, Elapsed::from_secs(180)),
+            Decision::After { attempt: 1, .. }
+        ));
     }
 
     #[test]
     fn an_outside_hand_is_not_undone() {
-        let policy = RestartPlan { after: Some(SoakTime(Duration::from_secs(1))), most: 3, window: Duration::from_secs(150) };
+        let policy = RestartPlan {
+            after: Some(SoakTime(Duration::from_secs(1))),
+            most: 3,
+            window: Duration::from_secs(150),
+        };
         let node = NodeName::of(ShardId(0), 1);
         let mut restarts = Restarts::new(policy);
         restarts.killed_by_outside_hand(&node);
         assert_eq!(restarts.died(&node, Elapsed::from_secs(1)), Decision::Leave);
         restarts.started(&node);
-        assert!(matches!(restarts.died(&node, Elapsed::from_secs(2)), Decision::After { .. }));
+        assert!(matches!(
+            restarts.died(&node, Elapsed::from_secs(2)),
+            Decision::After { .. }
+        ));
     }
 }

@@ -48,7 +48,11 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn install() -> std::io::Result<Self> {
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())?, first: None })
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            first: None,
+        })
     }
 
     /// Waits for the next signal.

@@ -15,7 +15,10 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_canarynet");
 
 /// Whether an engine answers; says so loudly where none does.
 pub fn engine_answers() -> bool {
-    let answers = Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
+    let answers = Command::new("docker")
+        .arg("version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !answers {
         eprintln!("SKIPPED: no container engine answers, so nothing was tested here");
     }
@@ -36,10 +39,18 @@ impl Machine {
             return None;
         }
         let path = std::env::temp_dir().join("canarynet-tests.lock");
-        let lock = File::options().create(true).append(true).open(path).expect("lock file");
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("lock file");
         flock(&lock, FlockOperation::LockExclusive).expect("lock");
         let folder = tempfile::tempdir().expect("folder");
-        Some(Self { _lock: lock, folder, before: everything() })
+        Some(Self {
+            _lock: lock,
+            folder,
+            before: everything(),
+        })
     }
 
     pub fn state(&self) -> &Path {
@@ -48,14 +59,24 @@ impl Machine {
 
     pub fn canarynet(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.arg("--state").arg(self.state()).args(arguments).env_remove("CI").env("NO_COLOR", "1");
+        command
+            .arg("--state")
+            .arg(self.state())
+            .args(arguments)
+            .env_remove("CI")
+            .env("NO_COLOR", "1");
         command
     }
 
     /// Runs a verb to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let output = self.canarynet(arguments).output().expect("canarynet");
-        eprintln!("$ canarynet {}\n{}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+        eprintln!(
+            "$ canarynet {}\n{}{}",
+            arguments.join(" "),
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         output
     }
 
@@ -69,15 +90,23 @@ impl Machine {
             .stderr(output)
             .spawn()
             .expect("canarynet soak");
-        let mut soak = Soak { machine: self, child };
-        soak.wait_for("the soak to begin", Duration::from_secs(120), |soak| soak.stage().as_deref() == Some("soak"));
+        let mut soak = Soak {
+            machine: self,
+            child,
+        };
+        soak.wait_for("the soak to begin", Duration::from_secs(120), |soak| {
+            soak.stage().as_deref() == Some("soak")
+        });
         soak
     }
 
     /// Every container, network, volume, loop device and mount is as before.
     pub fn assert_nothing_left(&self) {
         let after = everything();
-        let left: Vec<_> = after.iter().filter(|object| !self.before.contains(object)).collect();
+        let left: Vec<_> = after
+            .iter()
+            .filter(|object| !self.before.contains(object))
+            .collect();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 }
@@ -90,13 +119,26 @@ fn everything() -> Vec<String> {
         &["network", "ls", "-q", "--no-trunc"],
         &["volume", "ls", "-q"],
     ] {
-        all.extend(docker(arguments).lines().map(|line| format!("{} {line}", arguments[0])));
+        all.extend(
+            docker(arguments)
+                .lines()
+                .map(|line| format!("{} {line}", arguments[0])),
+        );
     }
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    all.extend(mounts.lines().filter(|line| line.contains("/volumes/") || line.starts_with("/dev/loop")).map(|line| format!("mount {line}")));
+    all.extend(
+        mounts
+            .lines()
+            .filter(|line| line.contains("/volumes/") || line.starts_with("/dev/loop"))
+            .map(|line| format!("mount {line}")),
+    );
     for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
         if let Ok(backing) = fs::read_to_string(entry.path().join("loop/backing_file")) {
-            all.push(format!("loop {} {}", entry.file_name().to_string_lossy(), backing.trim()));
+            all.push(format!(
+                "loop {} {}",
+                entry.file_name().to_string_lossy(),
+                backing.trim()
+            ));
         }
     }
     all
@@ -104,8 +146,15 @@ fn everything() -> Vec<String> {
 
 /// The engine's own command line: the outside hand.
 pub fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().expect("docker");
-    assert!(output.status.success(), "docker {arguments:?}: {}", text(&output.stderr));
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker");
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -139,7 +188,10 @@ impl Soak<'_> {
 
     /// The run's id: the prefix of its objects' names.
     pub fn run(&self) -> String {
-        let record = self.directory().and_then(|directory| json(&directory.join("run.json"))).expect("run.json");
+        let record = self
+            .directory()
+            .and_then(|directory| json(&directory.join("run.json")))
+            .expect("run.json");
         record["run"].as_str().expect("run id").to_owned()
     }
 
@@ -147,13 +199,27 @@ impl Soak<'_> {
         format!("{}-{node}", self.run())
     }
 
-    pub fn wait_for(&mut self, what: &str, within: Duration, mut condition: impl FnMut(&Self) -> bool) {
+    pub fn wait_for(
+        &mut self,
+        what: &str,
+        within: Duration,
+        mut condition: impl FnMut(&Self) -> bool,
+    ) {
         let deadline = Instant::now() + within;
         while !condition(self) {
             let ended = self.child.try_wait().expect("child");
-            let said = || fs::read_to_string(self.machine.state().join("soak.txt")).unwrap_or_default();
-            assert!(ended.is_none(), "the soak ended ({ended:?}) while waiting for {what}:\n{}", said());
-            assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", said());
+            let said =
+                || fs::read_to_string(self.machine.state().join("soak.txt")).unwrap_or_default();
+            assert!(
+                ended.is_none(),
+                "the soak ended ({ended:?}) while waiting for {what}:\n{}",
+                said()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what}:\n{}",
+                said()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -164,11 +230,18 @@ impl Soak<'_> {
         let output = fs::read_to_string(self.machine.state().join("soak.txt")).unwrap_or_default();
         eprintln!("{output}");
         let directory = self.directory().expect("run directory");
-        Ended { code: status.code(), output, directory }
+        Ended {
+            code: status.code(),
+            output,
+            directory,
+        }
     }
 
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status().expect("kill");
+        let status = Command::new("kill")
+            .args(["-s", signal, &self.pid().to_string()])
+            .status()
+            .expect("kill");
         assert!(status.success());
     }
 }
@@ -199,7 +272,11 @@ impl Ended {
     /// Kinds and severities, sorted: `crash minor`.
     pub fn kinds(&self) -> Vec<String> {
         let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or("?").to_owned();
-        let mut kinds: Vec<_> = self.findings().iter().map(|f| format!("{} {}", word(f, "kind"), word(f, "severity"))).collect();
+        let mut kinds: Vec<_> = self
+            .findings()
+            .iter()
+            .map(|f| format!("{} {}", word(f, "kind"), word(f, "severity")))
+            .collect();
         kinds.sort();
         kinds
     }
@@ -210,9 +287,20 @@ impl Ended {
 }
 
 pub fn newest(state: &Path) -> Option<PathBuf> {
-    let plans = fs::read_dir(state).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let runs = plans.flat_map(|plan| fs::read_dir(plan).into_iter().flatten().flatten()).map(|entry| entry.path());
-    let records = runs.filter_map(|path| Some((fs::metadata(path.join("run.json")).ok()?.created().ok()?, path)));
+    let plans = fs::read_dir(state)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    let runs = plans
+        .flat_map(|plan| fs::read_dir(plan).into_iter().flatten().flatten())
+        .map(|entry| entry.path());
+    let records = runs.filter_map(|path| {
+        Some((
+            fs::metadata(path.join("run.json")).ok()?.created().ok()?,
+            path,
+        ))
+    });
     // run.json is replaced as the run goes on; with one run at a time the newest is still the one that runs.
     records.max_by_key(|(time, _)| *time).map(|(_, path)| path)
 }

@@ -5,43 +5,74 @@ use std::time::{Duration, Instant};
 use crate::harness::{Machine, text};
 
 #[test]
-fn the_smoke_plan_passes_and_leaves_nothing() {
-    let Some(machine) = Machine::take() else { return };
-    let output = machine.run(&["soak", "smoke"]);
+fn the_smoke_plan_passes_on_tmpfs_and_leaves_nothing() {
+    smoke(&["--set", "profile.disk.kind=tmpfs"]);
+}
+
+#[test]
+fn the_smoke_plan_passes_on_ext4_and_leaves_nothing() {
+    smoke(&["--set", "profile.disk.kind=ext4", "--allow-helper"]);
+}
+
+fn smoke(more: &[&str]) {
+    let Some(machine) = Machine::take() else {
+        return;
+    };
+    let output = machine.run(&[&["soak", "smoke"], more].concat());
     assert_eq!(output.status.code(), Some(0));
     let printed = text(&output.stdout);
     assert!(printed.starts_with("PASS"), "{printed}");
-    assert!(printed.contains("canary"), "the canary's own cost is printed: {printed}");
+    assert!(
+        printed.contains("canary"),
+        "the canary's own cost is printed: {printed}"
+    );
     let judged = machine.run(&["judge", "latest"]);
-    assert_eq!(judged.status.code(), Some(0), "judging offline gives the same");
+    assert_eq!(
+        judged.status.code(),
+        Some(0),
+        "judging offline gives the same"
+    );
     machine.assert_nothing_left();
 }
 
 #[test]
 fn the_first_signal_leaves_verdict_and_findings_within_three_seconds() {
-    let Some(machine) = Machine::take() else { return };
+    let Some(machine) = Machine::take() else {
+        return;
+    };
     let mut soak = machine.soak(&["smoke", "--profile", "reference-small"]);
     let directory = soak.directory().unwrap();
     soak.signal("INT");
     let asked = Instant::now();
     soak.wait_for("the reports", Duration::from_secs(3), |_| {
-        ["verdict.json", "findings.json", "junit.xml"].iter().all(|name| directory.join(name).is_file())
+        ["verdict.json", "findings.json", "junit.xml"]
+            .iter()
+            .all(|name| directory.join(name).is_file())
     });
-    eprintln!("reports {} ms after the signal", asked.elapsed().as_millis());
+    eprintln!(
+        "reports {} ms after the signal",
+        asked.elapsed().as_millis()
+    );
     assert_eq!(soak.end().code, Some(130));
     machine.assert_nothing_left();
 }
 
 #[test]
 fn a_killed_canary_is_found_and_cleaned_or_taken_over() {
-    let Some(machine) = Machine::take() else { return };
+    let Some(machine) = Machine::take() else {
+        return;
+    };
     let soak = machine.soak(&["smoke", "--profile", "reference-small", "--for", "20s"]);
     soak.signal("KILL");
     soak.end();
     let status = machine.run(&["runs"]);
     assert!(text(&status.stdout).contains("ownerless"));
     let attached = machine.run(&["runs", "attach", "latest"]);
-    assert!(matches!(attached.status.code(), Some(0 | 4)), "{:?}", attached.status);
+    assert!(
+        matches!(attached.status.code(), Some(0 | 4)),
+        "{:?}",
+        attached.status
+    );
     machine.assert_nothing_left();
 
     let soak = machine.soak(&["smoke", "--profile", "reference-small", "--for", "20s"]);
