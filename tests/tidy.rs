@@ -1,5 +1,7 @@
 //! Rules about the code that would else live only in reviews: sizes, who may use whom, what the core must not do.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its world is not as it should be")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -232,7 +232,6 @@ impl Soak<'_> {
         let directory = self.directory().expect("run directory");
         Ended {
             code: status.code(),
-            output,
             directory,
         }
     }
@@ -259,7 +258,6 @@ impl Drop for Soak<'_> {
 /// A soak that ended.
 pub struct Ended {
     pub code: Option<i32>,
-    pub output: String,
     pub directory: PathBuf,
 }
 
@@ -279,10 +277,6 @@ impl Ended {
             .collect();
         kinds.sort();
         kinds
-    }
-
-    pub fn verdict(&self) -> Value {
-        json(&self.directory.join("verdict.json")).expect("verdict.json")
     }
 }
 
