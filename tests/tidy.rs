@@ -1,6 +1,9 @@
 //! Rules about the code that would else live only in reviews: sizes, who may use whom, what the core must not do.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where its world is not as it should be")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where its world is not as it should be"
+)]
 
 use std::{
     fs,
@@ -11,7 +14,11 @@ use std::{
 const LINES_MOST: usize = 500;
 
 /// Files that may be longer, each with its reason.
-const LONGER: &[(&str, usize, &str)] = &[];
+const LONGER: &[(&str, usize, &str)] = &[(
+    "src/journal/event.rs",
+    600,
+    "the closed enum of facts is read as one list",
+)];
 
 fn sources() -> Vec<(String, String)> {
     fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -58,7 +65,7 @@ fn is_test_file(name: &str) -> bool {
 fn files_stay_small_and_say_what_they_are() {
     let mut wrong = Vec::new();
     for (name, text) in sources() {
-        if !text.starts_with("//!") {
+        if !text.starts_with("//!") && !is_test_file(&name) {
             wrong.push(format!("{name}: does not open with a module comment"));
         }
         let most = LONGER

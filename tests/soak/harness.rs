@@ -29,7 +29,6 @@ pub fn engine_answers() -> bool {
 pub struct Machine {
     _lock: File,
     folder: tempfile::TempDir,
-    before: Vec<String>,
 }
 
 impl Machine {
@@ -49,7 +48,6 @@ impl Machine {
         Some(Self {
             _lock: lock,
             folder,
-            before: everything(),
         })
     }
 
@@ -100,24 +98,41 @@ impl Machine {
         soak
     }
 
-    /// Every container, network, volume, loop device and mount is as before.
+    /// No container, network, volume, loop device or mount of this machine's runs is there any more. Others' objects
+    /// may come and go meanwhile, so they are told apart by the runs' ids, which every name carries.
     pub fn assert_nothing_left(&self) {
-        let after = everything();
-        let left: Vec<_> = after
+        let runs = run_ids(self.state());
+        assert!(!runs.is_empty(), "no run was made");
+        let all = everything();
+        let left: Vec<_> = all
             .iter()
-            .filter(|object| !self.before.contains(object))
+            .filter(|object| runs.iter().any(|run| object.contains(run)))
             .collect();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 }
 
-/// All objects that a run could leave on this machine.
+/// Ids of all runs in a folder.
+fn run_ids(state: &Path) -> Vec<String> {
+    let plans = fs::read_dir(state).into_iter().flatten().flatten();
+    let runs = plans.flat_map(|plan| fs::read_dir(plan.path()).into_iter().flatten().flatten());
+    runs.filter_map(|run| {
+        Some(
+            json(&run.path().join("run.json"))?["run"]
+                .as_str()?
+                .to_owned(),
+        )
+    })
+    .collect()
+}
+
+/// All objects that a run could leave on this machine, by name.
 fn everything() -> Vec<String> {
     let mut all = Vec::new();
     for arguments in [
-        &["ps", "-aq", "--no-trunc"][..],
-        &["network", "ls", "-q", "--no-trunc"],
-        &["volume", "ls", "-q"],
+        &["ps", "-a", "--format", "{{.Names}}"][..],
+        &["network", "ls", "--format", "{{.Name}}"],
+        &["volume", "ls", "--format", "{{.Name}}"],
     ] {
         all.extend(
             docker(arguments)
@@ -126,12 +141,7 @@ fn everything() -> Vec<String> {
         );
     }
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    all.extend(
-        mounts
-            .lines()
-            .filter(|line| line.contains("/volumes/") || line.starts_with("/dev/loop"))
-            .map(|line| format!("mount {line}")),
-    );
+    all.extend(mounts.lines().map(|line| format!("mount {line}")));
     for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
         if let Ok(backing) = fs::read_to_string(entry.path().join("loop/backing_file")) {
             all.push(format!(
