@@ -214,7 +214,14 @@ impl<C: Crypto> Consensus<C> {
     pub(super) fn on_write_done(&mut self, id: WriteId, result: Result<(), String>) {
         let error = match result {
             Ok(()) => {
-                match self.durable.done(id) {
+                let was_failing = self.durable.is_failing();
+                let done = self.durable.done(id);
+                if was_failing && !self.durable.is_failing() {
+                    // Whoever watches for full disks needs the end as much as the beginning.
+                    let event = Event::new(Level::Info, "[store] Store writes succeed again");
+                    self.log(event.field("blockNum", self.round.height));
+                }
+                match done {
                     Some((Kind::Lock, Write::Lock(lock))) => self.on_lock_durable(&lock),
                     Some((Kind::View, Write::View(view))) => self.on_view_durable(view),
                     Some((
