@@ -20,11 +20,11 @@ use canarynet::{
         docker::{ContainerSpec, Mount},
         find_runs,
         inside::ask_toolbox,
-        labels::{PROGRAM_IMAGE, Role, RunLabels},
+        labels::{Role, RunLabels},
         launch,
         launch::{Images, prepare},
         owner::Owner,
-        pack, preflight, reattach, stuck_network, teardown,
+        pack, preflight, reattach, teardown,
         toolbox::{ConnectOutcome, FillOutcome},
     },
     ids::{NodeName, RunId},
@@ -594,29 +594,6 @@ async fn the_launcher_image_works_with_only_the_socket() {
     ] {
         assert!(able(id), "{id}: {said}");
     }
-}
-
-/// The cure for a network that the engine believes to be in use ends with the network gone and nothing else left. That
-/// it cures cannot be tested: the engine loses count only now and then.
-#[tokio::test(flavor = "multi_thread")]
-async fn freeing_a_stuck_network_leaves_nothing() {
-    let Some(docker) = engine().await else { return };
-    let image = pack::program_image(&docker, program()).await.unwrap();
-    let run = run_id("stuck");
-    let labels = RunLabels::new(&run, &Owner::this_process(), "", TIME_TO_LIVE);
-    let mut labels = labels.of(Role::DataNetwork);
-    labels.insert(PROGRAM_IMAGE.to_owned(), image.reference);
-    let name = format!("{run}-data");
-    docker
-        .create_network(&name, "10.216.0.0/24", labels)
-        .await
-        .unwrap();
-    let network = docker.networks_of(&run).await.unwrap().remove(0);
-    let freed = stuck_network::free(&docker, &run, &network).await;
-    let found = find_runs(&docker).await.unwrap();
-    finish(&docker, &run).await;
-    freed.unwrap();
-    assert!(found.iter().all(|found| found.run != run), "{found:?}");
 }
 
 /// Tells a test in a process of its own which run it makes.

@@ -39,8 +39,6 @@ pub const DISK_DEVICE: &str = "canarynet.disk-device";
 pub const TOOLBOX_LOADER: &str = "canarynet.toolbox-loader";
 /// The disks volume's: the image that can detach its loop devices.
 pub const HELPER_IMAGE: &str = "canarynet.helper-image";
-/// The networks': this program's image, for containers that a teardown may need.
-pub const PROGRAM_IMAGE: &str = "canarynet.program-image";
 /// Name of a packed image, without tag.
 pub const IMAGE_NAME: &str = "canarynet.image";
 

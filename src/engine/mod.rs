@@ -21,7 +21,7 @@ pub mod owner;
 pub mod pack;
 pub mod room;
 pub mod runs;
-pub mod stuck_network;
+mod stuck_network;
 pub mod teardown;
 pub mod toolbox;
 

@@ -1,6 +1,6 @@
 //! Removing all that a run has in the engine, from labels alone: idempotent, complete, and honest about the rest.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
@@ -16,6 +16,9 @@ const CONTAINERS: usize = 1;
 const WIDTH: usize = 8;
 /// Passes over all objects. A launch that was killed may have calls in flight whose objects appear during the first.
 const PASSES: usize = 4;
+/// The last look is at least this long after the first: calls of a launcher that was killed go on inside the engine, and
+/// what they make appears after a first look that found nothing (seen with networks on a busy machine).
+const SETTLE: Duration = Duration::from_secs(1);
 /// Pause before another pass when something could not be removed yet.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -40,16 +43,21 @@ pub struct TeardownReport {
 /// Only if the engine cannot be asked what there is. What it refuses to remove is in the report.
 pub async fn teardown(docker: &Docker, run: &RunId) -> Result<TeardownReport, EngineError> {
     let mut report = TeardownReport::default();
+    let begun = Instant::now();
     for pass in 0..PASSES {
         if pass > 0 && !report.left.is_empty() {
             tokio::time::sleep(PAUSE).await;
         }
         report.left.clear();
         let before = (report.containers, report.networks, report.volumes);
+        let late = begun.elapsed() >= SETTLE;
         remove_once(docker, run, &mut report).await?;
         let after = (report.containers, report.networks, report.volumes);
         if report.left.is_empty() && before == after {
-            break;
+            if late {
+                break;
+            }
+            tokio::time::sleep(SETTLE.saturating_sub(begun.elapsed())).await;
         }
     }
     Ok(report)
@@ -78,7 +86,7 @@ async fn remove_once(
     }
     let networks = docker.networks_of(run).await?;
     report.networks += remove_all(WIDTH, networks.into_iter(), report, |network| async move {
-        stuck_network::remove(docker, run, &network).await
+        stuck_network::remove(docker, &network).await
     })
     .await;
     let volumes = docker.volumes_of(run).await?;

@@ -59,8 +59,6 @@ pub struct ContainerSpec {
     pub read_only_root: bool,
     /// The first network with a fixed address; a second one is connected before the start.
     pub network: Option<(String, Ipv4Addr)>,
-    /// A network on which any address will do.
-    pub any_network: Option<String>,
     /// Write throttles of block devices.
     pub throttle: Option<Throttle>,
     /// Time to stop before it is killed.
@@ -201,10 +199,10 @@ impl ContainerSpec {
     }
 
     fn network_mode(&self) -> String {
-        match (&self.network, &self.any_network, &self.network_of) {
-            (Some((network, _)), ..) | (None, Some(network), _) => network.clone(),
-            (None, None, Some(other)) => format!("container:{other}"),
-            (None, None, None) => "none".to_owned(),
+        match (&self.network, &self.network_of) {
+            (Some((network, _)), _) => network.clone(),
+            (None, Some(other)) => format!("container:{other}"),
+            (None, None) => "none".to_owned(),
         }
     }
 

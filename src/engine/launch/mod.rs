@@ -193,7 +193,7 @@ async fn build(
         &request.state,
         request.time_to_live,
     );
-    let subnets = subnets::create(docker, &labels, &request.images.program.reference).await?;
+    let subnets = subnets::create(docker, &labels).await?;
     progress(LaunchProgress::Networks);
     let networks = begun.elapsed();
     let context = Context {

@@ -72,11 +72,7 @@ fn address(third: u8, last: u8) -> Ipv4Addr {
 }
 
 /// Creates the run's two networks.
-pub(super) async fn create(
-    docker: &Docker,
-    labels: &RunLabels,
-    program_image: &str,
-) -> Result<Subnets, EngineError> {
+pub(super) async fn create(docker: &Docker, labels: &RunLabels) -> Result<Subnets, EngineError> {
     let run = labels.run();
     let taken = taken(docker).await?;
     let free: Vec<u8> = order(run.as_str())
@@ -86,21 +82,14 @@ pub(super) async fn create(
     let (data_pool, management_pool): (Vec<_>, Vec<_>) =
         free.into_iter().partition(|third| third % 2 == 0);
     let (data_name, management_name) = (labels::data_network(run), labels::management_network(run));
-    let with_image = |role| {
-        let mut labels = labels.of(role);
-        labels.insert(
-            crate::engine::labels::PROGRAM_IMAGE.to_owned(),
-            program_image.to_owned(),
-        );
-        labels
-    };
-    let (data, management) = (
-        with_image(Role::DataNetwork),
-        with_image(Role::ManagementNetwork),
-    );
     let (data, management) = tokio::try_join!(
-        first_free(docker, &data_name, data_pool, data),
-        first_free(docker, &management_name, management_pool, management),
+        first_free(docker, &data_name, data_pool, labels.of(Role::DataNetwork)),
+        first_free(
+            docker,
+            &management_name,
+            management_pool,
+            labels.of(Role::ManagementNetwork)
+        ),
     )?;
     Ok(Subnets { data, management })
 }
