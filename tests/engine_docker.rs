@@ -176,7 +176,7 @@ async fn isolated(docker: &Docker, launched: &Launched, from: &NodeName) {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut closed = vec![
-        "1.1.1.1:53".to_owned(),
+        "203.0.113.1:53".to_owned(),
         "169.254.169.254:80".to_owned(),
         format!("172.17.0.1:{port}"),
     ];

@@ -310,7 +310,7 @@ async fn isolation(docker: &Docker, launched: &Launched) -> Result<(bool, String
         .and_then(|listener| listener.local_addr().ok())
         .map_or(22, |address| address.port());
     let [a, b, c, _] = node.addresses.data.octets();
-    let mut addresses = vec![format!("{a}.{b}.{c}.1:{port}"), "1.1.1.1:53".to_owned()];
+    let mut addresses = vec![format!("{a}.{b}.{c}.1:{port}"), "203.0.113.1:53".to_owned()];
     addresses.extend(own_address().map(|address| format!("{address}:{port}")));
     for address in &addresses {
         let outcome: ConnectOutcome = ask_toolbox(
