@@ -28,9 +28,7 @@ pub(super) fn doctor(common: &Common, verb: &DoctorArguments) -> Result<ExitCode
     let needed =
         |capability: &doctor::Capability| NEEDED.iter().any(|id| capability.id.starts_with(id));
     if common.json {
-        for capability in &capabilities {
-            print_json(capability)?;
-        }
+        print_json(&capabilities)?;
     } else {
         let rows: Vec<_> = capabilities
             .iter()
