@@ -16,6 +16,8 @@ pub mod detect;
 pub mod report;
 pub mod verdict;
 
+pub mod fault;
+
 pub mod disk;
 pub mod engine;
 pub mod probe;

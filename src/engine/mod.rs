@@ -13,6 +13,7 @@
 pub mod docker;
 pub mod doctor;
 pub mod error;
+pub mod inject;
 pub mod inside;
 pub mod labels;
 pub mod launch;

@@ -317,7 +317,7 @@ impl Docker {
     }
 
     /// A container's output, both streams, at most `limit` bytes; `tail` is a number of lines or `all`.
-    pub(crate) async fn output(
+    pub async fn output(
         &self,
         container: &str,
         tail: &str,

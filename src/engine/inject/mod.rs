@@ -1,0 +1,74 @@
+//! Carries out the operations of faults, and reads their effect back.
+//!
+//! A [`Scene`] can be rebuilt from labels alone: the process that heals need not be the one that broke.
+
+mod disk;
+mod faulty;
+mod inside;
+mod link;
+mod process;
+
+use std::sync::Arc;
+
+use super::{Docker, EngineError, Launched, labels::RunLabels, launch::NodeHandle};
+use crate::{
+    fault::operation::{Operation, Outcome},
+    ids::NodeName,
+};
+
+/// The network that operations are done to.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The engine.
+    pub docker: Docker,
+    /// The network as launched.
+    pub launched: Arc<Launched>,
+    /// Labels of the run, for containers that operations need.
+    pub labels: RunLabels,
+    /// Image of the privileged helper; `None` if the plan does not allow it.
+    pub helper: Option<String>,
+    /// `uid:gid` of the nodes.
+    pub user: String,
+    /// Where nodes have their data disk.
+    pub disk_path: String,
+}
+
+impl Scene {
+    /// A node's container and addresses.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn handle(&self, node: &NodeName) -> Result<&NodeHandle, EngineError> {
+        self.launched
+            .nodes
+            .get(node)
+            .ok_or_else(|| EngineError::Incomplete {
+                subject: node.to_string(),
+                what: "a container",
+            })
+    }
+
+    /// The helper's image.
+    ///
+    /// # Errors
+    /// When the plan does not allow the helper.
+    pub fn helper(&self, what: &'static str) -> Result<&str, EngineError> {
+        self.helper
+            .as_deref()
+            .ok_or(EngineError::HelperNotAllowed { what })
+    }
+}
+
+/// Does one operation and reads its effect back.
+///
+/// # Errors
+/// What the engine, the helper or the program inside said.
+pub async fn perform(scene: &Scene, operation: &Operation) -> Result<Outcome, EngineError> {
+    match operation {
+        Operation::Process { node, what } => process::perform(scene, node, what).await,
+        Operation::Inside { node, what } => inside::perform(scene, node, what).await,
+        Operation::Disk { node, what } => disk::perform(scene, node, what).await,
+        Operation::Faulty { node, what } => faulty::perform(scene, node, what).await,
+        Operation::Link { node, what } => link::perform(scene, node, what).await,
+    }
+}
