@@ -90,9 +90,5 @@ fn opening(node: &Node, down: Down, severity: Severity, world: &World) -> Openin
                 .map(|_| format!("the disk of {} was full", node.name)),
         );
     opening.heights = node.height.map(|height| (height, height));
-    opening.excused_by = world
-        .expectation
-        .excuses_node(&node.name, world.now)
-        .map(str::to_owned);
     opening
 }

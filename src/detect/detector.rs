@@ -49,11 +49,16 @@ detectors! {
     "disk-full", Major, disk_full, "a node's writes fail for want of room";
     "disk-error", Major, disk_error, "a node's storage fails";
     "disk-read-only", Major, disk_read_only, "a node's file system turned read-only";
+    "inodes-full", Major, inodes_full, "a node's file system has no more inodes";
+    "ghost-bytes", Major, ghost_bytes, "disk space is used by files that nobody can see";
     "db-corruption", Critical, db_corruption, "a node finds its own data damaged";
+    "commit-signatures-lost", Critical, commit_signatures_lost, "a leader cannot propose: the last commit signatures are gone";
+    "invalid-announce", Major, invalid_announce, "a leader's announcement was refused";
     "fork", Critical, fork, "two blocks at one height";
     "height-regression", Critical, height_regression, "a node's head went back";
     "never-started", Critical, never_started, "a shard never made a block";
     "stall", Critical, stall, "a shard makes no block";
+    "no-recovery", Critical, no_recovery, "a shard does not come back after a fault was healed";
     "view-change-loop", Critical, view_change_loop, "views advance, the height does not";
     "no-leader", Critical, no_leader, "no node of a shard leads while no block comes";
     "view-change-storm", Major, view_change_storm, "too many blocks need a view change";
@@ -62,6 +67,7 @@ detectors! {
     "hung", Major, hung, "a node runs and answers nothing";
     "node-lagging", Major, node_lagging, "a node is behind its shard";
     "stuck-syncing", Major, stuck_syncing, "a node does not leave sync mode";
+    "fault-ineffective", Info, fault_ineffective, "an injected fault had no effect, or could not be healed";
     "blind", Info, blind, "the canary lost sight";
     "log-lines-lost", Info, log_lines_lost, "log lines were lost before they were read";
     "canary-overloaded", Info, canary_overloaded, "the canary exceeds its own budget";

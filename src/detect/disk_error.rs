@@ -107,7 +107,13 @@ impl Detector for StorageWatch {
         }
         let node = &world.nodes[place];
         let said = clean(error.as_ref().unwrap_or(message), 160);
-        let summary = format!("the storage of {} fails: {said}", node.name);
+        let summary = match self.class {
+            LogClass::CommitSignaturesLost => {
+                format!("{} has lost the last commit signatures: {said}", node.name)
+            }
+            LogClass::InvalidAnnounce => format!("{} refused an announcement: {said}", node.name),
+            _ => format!("the storage of {} fails: {said}", node.name),
+        };
         let opening = Opening::new(self.kind, self.severity, world.now, summary)
             .shard(world.shards[node.shard].id)
             .node(&node.name);

@@ -2,27 +2,49 @@
 //!
 //! Only a fault that the canary injected and journalled excuses: from its acknowledged start to its heal plus the
 //! recovery budget. A node that is down, full or cut off by itself, or by someone else's hand, is a finding and never
-//! lowers what is owed. This version injects no fault, so nothing feeds [`Expectation`] yet; detectors ask it all the
-//! same, so that faults arrive as facts and not as an afterthought.
+//! lowers what is owed. A fault that had no effect excuses nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     ids::{NodeName, ShardId},
+    journal::{effect::Effect, event::FaultStep},
     time::Elapsed,
 };
+
+/// How long what is wrong with one node (not with its shard) is excused after a heal, in recovery budgets: the time in
+/// which a shard is to be back at its normal rate.
+const CATCHING_UP: u32 = 3;
 
 /// A fault with what it takes away while it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Its id in the schedule, as findings name it.
-    pub id: String,
-    /// Nodes that cannot take part while it is in force.
+    pub id: Arc<str>,
+    /// Its kind, for people.
+    pub kind: Arc<str>,
+    /// Nodes that cannot be counted on while it is in force.
     pub takes: Vec<NodeName>,
-    /// When the engine acknowledged it.
-    pub start: Elapsed,
+    /// What it does to them.
+    pub effects: Vec<Effect>,
+    /// When it was begun.
+    pub requested: Elapsed,
+    /// When all of it was acknowledged; until then it excuses nothing.
+    pub start: Option<Elapsed>,
     /// When it was healed; `None` while it is in force.
     pub healed: Option<Elapsed>,
+    /// It had no effect.
+    pub ineffective: bool,
+}
+
+impl Fault {
+    /// Whether it is in force or within `after` of its heal.
+    fn excuses(&self, at: Elapsed, after: Duration) -> bool {
+        !self.ineffective
+            && self.start.is_some()
+            && self.requested <= at
+            && self.healed.is_none_or(|healed| at <= healed + after)
+    }
 }
 
 /// The voting power of a shard's committee.
@@ -72,41 +94,70 @@ impl Expectation {
         }
     }
 
-    /// An injected fault was acknowledged.
-    pub fn inject(&mut self, fault: Fault) {
-        self.faults.push(fault);
-    }
-
-    /// It was healed.
-    pub fn heal(&mut self, id: &str, at: Elapsed) {
-        for fault in &mut self.faults {
-            if fault.id == id && fault.healed.is_none() {
-                fault.healed = Some(at);
-            }
+    /// A step of a fault, as journalled.
+    pub fn fold(&mut self, id: &Arc<str>, kind: &Arc<str>, step: &FaultStep, at: Elapsed) {
+        if let FaultStep::Requested { takes, effects, .. } = step {
+            // What healed long ago excuses nothing any more; only so many are kept in mind.
+            let (recovery, keep) = (self.recovery * CATCHING_UP, at);
+            self.faults
+                .retain(|fault| fault.healed.is_none_or(|healed| keep <= healed + recovery));
+            self.faults.push(Fault {
+                id: Arc::clone(id),
+                kind: Arc::clone(kind),
+                takes: takes.clone(),
+                effects: effects.clone(),
+                requested: at,
+                start: None,
+                healed: None,
+                ineffective: false,
+            });
+            return;
+        }
+        let Some(fault) = self.faults.iter_mut().rev().find(|fault| fault.id == *id) else {
+            return;
+        };
+        match step {
+            FaultStep::Acknowledged => fault.start = fault.start.or(Some(at)),
+            FaultStep::Ineffective { .. } => fault.ineffective = true,
+            FaultStep::Healed => fault.healed = fault.healed.or(Some(at)),
+            _ => {}
         }
     }
 
-    fn excusing(&self, at: Elapsed) -> impl Iterator<Item = &Fault> {
-        self.faults.iter().filter(move |fault| {
-            fault.start <= at
-                && fault
-                    .healed
-                    .is_none_or(|healed| at <= healed + self.recovery)
-        })
+    /// Whether there was any fault so far.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// Faults that are remembered: in force, or healed not long ago.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
     }
 
     /// The fault that excuses a shard from making blocks at this moment: the power that faults leave is no quorum.
     /// `None` means that blocks are owed.
     #[must_use]
-    pub fn excuses_shard(&self, shard: ShardId, at: Elapsed) -> Option<&str> {
+    pub fn excuses_shard(&self, shard: ShardId, at: Elapsed) -> Option<&Fault> {
+        self.quorum_taken(shard, at, self.recovery)
+    }
+
+    /// The same without the time after a heal: whether it is taken right now.
+    #[must_use]
+    pub fn takes_quorum(&self, shard: ShardId, at: Elapsed) -> bool {
+        self.quorum_taken(shard, at, Duration::ZERO).is_some()
+    }
+
+    fn quorum_taken(&self, shard: ShardId, at: Elapsed, after: Duration) -> Option<&Fault> {
         let committee = self.committees.get(&shard)?;
         let mut left = committee.powers.clone();
         let mut last = None;
-        for fault in self.excusing(at) {
+        for fault in self.faults.iter().filter(|fault| fault.excuses(at, after)) {
             let before = left.len();
             left.retain(|node, _| !fault.takes.contains(node));
             if left.len() < before {
-                last = Some(fault.id.as_str());
+                last = Some(fault);
             }
         }
         let present = left
@@ -118,12 +169,45 @@ impl Expectation {
         last
     }
 
-    /// The fault that excuses what is wrong with a node at this moment.
+    /// The fault that slows a shard down or thins out its signers at this moment: one that takes any of its validators.
     #[must_use]
-    pub fn excuses_node(&self, node: &NodeName, at: Elapsed) -> Option<&str> {
-        self.excusing(at)
-            .find(|fault| fault.takes.contains(node))
-            .map(|fault| fault.id.as_str())
+    pub fn weakens_shard(&self, shard: ShardId, at: Elapsed) -> Option<&Fault> {
+        let committee = self.committees.get(&shard)?;
+        self.faults.iter().find(|fault| {
+            fault.excuses(at, self.recovery * CATCHING_UP)
+                && fault
+                    .takes
+                    .iter()
+                    .any(|node| committee.powers.contains_key(node))
+        })
+    }
+
+    /// The fault that excuses what is wrong with a node at this moment, if it has one of these effects.
+    #[must_use]
+    pub fn excuses_node(&self, node: &NodeName, effects: &[Effect], at: Elapsed) -> Option<&Fault> {
+        self.faults.iter().find(|fault| {
+            fault.excuses(at, self.recovery * CATCHING_UP)
+                && fault.takes.contains(node)
+                && fault.effects.iter().any(|effect| effects.contains(effect))
+        })
+    }
+
+    /// The last heal of a fault that took nodes of this shard, if nothing takes its quorum now: from then on the
+    /// recovery budget runs.
+    #[must_use]
+    pub fn healed(&self, shard: ShardId, at: Elapsed) -> Option<(Elapsed, &Fault)> {
+        if self.takes_quorum(shard, at) {
+            return None;
+        }
+        let committee = self.committees.get(&shard)?;
+        self.faults
+            .iter()
+            .filter(|fault| {
+                !fault.ineffective
+                    && fault.takes.iter().any(|node| committee.powers.contains_key(node))
+            })
+            .filter_map(|fault| fault.healed.map(|healed| (healed, fault)))
+            .max_by_key(|(healed, _)| *healed)
     }
 }
 
@@ -143,61 +227,75 @@ mod tests {
         )
     }
 
-    fn fault(id: &str, takes: &[u32]) -> Fault {
-        Fault {
-            id: id.to_owned(),
+    fn step(expectation: &mut Expectation, id: &str, step: FaultStep, at: u64) {
+        expectation.fold(&id.into(), &"kill".into(), &step, Elapsed::from_secs(at));
+    }
+
+    fn inject(expectation: &mut Expectation, id: &str, takes: &[u32], at: u64) {
+        let requested = FaultStep::Requested {
+            targets: Vec::new(),
             takes: takes.iter().copied().map(node).collect(),
-            start: Elapsed::from_secs(10),
-            healed: None,
-        }
+            effects: vec![Effect::Down],
+            lasts: Duration::from_secs(9),
+        };
+        step(expectation, id, requested, at);
+        step(expectation, id, FaultStep::Acknowledged, at + 1);
+    }
+
+    fn shard(expectation: &Expectation, at: u64) -> Option<String> {
+        expectation
+            .excuses_shard(ShardId(0), Elapsed::from_secs(at))
+            .map(|fault| fault.id.to_string())
     }
 
     #[test]
     fn nothing_is_excused_without_a_fault() {
         let expectation = expectation();
-        assert_eq!(
-            expectation.excuses_shard(ShardId(0), Elapsed::from_secs(20)),
-            None
-        );
-        assert_eq!(
-            expectation.excuses_node(&node(0), Elapsed::from_secs(20)),
-            None
-        );
+        let at = Elapsed::from_secs(20);
+        assert_eq!(expectation.excuses_shard(ShardId(0), at), None);
+        assert_eq!(expectation.excuses_node(&node(0), &[Effect::Down], at), None);
     }
 
     #[test]
     fn a_third_is_owed_and_more_is_excused_until_heal_and_budget() {
         let mut expectation = expectation();
-        expectation.inject(fault("kill-1", &[1]));
+        inject(&mut expectation, "kill-1", &[1], 10);
         let at = Elapsed::from_secs;
-        assert_eq!(
-            expectation.excuses_shard(ShardId(0), at(20)),
-            None,
-            "a quorum is left"
+        assert_eq!(shard(&expectation, 20), None, "a quorum is left");
+        assert!(expectation.excuses_node(&node(1), &[Effect::Down], at(20)).is_some());
+        assert!(
+            expectation.excuses_node(&node(1), &[Effect::DiskFull], at(20)).is_none(),
+            "another effect"
         );
-        assert_eq!(expectation.excuses_node(&node(1), at(20)), Some("kill-1"));
-        expectation.inject(fault("kill-2", &[2]));
-        assert_eq!(
-            expectation.excuses_shard(ShardId(0), at(9)),
-            None,
-            "before the start"
-        );
-        assert_eq!(
-            expectation.excuses_shard(ShardId(0), at(20)),
-            Some("kill-2")
-        );
-        assert_eq!(
-            expectation.excuses_shard(ShardId(1), at(20)),
-            None,
-            "another shard"
-        );
-        expectation.heal("kill-2", at(30));
-        assert_eq!(
-            expectation.excuses_shard(ShardId(0), at(35)),
-            Some("kill-2"),
-            "budget"
-        );
-        assert_eq!(expectation.excuses_shard(ShardId(0), at(36)), None);
+        assert!(expectation.weakens_shard(ShardId(0), at(20)).is_some());
+        inject(&mut expectation, "kill-2", &[2], 12);
+        assert_eq!(shard(&expectation, 9), None, "before the start");
+        assert_eq!(shard(&expectation, 20).unwrap(), "kill-2");
+        assert!(expectation.takes_quorum(ShardId(0), at(20)));
+        assert!(expectation.excuses_shard(ShardId(1), at(20)).is_none(), "another shard");
+        step(&mut expectation, "kill-2", FaultStep::Healed, 30);
+        assert!(!expectation.takes_quorum(ShardId(0), at(31)));
+        assert_eq!(expectation.healed(ShardId(0), at(31)).unwrap().0, at(30));
+        assert_eq!(shard(&expectation, 35).unwrap(), "kill-2", "budget");
+        assert_eq!(shard(&expectation, 36), None);
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_or_had_no_effect_excuses_nothing() {
+        let mut expectation = expectation();
+        let requested = FaultStep::Requested {
+            targets: Vec::new(),
+            takes: (0..4).map(node).collect(),
+            effects: vec![Effect::Down],
+            lasts: Duration::from_secs(9),
+        };
+        step(&mut expectation, "f1", requested, 10);
+        assert_eq!(shard(&expectation, 11), None);
+        step(&mut expectation, "f1", FaultStep::Acknowledged, 12);
+        assert!(shard(&expectation, 13).is_some());
+        let why = String::new();
+        step(&mut expectation, "f1", FaultStep::Ineffective { why }, 14);
+        assert_eq!(shard(&expectation, 15), None);
     }
 
     #[test]

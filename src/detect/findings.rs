@@ -292,6 +292,44 @@ impl Findings {
         }
     }
 
+    /// Looks again at what excuses: at findings that changed at this entry, and, if `all`, at all that are open. The
+    /// changes at hand show the answer.
+    pub(super) fn excuse(&mut self, all: bool, excuse: impl Fn(&Finding) -> Option<String>) {
+        let changed: Vec<usize> = self
+            .changes
+            .iter()
+            .filter_map(|change| self.all.iter().rposition(|finding| finding.id == change.finding.id))
+            .collect();
+        // The newest thousands are enough: an open finding is seldom far back, and one of each kind and place at most.
+        let first = self.all.len().saturating_sub(MOST_OF_A_KIND);
+        let open = (first..self.all.len()).filter(|_| all);
+        let places: Vec<usize> = changed
+            .iter()
+            .copied()
+            .chain(open.filter(|place| self.all[*place].end.is_none()))
+            .collect();
+        for place in places {
+            let finding = &self.all[place];
+            // What ended while it was excused stays so.
+            if finding.end.is_some() && finding.excused_by.is_some() {
+                continue;
+            }
+            let excused_by = excuse(finding);
+            if excused_by == finding.excused_by {
+                continue;
+            }
+            self.all[place].excused_by = excused_by;
+            if !changed.contains(&place) {
+                self.changed(Handle(place), ChangeKind::Raised);
+            }
+        }
+        for change in &mut self.changes {
+            if let Some(finding) = self.all.iter().rev().find(|finding| finding.id == change.finding.id) {
+                change.finding.excused_by.clone_from(&finding.excused_by);
+            }
+        }
+    }
+
     /// It concerns heights up to this one too.
     pub fn up_to_height(&mut self, handle: Handle, height: Height) {
         if let Some(finding) = self.all.get_mut(handle.0) {

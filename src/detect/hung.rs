@@ -47,7 +47,7 @@ impl Detector for Watch {
                         "answers nothing"
                     };
                     let summary = format!("{} runs and {how}", node.name);
-                    let mut opening = Opening::new("hung", Severity::Major, since, summary)
+                    let opening = Opening::new("hung", Severity::Major, since, summary)
                         .shard(world.shards[node.shard].id)
                         .node(&node.name)
                         .resting_on(node.rpc.seq)
@@ -55,10 +55,6 @@ impl Detector for Watch {
                         .after(
                             frozen.then(|| format!("{} was frozen by an outside hand", node.name)),
                         );
-                    opening.excused_by = world
-                        .expectation
-                        .excuses_node(&node.name, world.now)
-                        .map(str::to_owned);
                     self.open.put(place, findings.open(opening));
                 }
                 (Some(handle), None) => {

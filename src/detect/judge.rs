@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
+    excuses,
     detector::{DETECTORS, Detector},
     finding::Finding,
     findings::{FindingChange, Findings},
@@ -81,6 +82,12 @@ impl Judge {
         let now = self.world.now;
         self.findings.at(now, entry.seq);
         self.detect(entry);
+        let world = &self.world;
+        let again = world.pulse || matches!(entry.event, Event::Fault { .. } | Event::Drill { .. });
+        self.findings
+            .excuse(again && (world.expectation.any() || world.drill.is_some()), |finding| {
+                excuses::excuse(world, finding)
+            });
         let changes = self.findings.take_changes();
         self.measures.step(entry, &self.world, &changes);
         changes

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     detect::finding::Finding,
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
-    journal::event::{FinishReason, Mode, Stage},
-    plan::Role,
+    journal::{
+        event::{FinishReason, Mode, Stage},
+        text::clean,
+    },
+    plan::{Role, SoakTime},
     time::{Elapsed, WallTime, micros},
 };
 
@@ -52,6 +55,12 @@ pub struct Judgement {
     pub acceleration: AccelerationView,
     /// What broke on our side, oldest first; bounded.
     pub infra: Vec<InfraView>,
+    /// Injected faults, in the order in which they fired; bounded.
+    #[serde(default)]
+    pub faults: Vec<FaultView>,
+    /// Fake stalls by which the canary tested itself.
+    #[serde(default)]
+    pub drills: Vec<DrillView>,
     /// What could not be judged, per detector, scope and stretch of time; bounded.
     pub doubts: Vec<Doubt>,
 }
@@ -316,6 +325,72 @@ pub enum Unit {
     Bytes,
     /// Blocks per second.
     PerSecond,
+}
+
+/// What became of one injected fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultView {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// The nodes that it was done to.
+    pub targets: Vec<String>,
+    /// Their shards.
+    pub shards: Vec<ShardId>,
+    /// When it fired.
+    pub requested: Elapsed,
+    /// When all of it was acknowledged.
+    pub acknowledged: Option<Elapsed>,
+    /// Whether its effect was seen; `None` if that was never read.
+    pub effective: Option<bool>,
+    /// What was read back.
+    pub proof: String,
+    /// Why it did not fire.
+    pub skipped: Option<String>,
+    /// When it was healed.
+    pub healed: Option<Elapsed>,
+    /// What failed in healing.
+    pub heal_failed: Option<String>,
+    /// From the heal to the first block of each of its shards.
+    pub first_block: Option<SoakTime>,
+    /// From the heal until every node of its shards has the newest block.
+    pub caught_up: Option<SoakTime>,
+}
+
+impl FaultView {
+    pub(super) fn new(id: &str, kind: &str, requested: Elapsed) -> Self {
+        Self {
+            id: clean(id, 64),
+            kind: clean(kind, 64),
+            targets: Vec::new(),
+            shards: Vec::new(),
+            requested,
+            acknowledged: None,
+            effective: None,
+            proof: String::new(),
+            skipped: None,
+            healed: None,
+            heal_failed: None,
+            first_block: None,
+            caught_up: None,
+        }
+    }
+}
+
+/// One fake stall.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillView {
+    /// Where.
+    pub shard: ShardId,
+    /// The nodes that were paused.
+    pub nodes: Vec<NodeName>,
+    /// From when.
+    pub begins: Elapsed,
+    /// Until when.
+    pub ends: Option<Elapsed>,
+    /// When the judge noticed the stall as critical.
+    pub found: Option<Elapsed>,
 }
 
 /// What watching cost during the soak.

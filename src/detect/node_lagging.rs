@@ -103,10 +103,6 @@ impl Watch {
                     .after(restarted.then(|| format!("{} was started again before", node.name)))
                     .after(node.trouble(world.now, world.thresholds.hung));
                 opening.heights = Some((height, best.height));
-                opening.excused_by = world
-                    .expectation
-                    .excuses_node(&node.name, world.now)
-                    .map(str::to_owned);
                 let handle = findings.open(opening);
                 self.open.put(place, handle);
                 handle

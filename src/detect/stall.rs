@@ -111,10 +111,6 @@ fn opening(shard: &Shard, world: &World) -> Option<Opening> {
         .after(causes);
     opening.nodes = nodes;
     opening.heights = Some((waiting, waiting));
-    opening.excused_by = world
-        .expectation
-        .excuses_shard(shard.id, world.now)
-        .map(str::to_owned);
     Some(opening)
 }
 

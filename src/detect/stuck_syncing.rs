@@ -81,10 +81,6 @@ impl Watch {
             .node(&node.name)
             .resting_on(node.container_seq.filter(|_| node.starts > 1));
         opening.heights = Some((own, best));
-        opening.excused_by = world
-            .expectation
-            .excuses_node(&node.name, world.now)
-            .map(str::to_owned);
         self.open.put(place, findings.open(opening));
     }
 }

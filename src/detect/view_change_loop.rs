@@ -63,10 +63,6 @@ impl Detector for Watch {
             .after(causes);
         opening.nodes = nodes;
         opening.heights = Some((height, height));
-        opening.excused_by = world
-            .expectation
-            .excuses_shard(shard.id, world.now)
-            .map(str::to_owned);
         self.open.put(place, findings.open(opening));
     }
 }

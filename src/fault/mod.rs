@@ -8,3 +8,5 @@
 pub mod effect;
 pub mod kinds;
 pub mod operation;
+pub mod schedule;
+pub mod target;

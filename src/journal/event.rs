@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::effect::Effect;
 use crate::{
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     time::{Elapsed, WallTime, micros},
@@ -117,6 +118,26 @@ pub enum Event {
         /// Wait before it.
         #[serde(with = "micros")]
         delay: Duration,
+    },
+    /// A step in the life of an injected fault.
+    Fault {
+        /// Its id in the schedule.
+        id: Arc<str>,
+        /// Its kind.
+        #[serde(deserialize_with = "repeated")]
+        kind: Arc<str>,
+        /// The step.
+        step: FaultStep,
+    },
+    /// The canary tests itself: it paused a shard's nodes, or let them go on. The judge excuses nothing by this; at
+    /// the end, what it found of it is set apart.
+    Drill {
+        /// The shard.
+        shard: ShardId,
+        /// Its nodes.
+        nodes: Vec<NodeName>,
+        /// `true` when it begins, `false` when it ends.
+        begins: bool,
     },
     /// Something of the host, the engine or the canary broke: never a finding against a node.
     Infra {
@@ -272,6 +293,50 @@ pub enum Event {
         engine_free: u64,
         /// Bytes free where the run directory is.
         run_free: u64,
+    },
+}
+
+/// What happens to an injected fault, in this order; it can end at any step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultStep {
+    /// It fires; its targets as resolved.
+    Requested {
+        /// The nodes that it is done to.
+        targets: Vec<NodeName>,
+        /// The nodes that cannot be counted on while it is in force.
+        takes: Vec<NodeName>,
+        /// What it does to them.
+        effects: Vec<Effect>,
+        /// When it is to heal.
+        #[serde(with = "micros")]
+        lasts: Duration,
+    },
+    /// All that breaks was done.
+    Acknowledged,
+    /// Its effect was read back.
+    Effective {
+        /// What was read.
+        proof: String,
+    },
+    /// It had no effect: never to be taken for survived.
+    Ineffective {
+        /// What was read, or what failed.
+        why: String,
+    },
+    /// It did not fire.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// Healing begins.
+    HealRequested,
+    /// All that heals was done.
+    Healed,
+    /// Something that heals failed; the network may still be broken.
+    HealFailed {
+        /// What.
+        why: String,
     },
 }
 

@@ -4,6 +4,7 @@
 //! (`000000.jsonl`, the finished ones compressed to `000000.jsonl.zst`), readable with `zstdcat` and `jq`.
 
 mod compressor;
+pub mod effect;
 mod error;
 pub mod event;
 pub mod generate;

@@ -31,11 +31,6 @@ const fn later(key: &'static str, note: &'static str) -> Later {
 /// Keys of soak plans.
 pub const PLAN: &[Later] = &[
     later(
-        "fault",
-        "fault injection comes later; remove the faults or use a version that has them",
-    ),
-    later("chaos", "drawn fault schedules come later"),
-    later(
         "start",
         "starting from a snapshot comes later; every run starts at genesis",
     ),

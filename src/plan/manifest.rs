@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Keep,
     detectors::Detectors,
+    faults::{ChaosManifest, DrillManifest, FaultManifest},
     until::Until,
     values::{Blocks, Rate, Seed, Share, Size, Span},
 };
@@ -58,6 +59,12 @@ pub struct Manifest {
     pub detectors: Option<Detectors>,
     /// What the canary itself may use.
     pub budget: Option<Budget>,
+    /// Faults, each with its kind, its time and its target.
+    pub fault: Option<Vec<FaultManifest>>,
+    /// Faults drawn from the seed.
+    pub chaos: Option<ChaosManifest>,
+    /// A fake stall that the canary must report, or it has failed itself.
+    pub drill: Option<DrillManifest>,
 }
 
 /// Load for the profile's load lever.

@@ -20,6 +20,7 @@ pub mod check;
 mod check_text;
 pub mod detectors;
 pub mod error;
+pub mod faults;
 pub mod findings;
 mod judging;
 pub mod later;
@@ -92,6 +93,12 @@ pub struct Plan {
     pub gate: Gate,
     /// Budgets of the canary itself.
     pub budget: Budget,
+    /// All faults, computed before the start ([`crate::fault::schedule`]).
+    #[serde(default)]
+    pub schedule: Vec<faults::PlannedFault>,
+    /// The canary's test of itself.
+    #[serde(default)]
+    pub drill: Option<faults::PlannedDrill>,
     /// Where each value came from that was not the built-in default: key to origin (`profile reference`,
     /// `soak/default.toml`, `--set`, `environment`).
     pub origins: BTreeMap<String, String>,

@@ -20,6 +20,7 @@ use super::{
     values::{LONGEST, Seed},
 };
 use crate::{
+    fault::schedule::{self, Typed},
     profile::{manifest::Profile, render},
     time::{Clocks, Window},
 };
@@ -39,7 +40,7 @@ pub struct Sources {
 
 impl Sources {
     /// An error about a value; keys of the profile begin with `profile.`.
-    pub(super) fn bad(&self, key: &str, message: &str) -> PlanError {
+    pub(crate) fn bad(&self, key: &str, message: &str) -> PlanError {
         let place = match key.strip_prefix("profile.") {
             Some(key) => self.profile.place(key),
             None => self.plan.place(key),
@@ -53,7 +54,7 @@ impl Sources {
     }
 
     /// An error about a key without a value.
-    pub(super) fn missing(&self, key: &str, message: &'static str) -> PlanError {
+    pub(crate) fn missing(&self, key: &str, message: &'static str) -> PlanError {
         PlanError::Missing {
             what: self.default_place(key).source.to_string(),
             key: key.to_owned(),
@@ -71,7 +72,7 @@ impl Sources {
 
     /// The typed form of a merged layer. Each layer was checked before, so this fails only where two of them together
     /// make no sense.
-    pub(super) fn typed<T: DeserializeOwned>(
+    pub(crate) fn typed<T: DeserializeOwned>(
         &self,
         what: &str,
         table: &Table,
@@ -128,9 +129,9 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         probe,
     };
     let thresholds = judging::thresholds(sources, &basis, manifest.detectors.as_ref())?;
-    let schedule = schedule(sources, &manifest, &clocks, thresholds.never_started)?;
-    let until = schedule.until;
-    let plan = Plan {
+    let stages = stages(sources, &manifest, &clocks, thresholds.never_started)?;
+    let until = stages.until;
+    let mut plan = Plan {
         format: FORMAT,
         name: sources.name.clone(),
         profile: profile
@@ -147,12 +148,12 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         levers: accelerated.levers,
         gate: judging::gate(sources, &manifest, &clocks, &network, &until)?,
         network,
-        warm_up_blocks: schedule.warm_up_blocks,
-        start_deadline: schedule.start_deadline,
+        warm_up_blocks: stages.warm_up_blocks,
+        start_deadline: stages.start_deadline,
         soak: until.time.map(SoakTime),
         until_height: until.height,
-        deadline: Some(SoakTime(schedule.deadline)),
-        settle: schedule.settle,
+        deadline: Some(SoakTime(stages.deadline)),
+        settle: stages.settle,
         load: load(&manifest),
         keep: manifest.keep.unwrap_or(Keep::Never),
         stop_on_failure: manifest
@@ -164,14 +165,22 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         restart: restart(sources, &manifest, &profile, &clocks)?,
         thresholds,
         budget: budget(&manifest),
+        schedule: Vec::new(),
+        drill: None,
         origins: sources.origins(),
     };
+    let typed = Typed {
+        faults: manifest.fault.as_deref().unwrap_or_default(),
+        chaos: manifest.chaos.as_ref(),
+        drill: manifest.drill.as_ref(),
+    };
+    (plan.schedule, plan.drill) = schedule::schedule(sources, &typed, &plan)?;
     render::verify(&plan).map_err(|error| sources.bad(&error.key, &error.to_string()))?;
     Ok(plan)
 }
 
 /// When the stages of a run begin and end.
-struct Schedule {
+struct Stages {
     warm_up_blocks: u64,
     start_deadline: Duration,
     until: Until,
@@ -179,12 +188,12 @@ struct Schedule {
     deadline: Duration,
 }
 
-fn schedule(
+fn stages(
     sources: &Sources,
     manifest: &Manifest,
     clocks: &Clocks,
     never_started: Duration,
-) -> Result<Schedule, PlanError> {
+) -> Result<Stages, PlanError> {
     let warm_up_blocks = manifest.warm_up.map_or(20, |blocks| blocks.0);
     let warm_up = clocks.blocks(warm_up_blocks).saturating_mul(3);
     let start = never_started
@@ -204,15 +213,31 @@ fn schedule(
         .height
         .map_or(LONGEST, |height| clocks.blocks(height).saturating_mul(2));
     let soak = until.time.unwrap_or(LONGEST).min(to_height);
-    let stages = start_deadline.saturating_add(soak).saturating_add(settle);
-    let all = stages.saturating_add(Duration::from_secs(60));
-    Ok(Schedule {
+    let needed = start_deadline.saturating_add(soak).saturating_add(settle);
+    let all = needed.saturating_add(Duration::from_secs(60));
+    Ok(Stages {
         warm_up_blocks,
         start_deadline,
         until,
         settle,
-        deadline: manifest.deadline.map_or(all, |span| span.0),
+        deadline: deadline(sources, manifest, all),
     })
+}
+
+/// A deadline that the plan's file sets is for the length that the file sets: `--for` with another length lifts it,
+/// unless a deadline was set from outside too.
+fn deadline(sources: &Sources, manifest: &Manifest, all: Duration) -> Duration {
+    let from_file = |key: &str| {
+        sources
+            .plan
+            .place(key)
+            .is_some_and(|place| place.position.is_some())
+    };
+    match manifest.deadline {
+        Some(deadline) if from_file("deadline") && !from_file("until") => deadline.0.max(all),
+        Some(deadline) => deadline.0,
+        None => all,
+    }
 }
 
 fn pace(sources: &Sources, manifest: &Manifest) -> Result<Pace, PlanError> {
@@ -267,7 +292,7 @@ fn restart(
 }
 
 /// A window in wall time; zero and absurd lengths are refused.
-pub(super) fn window(
+pub(crate) fn window(
     sources: &Sources,
     key: &str,
     window: Option<Window>,

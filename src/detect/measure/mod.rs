@@ -3,6 +3,7 @@
 mod cost;
 mod metrics;
 mod node;
+mod recovery;
 mod series;
 mod shard;
 
@@ -10,19 +11,20 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cost::CostMeasure;
 use node::NodeMeasure;
+use recovery::FaultMeasure;
 use shard::ShardMeasure;
 
 use super::{
     finding::Severity,
     findings::{ChangeKind, FindingChange, Findings},
     judgement::{
-        AccelerationView, Doubt, Finish, InfraView, Judgement, Measured, NodeView, ShardView,
+        AccelerationView, Doubt, DrillView, Finish, InfraView, Judgement, Measured, NodeView, ShardView,
         StageStart,
     },
     world::World,
 };
 use crate::{
-    ids::RunId,
+    ids::{NodeName, RunId, ShardId},
     journal::{
         Entry, Event,
         event::{ContainerChange, Stage},
@@ -46,6 +48,8 @@ pub(super) struct Measures {
     shards: Vec<ShardMeasure>,
     nodes: Vec<NodeMeasure>,
     cost: CostMeasure,
+    faults: FaultMeasure,
+    drills: Vec<DrillView>,
     infra: Vec<InfraView>,
     doubts: Vec<Doubt>,
     /// The soak's start and the last moment in it.
@@ -68,6 +72,8 @@ impl Measures {
             shards: world.shards.iter().map(|_| ShardMeasure::new()).collect(),
             nodes: world.nodes.iter().map(|_| NodeMeasure::default()).collect(),
             cost: CostMeasure::default(),
+            faults: FaultMeasure::default(),
+            drills: Vec::new(),
             infra: Vec::new(),
             doubts: Vec::new(),
             soak: None,
@@ -97,6 +103,9 @@ impl Measures {
         }
         for change in changes {
             self.change(change, world);
+        }
+        if self.faults.waits() && (world.pulse || matches!(entry.event, Event::Block { .. })) {
+            self.faults.look(world);
         }
         if world.pulse {
             self.time(world);
@@ -164,6 +173,12 @@ impl Measures {
                 }
             }
             Event::Cost(cost) => self.cost.step(cost, world),
+            Event::Fault { id, kind, step } => self.faults.step(id, kind, step, world),
+            Event::Drill {
+                shard,
+                nodes,
+                begins,
+            } => self.drill(*shard, nodes, *begins, world.now),
             _ => {}
         }
     }
@@ -179,8 +194,38 @@ impl Measures {
         }
     }
 
+    fn drill(&mut self, shard: ShardId, nodes: &[NodeName], begins: bool, now: Elapsed) {
+        let open = self
+            .drills
+            .iter_mut()
+            .rfind(|drill| drill.shard == shard && drill.ends.is_none());
+        if let Some(drill) = open {
+            if !begins {
+                drill.ends = Some(now);
+            }
+        } else if begins && self.drills.len() < MOST_NOTES {
+            self.drills.push(DrillView {
+                shard,
+                nodes: nodes.to_vec(),
+                begins: now,
+                ends: None,
+                found: None,
+            });
+        }
+    }
+
     fn change(&mut self, change: &FindingChange, world: &World) {
         let finding = &change.finding;
+        if finding.kind == "stall" && finding.severity == Severity::Critical {
+            for drill in self.drills.iter_mut().filter(|drill| drill.found.is_none()) {
+                // One that began before is a real one, and proves nothing.
+                let during = finding.noticed >= drill.begins
+                    && drill.ends.is_none_or(|ends| world.now <= ends);
+                if Some(drill.shard) == finding.shard && during {
+                    drill.found = Some(world.now);
+                }
+            }
+        }
         if finding.kind != "stall" {
             return;
         }
@@ -342,6 +387,8 @@ impl Measures {
             cost,
             acceleration,
             infra: self.infra.clone(),
+            faults: self.faults.views(),
+            drills: self.drills.clone(),
             doubts: self.doubts.clone(),
         };
         judgement.measures = metrics::measures(&judgement, world);

@@ -63,6 +63,19 @@ pub enum Contradiction {
     },
 }
 
+/// A fake stall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drill {
+    /// Where.
+    pub shard: crate::ids::ShardId,
+    /// The nodes that were paused.
+    pub nodes: Vec<NodeName>,
+    /// From when.
+    pub begins: Elapsed,
+    /// Until when.
+    pub ends: Option<Elapsed>,
+}
+
 /// The state of the network.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -110,6 +123,8 @@ pub struct World {
     pub started: WallTime,
     /// What injected faults excuse.
     pub expectation: Expectation,
+    /// The last fake stall: known to what sets its findings apart, never to a detector.
+    pub drill: Option<Drill>,
     by_name: BTreeMap<NodeName, usize>,
     by_shard: BTreeMap<crate::ids::ShardId, usize>,
     last_pulse: Elapsed,
@@ -182,6 +197,7 @@ impl World {
             gaps: 0,
             started: WallTime::default(),
             expectation: Expectation::new(committees, plan.thresholds.recovery),
+            drill: None,
             last_pulse: Elapsed::default(),
             // Half a block: what a window is late by is small against the block that it may be late by.
             pulse_every: (interval / 2).clamp(Duration::from_millis(5), Duration::from_millis(250)),
@@ -315,6 +331,25 @@ impl World {
                     node.decide();
                 }
             }
+            Event::Fault { id, kind, step } => {
+                self.expectation.fold(id, kind, step, self.now);
+            }
+            Event::Drill {
+                shard,
+                nodes,
+                begins,
+            } => match (*begins, &mut self.drill) {
+                (true, drill) => {
+                    *drill = Some(Drill {
+                        shard: *shard,
+                        nodes: nodes.clone(),
+                        begins: self.now,
+                        ends: None,
+                    });
+                }
+                (false, Some(drill)) => drill.ends = Some(self.now),
+                (false, None) => {}
+            },
             Event::Attached { wall } => {
                 self.last_wall = Some((*wall, self.now));
                 self.restart_windows();

@@ -91,6 +91,8 @@ impl Shape {
                 journal: 1 << 30,
                 logs: 1 << 30,
             },
+            schedule: Vec::new(),
+            drill: None,
             origins: BTreeMap::new(),
         }
     }

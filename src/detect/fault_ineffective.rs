@@ -1,0 +1,44 @@
+//! # What it reports
+//! An injected fault without effect, or one that could not be healed. `info`.
+//!
+//! # Why it matters
+//! A fault that did nothing must never be counted as survived: the run says less than its plan asked.
+//!
+//! # Evidence
+//! What was read back.
+//!
+//! # When it stays quiet
+//! For faults that were skipped: those are in the report's table.
+
+use super::{
+    detector::Detector,
+    finding::Severity,
+    findings::{Findings, Opening},
+    world::World,
+};
+use crate::journal::{Entry, Event, event::FaultStep, text::clean};
+
+/// Watches every fault.
+#[derive(Debug, Default)]
+pub struct Watch;
+
+impl Detector for Watch {
+    fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        let Event::Fault { id, step, .. } = &entry.event else {
+            return;
+        };
+        let summary = match step {
+            FaultStep::Ineffective { why } => format!("{id} had no effect: {}", clean(why, 300)),
+            FaultStep::HealFailed { why } => {
+                format!("{id} could not be healed: {}", clean(why, 300))
+            }
+            _ => return,
+        };
+        findings.moment(Opening::new(
+            "fault-ineffective",
+            Severity::Info,
+            world.now,
+            summary,
+        ));
+    }
+}

@@ -1,0 +1,84 @@
+//! # What it reports
+//! Space on a node's data disk that no visible file accounts for: `minor` from a tenth of the disk, `major` from half
+//! of it, or from a tenth once nine tenths of the disk are used.
+//!
+//! # Why it matters
+//! It is the incident's culprit: a tool unpacked the logs into an unlinked file, `df` went up and down and `du` saw
+//! nothing.
+//!
+//! # Evidence
+//! The first two samples that showed it.
+//!
+//! # When it stays quiet
+//! For a single sample: a file may just have been removed while it is still open. It closes when the space is back.
+
+use super::{
+    detector::{Detector, Slots},
+    finding::Severity,
+    findings::{Findings, Opening},
+    world::World,
+};
+use crate::{
+    ids::Seq,
+    journal::{Entry, Event, event::Sample},
+    plan::values::human_size,
+    time::Elapsed,
+};
+
+/// Watches every node.
+#[derive(Debug, Default)]
+pub struct Watch {
+    open: Slots,
+    /// The first sample that showed it, by the node's place.
+    first: Vec<Option<(Elapsed, Seq)>>,
+}
+
+/// Bytes that are used and cannot be seen.
+fn ghost(sample: &Sample) -> u64 {
+    sample.disk_used.saturating_sub(sample.visible)
+}
+
+impl Detector for Watch {
+    fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        let (Event::Sample(sample), Some(place)) = (&entry.event, world.touched_node) else {
+            return;
+        };
+        let size = sample.disk_used.saturating_add(sample.disk_free);
+        if size == 0 || !world.judging() {
+            return;
+        }
+        self.first.resize(world.nodes.len(), None);
+        if ghost(sample) < size / 10 {
+            self.first[place] = None;
+            if let Some(handle) = self.open.take(place) {
+                findings.close(handle, world.now);
+            }
+            return;
+        }
+        let Some((since, seq)) = self.first[place] else {
+            self.first[place] = Some((world.now, entry.seq));
+            return;
+        };
+        let handle = match self.open.get(place) {
+            Some(handle) => handle,
+            None => {
+                let node = &world.nodes[place];
+                let summary = format!(
+                    "{} of the data disk of {} are used by files that nobody can see",
+                    human_size(ghost(sample)),
+                    node.name
+                );
+                let opening = Opening::new("ghost-bytes", Severity::Minor, since, summary)
+                    .shard(world.shards[node.shard].id)
+                    .node(&node.name)
+                    .resting_on([seq]);
+                let handle = findings.open(opening);
+                self.open.put(place, handle);
+                handle
+            }
+        };
+        if ghost(sample) >= size / 2 || sample.disk_used >= size / 10 * 9 {
+            findings.raise(handle, Severity::Major);
+        }
+    }
+}

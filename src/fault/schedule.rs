@@ -1,0 +1,506 @@
+//! The schedule: all faults of a run, computed before its start from the plan as typed and its seed. Pure.
+//!
+//! Same plan and seed, same schedule, byte for byte. What is drawn never takes a shard's quorum away: the faults of
+//! `[chaos]` are one at a time in a shard, on strictly less than a third of its voting power, with a gap after each
+//! heal that is no shorter than the recovery budget.
+
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha8Rng};
+use sha2::{Digest as _, Sha256};
+
+use super::kinds::{self, KindInfo, Need};
+use crate::{
+    ids::ShardId,
+    plan::{
+        DiskKind, Plan, PlanError,
+        faults::{
+            ChaosManifest, DrillManifest, FaultManifest, PlannedDrill, PlannedFault, Target,
+            TargetManifest, Trigger, Who, parse_range,
+        },
+        resolve::Sources,
+    },
+    time::Window,
+};
+
+/// Entries of one schedule: a fault a second for a night, and far from what a network could take.
+const MOST: usize = 20_000;
+/// Words of a log trigger.
+const LONGEST_TEXT: usize = 200;
+
+/// As typed: what the schedule is computed from.
+#[derive(Debug, Clone, Default)]
+pub struct Typed<'a> {
+    /// `[[fault]]`.
+    pub faults: &'a [FaultManifest],
+    /// `[chaos]`.
+    pub chaos: Option<&'a ChaosManifest>,
+    /// `[drill]`.
+    pub drill: Option<&'a DrillManifest>,
+}
+
+/// Computes the schedule and the drill of a plan whose other values are resolved.
+///
+/// # Errors
+/// The first entry that makes no sense, cannot heal before the soak ends, or cannot overlap with another.
+pub fn schedule(
+    sources: &Sources,
+    typed: &Typed<'_>,
+    plan: &Plan,
+) -> Result<(Vec<PlannedFault>, Option<PlannedDrill>), PlanError> {
+    let drafts = Drafts { sources, plan };
+    let mut faults = Vec::new();
+    for (index, fault) in typed.faults.iter().enumerate() {
+        drafts.explicit(index, fault, &mut faults)?;
+        if faults.len() > MOST {
+            let key = format!("fault[{index}].every");
+            return Err(sources.bad(&key, &format!("more than {MOST} faults in one schedule")));
+        }
+    }
+    drafts.refuse_overlaps(&faults)?;
+    if let Some(chaos) = typed.chaos {
+        drafts.chaos(chaos, &mut faults)?;
+    }
+    // By time; what waits for a height or a line has no time and comes last. Stable, so entries keep their order.
+    faults.sort_by_key(|fault| match fault.trigger {
+        Trigger::After(after) => after,
+        Trigger::Height(_) | Trigger::Log(_) => Duration::MAX,
+    });
+    for (number, fault) in faults.iter_mut().enumerate() {
+        fault.id = format!("f{}-{}", number + 1, fault.kind);
+    }
+    let drill = typed.drill.map(|drill| drafts.drill(drill)).transpose()?;
+    Ok((faults, drill))
+}
+
+/// A generator of its own for each purpose, so that one entry more does not move all others.
+fn stream(seed: &str, purpose: &str) -> ChaCha8Rng {
+    let mut hash = Sha256::new();
+    hash.update(b"canarynet faults\0");
+    hash.update(seed.as_bytes());
+    hash.update(b"\0");
+    hash.update(purpose.as_bytes());
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+struct Drafts<'a> {
+    sources: &'a Sources,
+    plan: &'a Plan,
+}
+
+impl Drafts<'_> {
+    fn window(&self, key: &str, window: Option<Window>) -> Result<Option<Duration>, PlanError> {
+        crate::plan::resolve::window(self.sources, key, window, &self.plan.clocks)
+    }
+
+    /// The soak's length; at a height only, as long as it takes at the interval asked for.
+    fn soak(&self) -> Duration {
+        let to_height = self
+            .plan
+            .until_height
+            .map(|height| self.plan.clocks.blocks(height));
+        let soak = self.plan.soak.map(|soak| soak.0);
+        match (soak, to_height) {
+            (Some(soak), Some(height)) => soak.min(height),
+            (soak, height) => soak.or(height).unwrap_or_default(),
+        }
+    }
+
+    fn default_length(&self) -> Duration {
+        let clocks = &self.plan.clocks;
+        clocks.blocks(40).max(clocks.view_change_timeout * 2)
+    }
+
+    fn explicit(
+        &self,
+        index: usize,
+        fault: &FaultManifest,
+        faults: &mut Vec<PlannedFault>,
+    ) -> Result<(), PlanError> {
+        let key = |name: &str| format!("fault[{index}].{name}");
+        let info = self.kind(&key("kind"), &fault.kind)?;
+        let parameters = serde_json::to_value(&fault.parameters)
+            .map_err(|error| self.sources.bad(&key("kind"), &error.to_string()))?;
+        (info.parse)(&parameters)
+            .map_err(|error| self.sources.bad(&key("kind"), &parameter_error(info, &error)))?;
+        self.machine(&key("kind"), info)?;
+        let target = self.target(&key("target"), fault.target.as_ref())?;
+        let lasts = self
+            .window(&key("for"), fault.lasts)?
+            .unwrap_or_else(|| self.default_length());
+        let mut random = stream(&self.plan.seed, &format!("fault {index}"));
+        let mut draft = |trigger| PlannedFault {
+            id: String::new(),
+            kind: fault.kind.clone(),
+            parameters: parameters.clone(),
+            trigger,
+            lasts,
+            target: target.clone(),
+            seed: random.random(),
+            drawn: false,
+        };
+        match (&fault.at, fault.every) {
+            (Some(_), Some(_)) => Err(self
+                .sources
+                .bad(&key("at"), "`at` and `every` exclude each other")),
+            (None, None) => Err(self.sources.missing(
+                &key("at"),
+                "when it fires: `at = \"10m\"`, `at = \"height 270060\"`, `at = \"log TEXT\"` or `every = \"5m\"`",
+            )),
+            (Some(at), None) => {
+                let trigger = self.trigger(&key("at"), at)?;
+                if let Trigger::After(after) = trigger {
+                    self.fits(&key("at"), after.saturating_add(lasts))?;
+                }
+                faults.push(draft(trigger));
+                Ok(())
+            }
+            (None, Some(every)) => {
+                let every = self.window(&key("every"), Some(every))?.unwrap_or_default();
+                let jitter = self.window(&key("jitter"), fault.jitter)?.unwrap_or_default();
+                if jitter >= every {
+                    return Err(self.sources.bad(&key("jitter"), "is not shorter than `every`"));
+                }
+                if lasts.saturating_add(jitter).saturating_add(jitter) >= every {
+                    return Err(self.sources.bad(
+                        &key("every"),
+                        "the next comes before the one before has ended; make `every` longer or `for` shorter",
+                    ));
+                }
+                self.fits(&key("every"), every.saturating_add(lasts))?;
+                let end = self.soak().saturating_sub(lasts);
+                let mut moves = stream(&self.plan.seed, &format!("jitter {index}"));
+                let mut at = every;
+                while at <= end && faults.len() <= MOST {
+                    let moved = match jitter.as_micros() as u64 {
+                        0 => at,
+                        most => {
+                            let by = Duration::from_micros(moves.random_range(0..=2 * most));
+                            (at + by).saturating_sub(jitter).min(end)
+                        }
+                    };
+                    faults.push(draft(Trigger::After(moved)));
+                    at += every;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A fault that is still in force when the soak ends would be healed by the end of the run, not by its schedule.
+    fn fits(&self, key: &str, end: Duration) -> Result<(), PlanError> {
+        if end <= self.soak() {
+            return Ok(());
+        }
+        let message = format!(
+            "it would heal {} after the soak began, which lasts {}",
+            crate::time::human(end),
+            crate::time::human(self.soak())
+        );
+        Err(self.sources.bad(key, &message))
+    }
+
+    fn kind(&self, key: &str, name: &str) -> Result<&'static KindInfo, PlanError> {
+        kinds::kind(name).ok_or_else(|| {
+            let names = kinds::KINDS.iter().map(|info| info.kind);
+            let hint = crate::plan::error::did_you_mean(name, names.clone());
+            let all: Vec<&str> = names.collect();
+            let message = format!(
+                "{name:?} is no kind of fault{hint}; known are {}",
+                all.join(", ")
+            );
+            self.sources.bad(key, &message)
+        })
+    }
+
+    /// What the plan itself rules out; what the machine cannot do is probed before the start.
+    fn machine(&self, key: &str, info: &KindInfo) -> Result<(), PlanError> {
+        let refuse = |message: &str| {
+            Err(self
+                .sources
+                .bad(key, &format!("`{}` {message}", info.kind)))
+        };
+        let kind = self.plan.network.disk.kind;
+        for need in info.needs {
+            match need {
+                Need::Helper | Need::PacketFilter | Need::Queues | Need::Tunnel
+                    if !self.plan.allow_helper =>
+                {
+                    return refuse(
+                        "needs the privileged helper: add `allow_helper = true` or --allow-helper",
+                    );
+                }
+                Need::BlockDisk if kind == DiskKind::Tmpfs => {
+                    return refuse(
+                        "needs a disk on a block device: `disk.kind = \"ext4\"` in the profile",
+                    );
+                }
+                Need::FaultyDisk if format!("{kind:?}") != "Faulty" => {
+                    return refuse(
+                        "needs the FUSE disk: `disk.kind = \"faulty\"` in the profile",
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn target(&self, key: &str, typed: Option<&TargetManifest>) -> Result<Target, PlanError> {
+        let bad = |message: &str| self.sources.bad(key, message);
+        let target = match typed {
+            None => Target {
+                who: Who::One,
+                shard: None,
+            },
+            Some(TargetManifest::One(text)) => {
+                text.parse::<Target>().map_err(|error| bad(&error.to_string()))?
+            }
+            Some(TargetManifest::Nodes(names)) => {
+                let nodes: Result<Vec<_>, _> = names.iter().map(|name| name.parse()).collect();
+                let nodes = nodes.map_err(|_| bad("not all of these are names of nodes"))?;
+                if nodes.is_empty() {
+                    return Err(bad("names no node"));
+                }
+                Target {
+                    who: Who::Nodes(nodes),
+                    shard: None,
+                }
+            }
+        };
+        let shards = self.plan.network.shards;
+        if let Some(shard) = target.shard.filter(|shard| shard.0 >= shards) {
+            return Err(bad(&format!(
+                "there is no shard {shard}: the network has {shards}, from 0"
+            )));
+        }
+        if let Who::Nodes(names) = &target.who {
+            for name in names {
+                let known = self.plan.network.nodes.iter().any(|node| node.name == *name);
+                if !known {
+                    return Err(bad(&format!("there is no node {name}")));
+                }
+            }
+        }
+        Ok(target)
+    }
+
+    fn trigger(&self, key: &str, text: &str) -> Result<Trigger, PlanError> {
+        let text = text.trim();
+        if let Some(height) = text.strip_prefix("height ") {
+            let height = height.trim().replace(['_', ','], "").parse();
+            return height
+                .map(Trigger::Height)
+                .map_err(|_| self.sources.bad(key, "write `height 270060`"));
+        }
+        if let Some(words) = text.strip_prefix("log ") {
+            let words = words.trim();
+            if words.is_empty() || words.len() > LONGEST_TEXT {
+                return Err(self.sources.bad(key, "write `log TEXT`, up to 200 characters"));
+            }
+            return Ok(Trigger::Log(words.to_owned()));
+        }
+        let window: Window = text.parse().map_err(|_| {
+            self.sources.bad(
+                key,
+                "write a time after the soak began (`10m`, `200 blocks`), `height 270060` or `log TEXT`",
+            )
+        })?;
+        if window == Window::Wall(Duration::ZERO) || window == Window::Blocks(0) {
+            return Ok(Trigger::After(Duration::ZERO));
+        }
+        Ok(Trigger::After(
+            self.window(key, Some(window))?.unwrap_or_default(),
+        ))
+    }
+
+    /// Two faults of one kind on what may be the same nodes at the same time: healing the one would heal the other.
+    fn refuse_overlaps(&self, faults: &[PlannedFault]) -> Result<(), PlanError> {
+        let timed: Vec<(&PlannedFault, Duration)> = faults
+            .iter()
+            .filter_map(|fault| match fault.trigger {
+                Trigger::After(after) => Some((fault, after)),
+                _ => None,
+            })
+            .collect();
+        let mut ordered = timed;
+        ordered.sort_by_key(|(_, after)| *after);
+        for (place, (one, start)) in ordered.iter().enumerate() {
+            for (other, later) in &ordered[place + 1..] {
+                if *later >= *start + one.lasts {
+                    break;
+                }
+                let same = one.kind == other.kind || (holds_down(one) && holds_down(other));
+                if same && may_meet(&one.target, &other.target) {
+                    let message = format!(
+                        "`{}` on {} at {} and `{}` on {} at {} overlap and may be on the same node",
+                        one.kind,
+                        one.target,
+                        crate::time::human(*start),
+                        other.kind,
+                        other.target,
+                        crate::time::human(*later),
+                    );
+                    return Err(self.sources.bad("fault", &message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn chaos(&self, chaos: &ChaosManifest, faults: &mut Vec<PlannedFault>) -> Result<(), PlanError> {
+        let bad = |key: &str, message: &str| self.sources.bad(&format!("chaos.{key}"), message);
+        let one_at_a_time = match chaos.fault_budget.as_deref() {
+            None | Some("minority-third per shard") => false,
+            Some("one per network") => true,
+            Some(_) => {
+                return Err(bad(
+                    "fault_budget",
+                    "write `minority-third per shard` or `one per network`",
+                ));
+            }
+        };
+        let range = |key: &str, text: &Option<String>, default: (Duration, Duration)| {
+            let Some(text) = text else {
+                return Ok(default);
+            };
+            let (from, to) = parse_range(text).map_err(|message| bad(key, &message))?;
+            let name = format!("chaos.{key}");
+            let from = self.window(&name, Some(from))?.unwrap_or_default();
+            let to = self.window(&name, Some(to))?.unwrap_or_default();
+            if from > to {
+                return Err(bad(key, "the second span is shorter than the first"));
+            }
+            Ok((from, to))
+        };
+        let seconds = Duration::from_secs;
+        let gap = range("gap", &chaos.gap, (seconds(30), seconds(300)))?;
+        let lasts = range("for", &chaos.lasts, (seconds(2), seconds(60)))?;
+        let mut weights = Vec::new();
+        for (kind, weight) in chaos.weights.clone().unwrap_or_default() {
+            let info = self.kind("chaos.weights", &kind)?;
+            if !weight.is_finite() || weight < 0.0 {
+                return Err(bad("weights", &format!("{kind}: {weight} is no weight")));
+            }
+            let parameters = chaos
+                .parameters
+                .as_ref()
+                .and_then(|parameters| parameters.get(&kind));
+            let parameters = serde_json::to_value(parameters.cloned().unwrap_or_default())
+                .map_err(|error| bad("parameters", &error.to_string()))?;
+            (info.parse)(&parameters)
+                .map_err(|error| bad("parameters", &parameter_error(info, &error)))?;
+            self.machine("chaos.weights", info)?;
+            weights.push((kind, weight, parameters));
+        }
+        let total: f64 = weights.iter().map(|(_, weight, _)| weight).sum();
+        if total <= 0.0 {
+            return Err(bad("weights", "no kind has a weight: nothing could be drawn"));
+        }
+        let shards = if one_at_a_time { 1 } else { self.plan.network.shards };
+        for shard in 0..shards {
+            let mut random = stream(&self.plan.seed, &format!("chaos {shard}"));
+            let between = |random: &mut ChaCha8Rng, (from, to): (Duration, Duration)| {
+                Duration::from_micros(
+                    random.random_range(from.as_micros() as u64..=to.as_micros() as u64),
+                )
+            };
+            let mut at = between(&mut random, gap);
+            loop {
+                let low = lasts.0.as_secs_f64().max(0.001).ln();
+                let high = lasts.1.as_secs_f64().max(0.001).ln();
+                let length = (low + (high - low) * random.random::<f64>()).exp();
+                let length = Duration::from_millis((length * 1000.0).round() as u64);
+                if at + length > self.soak() || faults.len() >= MOST {
+                    break;
+                }
+                let mut draw = random.random::<f64>() * total;
+                let chosen = weights
+                    .iter()
+                    .find(|(_, weight, _)| {
+                        draw -= weight;
+                        draw < 0.0
+                    })
+                    .or(weights.last());
+                let Some((kind, _, parameters)) = chosen else {
+                    break;
+                };
+                faults.push(PlannedFault {
+                    id: String::new(),
+                    kind: kind.clone(),
+                    parameters: parameters.clone(),
+                    trigger: Trigger::After(at),
+                    lasts: length,
+                    target: Target {
+                        who: Who::MinorityThird,
+                        shard: (!one_at_a_time).then_some(ShardId(shard)),
+                    },
+                    seed: random.random(),
+                    drawn: true,
+                });
+                // Never before the shard had its chance to come back from the one before.
+                let rest = between(&mut random, gap).max(self.plan.thresholds.recovery * 3);
+                at += length + rest;
+            }
+        }
+        Ok(())
+    }
+
+    fn drill(&self, drill: &DrillManifest) -> Result<PlannedDrill, PlanError> {
+        let stall = self.plan.thresholds.stall;
+        let lasts = self
+            .window("drill.for", drill.lasts)?
+            .unwrap_or(stall + stall / 2);
+        if lasts <= stall {
+            let message = format!(
+                "a drill of {} cannot be found: `stall` opens after {}",
+                crate::time::human(lasts),
+                crate::time::human(stall)
+            );
+            return Err(self.sources.bad("drill.for", &message));
+        }
+        let at = self.window("drill.at", drill.at)?.unwrap_or(self.soak() / 4);
+        self.fits("drill.at", at + lasts)?;
+        let shards = self.plan.network.shards;
+        let shard = match drill.shard {
+            Some(shard) if shard < shards => shard,
+            Some(shard) => {
+                let message = format!("there is no shard {shard}: the network has {shards}");
+                return Err(self.sources.bad("drill.shard", &message));
+            }
+            None => stream(&self.plan.seed, "drill").random_range(0..shards.max(1)),
+        };
+        Ok(PlannedDrill {
+            at,
+            lasts,
+            shard: ShardId(shard),
+        })
+    }
+}
+
+fn parameter_error(info: &KindInfo, error: &serde_json::Error) -> String {
+    format!("parameters of `{}`: {error}", info.kind)
+}
+
+/// Faults that decide whether a node's process runs: two of them on one node undo each other.
+fn holds_down(fault: &PlannedFault) -> bool {
+    matches!(
+        fault.kind.as_str(),
+        "kill" | "stop" | "restart" | "pause" | "upgrade" | "power-cut"
+    )
+}
+
+/// Whether two targets can name the same node.
+fn may_meet(one: &Target, other: &Target) -> bool {
+    match (&one.who, &other.who) {
+        (Who::Nodes(one), Who::Nodes(other)) => one.iter().any(|node| other.contains(node)),
+        _ => match (one.shard, other.shard) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

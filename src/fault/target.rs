@@ -1,0 +1,248 @@
+//! Targets: which nodes a fault is done to, decided when it fires, from what is seen then and from its own seed.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha8Rng, seq::SliceRandom as _};
+
+use crate::{
+    ids::{NodeName, ShardId},
+    plan::{
+        NodePlan, Role,
+        faults::{Target, Who},
+    },
+};
+
+/// What is seen of the network when a fault fires.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    /// The leader of each shard, where one is known.
+    pub leaders: BTreeMap<ShardId, NodeName>,
+    /// Free bytes of each node's disk, where known.
+    pub disk_free: BTreeMap<NodeName, u64>,
+}
+
+/// Resolves a target.
+///
+/// # Errors
+/// Why there is no such node now, for people.
+pub fn resolve(
+    target: &Target,
+    nodes: &[NodePlan],
+    seen: &Seen,
+    seed: u64,
+) -> Result<Vec<NodeName>, String> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    if let Who::Nodes(names) = &target.who {
+        return match names
+            .iter()
+            .find(|name| !nodes.iter().any(|node| node.name == **name))
+        {
+            Some(unknown) => Err(format!("there is no node {unknown}")),
+            None => Ok(names.clone()),
+        };
+    }
+    if target.who == Who::All && target.shard.is_none() {
+        return Ok(nodes.iter().map(|node| node.name.clone()).collect());
+    }
+    if target.who == Who::FullestDisk {
+        return fullest(target.shard, nodes, seen);
+    }
+    let shard = match target.shard {
+        Some(shard) => shard,
+        None => any_shard(nodes, &mut random)?,
+    };
+    let of_shard: Vec<&NodePlan> = nodes.iter().filter(|node| node.shard == shard).collect();
+    let mut validators: Vec<&NodePlan> = of_shard
+        .iter()
+        .copied()
+        .filter(|node| node.role == Role::Validator && node.voting_power > 0)
+        .collect();
+    if of_shard.is_empty() {
+        return Err(format!("there is no shard {shard}"));
+    }
+    let leader = || {
+        seen.leaders
+            .get(&shard)
+            .ok_or_else(|| format!("nobody is seen to lead shard {shard}"))
+    };
+    let total: u64 = validators.iter().map(|node| node.voting_power).sum();
+    let name = |node: &&NodePlan| node.name.clone();
+    match &target.who {
+        Who::Leader => leader().map(|leader| vec![leader.clone()]),
+        Who::NextLeader => {
+            let leader = leader()?;
+            let place = validators.iter().position(|node| node.name == *leader);
+            let next = place.map_or(0, |place| (place + 1) % validators.len());
+            Ok(validators.get(next).map(name).into_iter().collect())
+        }
+        Who::All => Ok(of_shard.iter().map(name).collect()),
+        Who::One => {
+            let node = &validators[random.random_range(0..validators.len())];
+            Ok(vec![node.name.clone()])
+        }
+        Who::MinorityThird => {
+            validators.shuffle(&mut random);
+            let taken = take_while_power(&validators, |power| power * 3 < u128::from(total));
+            if taken.is_empty() {
+                return Err(format!(
+                    "no validator of shard {shard} has less than a third of the voting power"
+                ));
+            }
+            Ok(taken)
+        }
+        Who::MoreThanF => {
+            validators.shuffle(&mut random);
+            let mut taken = Vec::new();
+            let mut left = u128::from(total);
+            for node in validators {
+                if left * 3 <= u128::from(total) * 2 {
+                    break;
+                }
+                left -= u128::from(node.voting_power);
+                taken.push(node.name.clone());
+            }
+            Ok(taken)
+        }
+        Who::Nodes(_) | Who::FullestDisk => Err("not a target of a shard".to_owned()),
+    }
+}
+
+/// Nodes in this order for as long as their power together passes the test; those that do not fit are left out.
+fn take_while_power(nodes: &[&NodePlan], fits: impl Fn(u128) -> bool) -> Vec<NodeName> {
+    let mut power = 0_u128;
+    let mut taken = Vec::new();
+    for node in nodes {
+        let with = power + u128::from(node.voting_power);
+        if fits(with) {
+            power = with;
+            taken.push(node.name.clone());
+        }
+    }
+    taken
+}
+
+fn any_shard(nodes: &[NodePlan], random: &mut ChaCha8Rng) -> Result<ShardId, String> {
+    let mut shards: Vec<ShardId> = nodes.iter().map(|node| node.shard).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    match shards.len() {
+        0 => Err("the network has no nodes".to_owned()),
+        count => Ok(shards[random.random_range(0..count)]),
+    }
+}
+
+fn fullest(
+    shard: Option<ShardId>,
+    nodes: &[NodePlan],
+    seen: &Seen,
+) -> Result<Vec<NodeName>, String> {
+    nodes
+        .iter()
+        .filter(|node| shard.is_none_or(|shard| node.shard == shard))
+        .filter_map(|node| {
+            seen.disk_free
+                .get(&node.name)
+                .map(|free| (free, &node.name))
+        })
+        .min()
+        .map(|(_, name)| vec![name.clone()])
+        .ok_or_else(|| "no disk was sampled yet".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(powers: &[u64]) -> Vec<NodePlan> {
+        (0..2_u64)
+            .flat_map(|shard| {
+                powers
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, power)| NodePlan {
+                        name: NodeName::of(ShardId(shard), index as u32),
+                        shard: ShardId(shard),
+                        index: index as u32,
+                        position: index as u32,
+                        role: if *power == 0 {
+                            Role::Explorer
+                        } else {
+                            Role::Validator
+                        },
+                        voting_power: *power,
+                    })
+            })
+            .collect()
+    }
+
+    fn names(target: &str, powers: &[u64], seed: u64) -> Result<Vec<String>, String> {
+        let seen = Seen {
+            leaders: [(ShardId(1), NodeName::of(ShardId(1), 3))].into(),
+            disk_free: [
+                (NodeName::of(ShardId(0), 0), 10),
+                (NodeName::of(ShardId(1), 2), 3),
+            ]
+            .into(),
+        };
+        let found = resolve(&target.parse().unwrap(), &nodes(powers), &seen, seed)?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn roles_are_found() {
+        let four = [1, 1, 1, 1, 0];
+        assert_eq!(names("leader shard:1", &four, 0).unwrap(), ["s1-n03"]);
+        assert_eq!(names("next-leader shard:1", &four, 0).unwrap(), ["s1-n00"]);
+        assert_eq!(names("fullest-disk", &four, 0).unwrap(), ["s1-n02"]);
+        assert_eq!(names("shard:1", &four, 0).unwrap().len(), 5);
+        assert_eq!(names("all", &four, 0).unwrap().len(), 10);
+        assert!(
+            names("leader shard:0", &four, 0)
+                .unwrap_err()
+                .contains("nobody")
+        );
+        assert!(names("s9-n00", &four, 0).is_err());
+        assert!(names("all shard:7", &four, 0).is_err());
+    }
+
+    #[test]
+    fn thirds_follow_the_voting_power() {
+        for seed in 0..200 {
+            assert_eq!(
+                names("minority-third shard:0", &[1; 4], seed)
+                    .unwrap()
+                    .len(),
+                1
+            );
+            assert_eq!(
+                names("minority-third shard:0", &[1; 7], seed)
+                    .unwrap()
+                    .len(),
+                2
+            );
+            assert_eq!(
+                names("more-than-f-of shard:0", &[1; 4], seed)
+                    .unwrap()
+                    .len(),
+                2
+            );
+            // A network that can spare nobody: no minority, and the first one that falls takes the quorum.
+            assert!(names("minority-third shard:0", &[1, 1, 1], seed).is_err());
+            assert_eq!(
+                names("more-than-f-of shard:0", &[1, 1, 1], seed)
+                    .unwrap()
+                    .len(),
+                1
+            );
+            let heavy = names("minority-third shard:0", &[5, 1, 1, 1], seed).unwrap();
+            assert!(!heavy.contains(&"s0-n00".to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_nodes() {
+        for seed in 0..100 {
+            assert_eq!(names("one", &[1; 4], seed), names("one", &[1; 4], seed));
+        }
+    }
+}
