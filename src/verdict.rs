@@ -317,7 +317,11 @@ impl Bench {
                 measured,
                 outcome,
             );
-            for fault in faults.iter().filter(|fault| fault.heal_failed.is_some()).take(10) {
+            for fault in faults
+                .iter()
+                .filter(|fault| fault.heal_failed.is_some())
+                .take(10)
+            {
                 let why = fault.heal_failed.as_deref().unwrap_or_default();
                 self.reason(
                     Outcome::Infra,
@@ -330,7 +334,12 @@ impl Bench {
             match drill.found {
                 Some(found) => {
                     let after = human(found.since(drill.begins));
-                    self.gate("drill", asked, format!("found after {after}"), Outcome::Pass);
+                    self.gate(
+                        "drill",
+                        asked,
+                        format!("found after {after}"),
+                        Outcome::Pass,
+                    );
                 }
                 None => self.gate_and_reason(
                     "drill",

@@ -41,11 +41,20 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
         "watcher" => Ok(probe::watcher::watcher_main()),
         "helper" => Ok(helper::helper_main(&texts())),
         "toolbox" => Ok(toolbox::toolbox_main(&texts())),
+        "heal-guard" => heal_guard(&words),
         "relay" => relay(&texts()),
         "reference-node" => reference_node(),
         "generate-journal" => generate_journal(&texts()),
         _ => return None,
     })
+}
+
+fn heal_guard(words: &[OsString]) -> Result<ExitCode, Failure> {
+    let [directory] = words else {
+        return Err(Failure::usage("usage: heal-guard RUN-DIRECTORY"));
+    };
+    runtime()?.block_on(crate::run::arm::guard(directory.into()));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn relay(words: &[String]) -> Result<ExitCode, Failure> {

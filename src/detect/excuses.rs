@@ -136,7 +136,13 @@ mod tests {
                 "{kind} is no finding"
             );
         }
-        for safety in ["fork", "height-regression", "crash", "crash-loop", "no-recovery"] {
+        for safety in [
+            "fork",
+            "height-regression",
+            "crash",
+            "crash-loop",
+            "no-recovery",
+        ] {
             assert!(RULES.iter().all(|(kind, _)| *kind != safety), "{safety}");
         }
     }

@@ -204,7 +204,10 @@ impl Expectation {
             .iter()
             .filter(|fault| {
                 !fault.ineffective
-                    && fault.takes.iter().any(|node| committee.powers.contains_key(node))
+                    && fault
+                        .takes
+                        .iter()
+                        .any(|node| committee.powers.contains_key(node))
             })
             .filter_map(|fault| fault.healed.map(|healed| (healed, fault)))
             .max_by_key(|(healed, _)| *healed)
@@ -253,7 +256,10 @@ mod tests {
         let expectation = expectation();
         let at = Elapsed::from_secs(20);
         assert_eq!(expectation.excuses_shard(ShardId(0), at), None);
-        assert_eq!(expectation.excuses_node(&node(0), &[Effect::Down], at), None);
+        assert_eq!(
+            expectation.excuses_node(&node(0), &[Effect::Down], at),
+            None
+        );
     }
 
     #[test]
@@ -262,9 +268,15 @@ mod tests {
         inject(&mut expectation, "kill-1", &[1], 10);
         let at = Elapsed::from_secs;
         assert_eq!(shard(&expectation, 20), None, "a quorum is left");
-        assert!(expectation.excuses_node(&node(1), &[Effect::Down], at(20)).is_some());
         assert!(
-            expectation.excuses_node(&node(1), &[Effect::DiskFull], at(20)).is_none(),
+            expectation
+                .excuses_node(&node(1), &[Effect::Down], at(20))
+                .is_some()
+        );
+        assert!(
+            expectation
+                .excuses_node(&node(1), &[Effect::DiskFull], at(20))
+                .is_none(),
             "another effect"
         );
         assert!(expectation.weakens_shard(ShardId(0), at(20)).is_some());
@@ -272,7 +284,10 @@ mod tests {
         assert_eq!(shard(&expectation, 9), None, "before the start");
         assert_eq!(shard(&expectation, 20).unwrap(), "kill-2");
         assert!(expectation.takes_quorum(ShardId(0), at(20)));
-        assert!(expectation.excuses_shard(ShardId(1), at(20)).is_none(), "another shard");
+        assert!(
+            expectation.excuses_shard(ShardId(1), at(20)).is_none(),
+            "another shard"
+        );
         step(&mut expectation, "kill-2", FaultStep::Healed, 30);
         assert!(!expectation.takes_quorum(ShardId(0), at(31)));
         assert_eq!(expectation.healed(ShardId(0), at(31)).unwrap().0, at(30));

@@ -298,7 +298,11 @@ impl Findings {
         let changed: Vec<usize> = self
             .changes
             .iter()
-            .filter_map(|change| self.all.iter().rposition(|finding| finding.id == change.finding.id))
+            .filter_map(|change| {
+                self.all
+                    .iter()
+                    .rposition(|finding| finding.id == change.finding.id)
+            })
             .collect();
         // The newest thousands are enough: an open finding is seldom far back, and one of each kind and place at most.
         let first = self.all.len().saturating_sub(MOST_OF_A_KIND);
@@ -324,7 +328,12 @@ impl Findings {
             }
         }
         for change in &mut self.changes {
-            if let Some(finding) = self.all.iter().rev().find(|finding| finding.id == change.finding.id) {
+            if let Some(finding) = self
+                .all
+                .iter()
+                .rev()
+                .find(|finding| finding.id == change.finding.id)
+            {
                 change.finding.excused_by.clone_from(&finding.excused_by);
             }
         }

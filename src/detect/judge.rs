@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    excuses,
     detector::{DETECTORS, Detector},
+    excuses,
     finding::Finding,
     findings::{FindingChange, Findings},
     judgement::{Doubt, Judgement, NodeView, ShardView},
@@ -84,10 +84,10 @@ impl Judge {
         self.detect(entry);
         let world = &self.world;
         let again = world.pulse || matches!(entry.event, Event::Fault { .. } | Event::Drill { .. });
-        self.findings
-            .excuse(again && (world.expectation.any() || world.drill.is_some()), |finding| {
-                excuses::excuse(world, finding)
-            });
+        self.findings.excuse(
+            again && (world.expectation.any() || world.drill.is_some()),
+            |finding| excuses::excuse(world, finding),
+        );
         let changes = self.findings.take_changes();
         self.measures.step(entry, &self.world, &changes);
         changes

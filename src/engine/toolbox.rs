@@ -16,7 +16,10 @@ use std::{
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::room::Room, exit::Exit};
+use crate::{
+    engine::{antagonist, room::Room},
+    exit::Exit,
+};
 
 /// Longest wait for a connection that nobody answers.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -67,6 +70,9 @@ pub struct FillOutcome {
 #[must_use]
 pub fn toolbox_main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["antagonist", rest @ ..] = words.as_slice() {
+        return antagonist::antagonist_main(rest);
+    }
     let answer = match words.as_slice() {
         ["statfs", path] => json(&room_of(Path::new(path))),
         ["limits", root, containers @ ..] => json(&limits(Path::new(root), containers)),
@@ -78,9 +84,11 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["hold"] => return hold(),
         ["fill", path] => json(&Ok::<_, io::Error>(fill(Path::new(path)))),
         ["remove", path] => json(&fs::remove_file(path)),
+        ["end-antagonist", mark, disk] => json(&antagonist::end(mark, Path::new(disk))),
+        ["state", pid] => json(&state(pid)),
         ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, remove, signal, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, remove, signal, state, antagonist, end-antagonist, flood, hold"
                 .to_owned(),
         ),
     };
@@ -92,6 +100,15 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
             Exit::Infra.into()
         }
     }
+}
+
+/// The state of a process in one letter, as the kernel says it.
+fn state(pid: &str) -> Result<String, io::Error> {
+    let pid: u32 = pid.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name before it may hold anything, a closing bracket too.
+    let letter = text.rsplit(')').next().unwrap_or_default();
+    Ok(letter.split_whitespace().next().unwrap_or("?").to_owned())
 }
 
 /// Sends a signal to a process of the container, as the container's own user may.

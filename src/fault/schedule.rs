@@ -121,8 +121,10 @@ impl Drafts<'_> {
         let info = self.kind(&key("kind"), &fault.kind)?;
         let parameters = serde_json::to_value(&fault.parameters)
             .map_err(|error| self.sources.bad(&key("kind"), &error.to_string()))?;
-        (info.parse)(&parameters)
-            .map_err(|error| self.sources.bad(&key("kind"), &parameter_error(info, &error)))?;
+        (info.parse)(&parameters).map_err(|error| {
+            self.sources
+                .bad(&key("kind"), &parameter_error(info, &error))
+        })?;
         self.machine(&key("kind"), info)?;
         let target = self.target(&key("target"), fault.target.as_ref())?;
         let lasts = self
@@ -215,11 +217,8 @@ impl Drafts<'_> {
 
     /// What the plan itself rules out; what the machine cannot do is probed before the start.
     fn machine(&self, key: &str, info: &KindInfo) -> Result<(), PlanError> {
-        let refuse = |message: &str| {
-            Err(self
-                .sources
-                .bad(key, &format!("`{}` {message}", info.kind)))
-        };
+        let refuse =
+            |message: &str| Err(self.sources.bad(key, &format!("`{}` {message}", info.kind)));
         let kind = self.plan.network.disk.kind;
         for need in info.needs {
             match need {
@@ -236,9 +235,7 @@ impl Drafts<'_> {
                     );
                 }
                 Need::FaultyDisk if format!("{kind:?}") != "Faulty" => {
-                    return refuse(
-                        "needs the FUSE disk: `disk.kind = \"faulty\"` in the profile",
-                    );
+                    return refuse("needs the FUSE disk: `disk.kind = \"faulty\"` in the profile");
                 }
                 _ => {}
             }
@@ -253,9 +250,9 @@ impl Drafts<'_> {
                 who: Who::One,
                 shard: None,
             },
-            Some(TargetManifest::One(text)) => {
-                text.parse::<Target>().map_err(|error| bad(&error.to_string()))?
-            }
+            Some(TargetManifest::One(text)) => text
+                .parse::<Target>()
+                .map_err(|error| bad(&error.to_string()))?,
             Some(TargetManifest::Nodes(names)) => {
                 let nodes: Result<Vec<_>, _> = names.iter().map(|name| name.parse()).collect();
                 let nodes = nodes.map_err(|_| bad("not all of these are names of nodes"))?;
@@ -276,7 +273,12 @@ impl Drafts<'_> {
         }
         if let Who::Nodes(names) = &target.who {
             for name in names {
-                let known = self.plan.network.nodes.iter().any(|node| node.name == *name);
+                let known = self
+                    .plan
+                    .network
+                    .nodes
+                    .iter()
+                    .any(|node| node.name == *name);
                 if !known {
                     return Err(bad(&format!("there is no node {name}")));
                 }
@@ -296,7 +298,9 @@ impl Drafts<'_> {
         if let Some(words) = text.strip_prefix("log ") {
             let words = words.trim();
             if words.is_empty() || words.len() > LONGEST_TEXT {
-                return Err(self.sources.bad(key, "write `log TEXT`, up to 200 characters"));
+                return Err(self
+                    .sources
+                    .bad(key, "write `log TEXT`, up to 200 characters"));
             }
             return Ok(Trigger::Log(words.to_owned()));
         }
@@ -348,7 +352,11 @@ impl Drafts<'_> {
         Ok(())
     }
 
-    fn chaos(&self, chaos: &ChaosManifest, faults: &mut Vec<PlannedFault>) -> Result<(), PlanError> {
+    fn chaos(
+        &self,
+        chaos: &ChaosManifest,
+        faults: &mut Vec<PlannedFault>,
+    ) -> Result<(), PlanError> {
         let bad = |key: &str, message: &str| self.sources.bad(&format!("chaos.{key}"), message);
         let one_at_a_time = match chaos.fault_budget.as_deref() {
             None | Some("minority-third per shard") => false,
@@ -395,9 +403,16 @@ impl Drafts<'_> {
         }
         let total: f64 = weights.iter().map(|(_, weight, _)| weight).sum();
         if total <= 0.0 {
-            return Err(bad("weights", "no kind has a weight: nothing could be drawn"));
+            return Err(bad(
+                "weights",
+                "no kind has a weight: nothing could be drawn",
+            ));
         }
-        let shards = if one_at_a_time { 1 } else { self.plan.network.shards };
+        let shards = if one_at_a_time {
+            1
+        } else {
+            self.plan.network.shards
+        };
         for shard in 0..shards {
             let mut random = stream(&self.plan.seed, &format!("chaos {shard}"));
             let between = |random: &mut ChaCha8Rng, (from, to): (Duration, Duration)| {
@@ -459,7 +474,9 @@ impl Drafts<'_> {
             );
             return Err(self.sources.bad("drill.for", &message));
         }
-        let at = self.window("drill.at", drill.at)?.unwrap_or(self.soak() / 4);
+        let at = self
+            .window("drill.at", drill.at)?
+            .unwrap_or(self.soak() / 4);
         self.fits("drill.at", at + lasts)?;
         let shards = self.plan.network.shards;
         let shard = match drill.shard {
@@ -484,10 +501,7 @@ fn parameter_error(info: &KindInfo, error: &serde_json::Error) -> String {
 
 /// Faults that decide whether a node's process runs: two of them on one node undo each other.
 fn holds_down(fault: &PlannedFault) -> bool {
-    matches!(
-        fault.kind.as_str(),
-        "kill" | "stop" | "restart" | "pause" | "upgrade" | "power-cut"
-    )
+    kinds::kind(&fault.kind).is_some_and(|info| info.decides_running)
 }
 
 /// Whether two targets can name the same node.

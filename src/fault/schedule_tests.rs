@@ -61,8 +61,14 @@ fn what_cannot_work_is_refused_with_its_place_and_a_remedy() {
         ("kind = \"kill\"\nat = \"1m\"\nevery = \"2m\"", "exclude"),
         ("kind = \"kill\"\nat = \"299s\"\nfor = \"10s\"", "soak"),
         ("kind = \"kill\"\nat = \"1m\"\ntarget = \"boss\"", "boss"),
-        ("kind = \"kill\"\nat = \"1m\"\ntarget = \"leader shard:9\"", "shard 9"),
-        ("kind = \"kill\"\nat = \"1m\"\ntarget = \"s0-n77\"", "s0-n77"),
+        (
+            "kind = \"kill\"\nat = \"1m\"\ntarget = \"leader shard:9\"",
+            "shard 9",
+        ),
+        (
+            "kind = \"kill\"\nat = \"1m\"\ntarget = \"s0-n77\"",
+            "s0-n77",
+        ),
         ("kind = \"kill\"\nat = \"1m\"\nhow = 3", "how"),
         ("kind = \"kill\"\nat = \"soon\"", "height 270060"),
         ("kind = \"kill\"\nevery = \"5s\"\nfor = \"6s\"", "longer"),
@@ -104,7 +110,11 @@ fn check_budget(plan: &plan::Plan) {
         let free = free_from
             .entry(fault.target.shard.map(|shard| shard.0))
             .or_default();
-        assert!(at >= *free, "{} begins before the one before has healed and rested", fault.id);
+        assert!(
+            at >= *free,
+            "{} begins before the one before has healed and rested",
+            fault.id
+        );
         *free = at + fault.lasts + rest;
         let soak = plan.soak.unwrap().0;
         assert!(at + fault.lasts <= soak);

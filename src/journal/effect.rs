@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// An effect on one node, in force from the acknowledged start of a fault until its heal.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// Its process does not run.

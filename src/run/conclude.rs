@@ -77,6 +77,7 @@ impl Conductor {
         }
         let written = self.write_reports(&input);
         self.evidence.finish();
+        self.heal_before_teardown().await;
         let left = if keep {
             Vec::new()
         } else {

@@ -19,6 +19,7 @@ use super::{
     directory::{RunDirectory, RunLock, RunRecord, RunState},
     error::RunError,
     evidence::Evidence,
+    faults::{Done, Faults},
     live::{LiveStatus, STOP_REQUEST},
     observe::Observers,
     restart::{Decision, Restarts},
@@ -59,6 +60,8 @@ enum Input {
     Observed(Event),
     /// All containers run, or could not be started.
     Launched(Result<Launched, EngineError>),
+    /// Operations of a fault were done.
+    Fault(Done),
     /// A node's wait before its restart is over.
     RestartDue(NodeName),
     /// A signal came.
@@ -110,6 +113,9 @@ pub(super) struct Conductor {
     /// The full disk of the journal was told.
     pub(super) starved_told: bool,
     pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
+    pub(super) faults: Faults,
+    /// A fault waits for a log line.
+    pub(super) faults_wait_for_lines: bool,
 }
 
 impl Conductor {
@@ -128,6 +134,7 @@ impl Conductor {
                 signal = self.signals.next() => Input::Signal(signal),
                 launched = join(&mut self.launching) => Input::Launched(launched),
                 Some(node) = self.restarts_due.1.recv() => Input::RestartDue(node),
+                done = self.faults.next() => Input::Fault(done),
                 _ = housekeeping.tick() => Input::Housekeeping,
                 Some(observed) = self.observations.recv() => {
                     self.cost.waited(observed.at);
@@ -154,6 +161,7 @@ impl Conductor {
                 })?;
                 return Ok(Some(FinishReason::Infra));
             }
+            Input::Fault(done) => self.fault_came(done)?,
             Input::RestartDue(node) => self.restart(&node).await?,
             Input::Signal(interrupt) => {
                 self.record(Event::Signal {
@@ -199,6 +207,7 @@ impl Conductor {
     }
 
     fn tick(&mut self) -> Result<(), RunError> {
+        self.faults_due()?;
         let now = self.clock.elapsed();
         let quiet = now.since(self.appended) >= tick_interval(self.plan.clocks.block_interval);
         if quiet || now.since(self.ticked_at) >= WALL_EVERY {
@@ -217,6 +226,11 @@ impl Conductor {
                 change,
                 requested,
             } => Some((node.clone(), *change, *requested)),
+            Event::Log { node, message, .. } if self.faults_wait_for_lines => {
+                let (node, message) = (node.clone(), message.clone());
+                self.record(event)?;
+                return self.line_said(&node, &message);
+            }
             _ => None,
         };
         self.record(event)?;
@@ -233,11 +247,15 @@ impl Conductor {
         requested: bool,
     ) -> Result<(), RunError> {
         match change {
-            ContainerChange::Started => self.restarts.started(node),
+            ContainerChange::Started => {
+                self.restarts.started(node);
+                self.faults.started(node);
+            }
             ContainerChange::Killed { .. } if !requested => {
                 self.restarts.killed_by_outside_hand(node)
             }
-            ContainerChange::Died { .. } if !requested => {
+            // What a fault in force holds is the schedule's: it starts the node again, or heals it.
+            ContainerChange::Died { .. } if !requested && !self.faults.holds_down(node) => {
                 let now = self.clock.elapsed();
                 if let Decision::After { attempt, delay } = self.restarts.died(node, now) {
                     self.record(Event::Restart {
@@ -301,6 +319,7 @@ impl Conductor {
         for note in launched.notes.clone() {
             self.note(&note);
         }
+        self.set_scene(&launched);
         self.launched = Some(launched);
         self.started_at = self.clock.elapsed();
         self.record.state = RunState::Running;
@@ -339,6 +358,8 @@ impl Conductor {
                 // `never-started` has long been found by then; more waiting finds nothing else.
                 return Ok(Some(FinishReason::StoppedOnFailure));
             }
+            // What still lasts is healed first: the settle stage is to see the network whole.
+            Stage::Soak if self.soaked(now) && self.faults.busy() => self.heal_everything()?,
             Stage::Soak if self.soaked(now) => {
                 self.settle_started = Some(now);
                 self.cost_entry()?;

@@ -1,11 +1,14 @@
 //! A run from its first container to its last: stages, the loop, the end, and taking a run over.
 
+pub mod arm;
 mod conclude;
 mod conductor;
 mod cost;
 pub mod directory;
 mod error;
 mod evidence;
+mod faulting;
+mod faults;
 pub mod live;
 mod observe;
 pub mod ownership;

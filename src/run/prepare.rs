@@ -1,7 +1,7 @@
 //! The beginning of a run, or of taking one over: everything up to the loop.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,6 +17,7 @@ use super::{
     directory::{RunDirectory, RunLock, RunRecord, RunState, StateFolder},
     error::RunError,
     evidence::Evidence,
+    faults::Faults,
     live::STOP_REQUEST,
     observe::Observers,
     restart::Restarts,
@@ -229,6 +230,7 @@ fn assemble(
         directory.path(),
         sink.clone(),
     )?;
+    let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
@@ -260,6 +262,8 @@ fn assemble(
         ticked_at: Elapsed::default(),
         starved_told: false,
         restarts_due: mpsc::channel(64),
+        faults_wait_for_lines: faults.wait_for_lines(),
+        faults,
     })
 }
 
@@ -390,6 +394,8 @@ struct Past {
     stages: Vec<(Stage, Elapsed)>,
     /// The newest block of each shard: what follows it was missed by nobody.
     blocks: BTreeMap<ShardId, KnownBlock>,
+    /// Faults that were begun.
+    fired: BTreeSet<String>,
 }
 
 /// Judges the journal so far, so that findings go on where they were.
@@ -403,6 +409,7 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
         started: WallTime::default(),
         stages: Vec::new(),
         blocks: BTreeMap::new(),
+        fired: BTreeSet::new(),
     };
     for entry in Reader::open(folder).map_err(|error| unreadable(chain(&error)))? {
         let entry = entry.map_err(|error| unreadable(chain(&error)))?;
@@ -415,6 +422,12 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
                     })?;
                 past.started = *wall;
                 judging = Some((Judge::new(&plan), plan));
+            }
+            Event::Fault { id, .. } => {
+                past.fired.insert(id.to_string());
+            }
+            Event::Drill { .. } => {
+                past.fired.insert("drill".to_owned());
             }
             Event::Stage { stage } => past.stages.push((*stage, entry.elapsed)),
             Event::Block {
@@ -443,14 +456,21 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
 
 impl Conductor {
     fn resume_network(&mut self, launched: Launched, past: Past) -> Result<(), RunError> {
-        let Past { stages, blocks, .. } = past;
+        let Past {
+            stages,
+            blocks,
+            fired,
+            ..
+        } = past;
         let known = blocks.into_values().collect();
         let reached = stages.last().map_or(Stage::WarmUp, |(stage, _)| *stage);
         let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);
         self.soak_started = soak.map(|(_, at)| *at);
         self.started_at = self.clock.elapsed();
         self.observers.network_runs(&launched, &self.plan, known);
+        self.set_scene(&launched);
         self.launched = Some(launched);
+        self.adopt_faults(&fired)?;
         // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
         self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))
     }

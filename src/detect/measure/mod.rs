@@ -18,8 +18,8 @@ use super::{
     finding::Severity,
     findings::{ChangeKind, FindingChange, Findings},
     judgement::{
-        AccelerationView, Doubt, DrillView, Finish, InfraView, Judgement, Measured, NodeView, ShardView,
-        StageStart,
+        AccelerationView, Doubt, DrillView, Finish, InfraView, Judgement, Measured, NodeView,
+        ShardView, StageStart,
     },
     world::World,
 };

@@ -35,7 +35,10 @@ impl FaultMeasure {
         if let FaultStep::Requested { targets, .. } = step {
             if self.views.len() < MOST {
                 let mut view = FaultView::new(id, kind, now);
-                view.targets = targets.iter().map(|node| clean(node.as_str(), 64)).collect();
+                view.targets = targets
+                    .iter()
+                    .map(|node| clean(node.as_str(), 64))
+                    .collect();
                 view.shards = shards_of(targets, world)
                     .iter()
                     .map(|place| world.shards[*place].id)

@@ -222,6 +222,22 @@ impl Docker {
         Ok(facts(answer))
     }
 
+    /// The image that a container was made from.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn image_of(&self, container: &str) -> Result<String, EngineError> {
+        let future = self.client.inspect_container(
+            container,
+            None::<bollard::query_parameters::InspectContainerOptions>,
+        );
+        let answer = call("inspect container", container, READ, future).await?;
+        answer.image.ok_or_else(|| EngineError::Incomplete {
+            subject: container.to_owned(),
+            what: "its image",
+        })
+    }
+
     /// Whether there is a container of this name, whoever's it is.
     ///
     /// # Errors

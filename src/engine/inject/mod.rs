@@ -14,6 +14,7 @@ use super::{Docker, EngineError, Launched, labels::RunLabels, launch::NodeHandle
 use crate::{
     fault::operation::{Operation, Outcome},
     ids::NodeName,
+    probe::events::Requested,
 };
 
 /// The network that operations are done to.
@@ -31,6 +32,8 @@ pub struct Scene {
     pub user: String,
     /// Where nodes have their data disk.
     pub disk_path: String,
+    /// The register of what the canary does itself; `None` where nobody watches.
+    pub requested: Option<Requested>,
 }
 
 impl Scene {

@@ -1,5 +1,18 @@
 //! Fault kinds, one a file and one line in [`KINDS`].
 
+pub mod cpu_hog;
+pub mod disk_fill;
+pub mod fd_exhaustion;
+pub mod freeze_main;
+pub mod inode_exhaustion;
+pub mod kill;
+pub mod log_scraper;
+pub mod memory_hog;
+pub mod pause;
+pub mod pid_exhaustion;
+pub mod restart;
+pub mod stop;
+
 use std::{fmt, time::Duration};
 
 use serde_json::Value;
@@ -20,6 +33,13 @@ pub struct Cast<'a> {
     pub duration: Duration,
     /// A number of its own, drawn from the seed of the plan.
     pub seed: u64,
+}
+
+impl Cast<'_> {
+    /// One operation on each target.
+    pub fn on_each(&self, operation: impl Fn(NodeName) -> Operation) -> Vec<Operation> {
+        self.targets.iter().cloned().map(operation).collect()
+    }
 }
 
 /// One fault with its parameters.
@@ -69,6 +89,8 @@ pub struct KindInfo {
     pub kind: &'static str,
     /// One line for people.
     pub summary: &'static str,
+    /// Whether it decides if a node's process runs: two such faults on one node would undo each other.
+    pub decides_running: bool,
     /// What it needs of the machine.
     pub needs: &'static [Need],
     /// Reads the parameters, with their defaults; an unknown one is an error.
@@ -81,11 +103,94 @@ impl fmt::Debug for KindInfo {
     }
 }
 
-/// All kinds, in the order of the documentation.
-pub const KINDS: &[KindInfo] = &[];
+/// A fault of these parameters, whatever they are.
+fn parse<Parameters: Fault + serde::de::DeserializeOwned + 'static>(
+    parameters: &Value,
+) -> Result<Box<dyn Fault>, serde_json::Error> {
+    Parameters::deserialize(parameters).map(|fault| Box::new(fault) as Box<dyn Fault>)
+}
+
+macro_rules! kinds {
+    ($($kind:literal, $module:ident, $decides_running:literal, [$($need:ident),*], $summary:literal;)*) => {
+        /// All kinds, in the order of the documentation.
+        pub const KINDS: &[KindInfo] = &[
+            $(KindInfo {
+                kind: $kind,
+                summary: $summary,
+                decides_running: $decides_running,
+                needs: &[$(Need::$need),*],
+                parse: parse::<$module::Parameters>,
+            },)*
+        ];
+    };
+}
+
+kinds! {
+    "kill", kill, true, [], "killed, started again by the heal";
+    "stop", stop, true, [], "stopped in order, started again by the heal";
+    "restart", restart, true, [], "stopped and started at once";
+    "pause", pause, true, [], "all processes stand still";
+    "freeze-main", freeze_main, false, [], "the main process stands still";
+    "fd-exhaustion", fd_exhaustion, false, [], "no more files can be opened";
+    "pid-exhaustion", pid_exhaustion, false, [], "no more processes or threads can be started";
+    "cpu-hog", cpu_hog, false, [], "processor time is taken within the node's limit";
+    "memory-hog", memory_hog, false, [], "memory is taken within the node's limit";
+    "log-scraper", log_scraper, false, [], "the incident's antagonist: unpacks the log history into an unlinked file";
+    "disk-fill", disk_fill, false, [], "a ballast file takes the free space of the data disk";
+    "inode-exhaustion", inode_exhaustion, false, [], "empty files take the inodes of the data disk";
+}
 
 /// The kind of this name.
 #[must_use]
 pub fn kind(name: &str) -> Option<&'static KindInfo> {
     KINDS.iter().find(|info| info.kind == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+
+    #[test]
+    fn every_kind_has_defaults_refuses_what_it_does_not_know_and_heals_every_target() {
+        let targets = [NodeName::of(ShardId(0), 0), NodeName::of(ShardId(0), 1)];
+        let cast = Cast {
+            fault: "f1",
+            targets: &targets,
+            nodes: &[],
+            duration: Duration::from_secs(3),
+            seed: 7,
+        };
+        for info in KINDS {
+            let fault = (info.parse)(&serde_json::json!({})).unwrap();
+            assert!(
+                (info.parse)(&serde_json::json!({ "no_such": 1 })).is_err(),
+                "{}",
+                info.kind
+            );
+            assert!(!fault.effects().is_empty(), "{}", info.kind);
+            for operations in [fault.breaks(&cast), fault.heals(&cast)] {
+                for target in &targets {
+                    assert!(
+                        operations
+                            .iter()
+                            .any(|operation| operation.node() == target),
+                        "{}: {target}",
+                        info.kind
+                    );
+                }
+                // What is armed must come back as it was.
+                let text = serde_json::to_string(&operations).unwrap();
+                assert_eq!(
+                    serde_json::from_str::<Vec<Operation>>(&text).unwrap(),
+                    operations
+                );
+            }
+        }
+        let mut names: Vec<_> = KINDS.iter().map(|info| info.kind).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KINDS.len());
+        assert!(kind("kill").is_some() && kind("hug").is_none());
+    }
 }

@@ -1,0 +1,45 @@
+//! `inode-exhaustion`: empty files take the free inodes of a node's data disk.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Cast, Fault};
+use crate::fault::{
+    effect::Effect,
+    operation::{InsideOp, Operation, inside::Antagonist},
+};
+
+/// Parameters of `inode-exhaustion`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Inodes that stay free. Default 0.
+    #[serde(default)]
+    pub leave: u64,
+}
+
+impl Fault for Parameters {
+    fn breaks(&self, cast: &Cast<'_>) -> Vec<Operation> {
+        cast.on_each(|node| Operation::Inside {
+            node,
+            what: InsideOp::Start {
+                fault: cast.fault.to_owned(),
+                lasts: cast.duration,
+                antagonist: Antagonist::InodeExhaustion { leave: self.leave },
+            },
+        })
+    }
+
+    fn heals(&self, cast: &Cast<'_>) -> Vec<Operation> {
+        cast.on_each(|node| Operation::Inside {
+            node,
+            what: InsideOp::End {
+                fault: cast.fault.to_owned(),
+            },
+        })
+    }
+
+    fn effects(&self) -> &'static [Effect] {
+        &[Effect::InodesFull]
+    }
+}

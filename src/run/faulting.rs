@@ -1,0 +1,196 @@
+//! The conductor's part in faults: what is seen goes in, steps are journalled.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    conductor::Conductor,
+    error::RunError,
+    faults::{Done, Step},
+};
+use crate::{
+    engine::{Launched, inject::Scene, labels::RunLabels, owner::Owner},
+    fault::target::Seen,
+    ids::{Height, NodeName, ShardId},
+    journal::{
+        Event,
+        event::{FaultStep, Stage},
+    },
+    time::Elapsed,
+};
+
+/// Longest wait for heals when a run ends: the network is removed afterwards whatever they come to.
+const LAST_HEALS: Duration = Duration::from_secs(20);
+/// Time to live on the labels of helpers that faults need.
+const LIFE: Duration = Duration::from_secs(3_600);
+
+impl Conductor {
+    /// The network that operations are done to.
+    pub(super) fn set_scene(&mut self, launched: &Launched) {
+        let directory = self.directory.path().display().to_string();
+        let labels = RunLabels::new(&self.record.run, &Owner::this_process(), &directory, LIFE);
+        let helper = self
+            .images
+            .as_ref()
+            .and_then(|images| images.helper.as_ref())
+            .map(|image| image.reference.clone());
+        self.faults.set_scene(Scene {
+            docker: self.docker.clone(),
+            launched: Arc::new(launched.clone()),
+            labels,
+            helper,
+            user: self.plan.network.user.clone(),
+            disk_path: self.plan.network.disk.path.clone(),
+            requested: Some(self.observers.requested().clone()),
+        });
+    }
+
+    /// What a run that lost its owner had broken is healed when its time is over.
+    pub(super) fn adopt_faults(&mut self, fired: &BTreeSet<String>) -> Result<(), RunError> {
+        let steps = self.faults.adopt(fired, self.clock.elapsed());
+        self.journal_steps(steps)
+    }
+
+    pub(super) fn faults_due(&mut self) -> Result<(), RunError> {
+        let now = self.clock.elapsed();
+        let soaked = match self.stage {
+            Stage::Soak => self.soak_started.map(|started| now.since(started)),
+            _ => None,
+        };
+        if self.faults.idle() || (soaked.is_none() && !self.faults.busy()) {
+            return Ok(());
+        }
+        let heights: BTreeMap<ShardId, Height> = self
+            .judge
+            .world()
+            .shards
+            .iter()
+            .filter_map(|shard| Some((shard.id, shard.best.as_ref()?.height)))
+            .collect();
+        let seen = self.seen();
+        let steps = self.faults.due(now, soaked, &heights, &seen);
+        self.journal_steps(steps)
+    }
+
+    pub(super) fn line_said(&mut self, node: &NodeName, message: &str) -> Result<(), RunError> {
+        if self.stage != Stage::Soak {
+            return Ok(());
+        }
+        let seen = self.seen();
+        let steps = self.faults.said(node, message, &seen);
+        self.faults_wait_for_lines = self.faults.wait_for_lines();
+        self.journal_steps(steps)
+    }
+
+    pub(super) fn fault_came(&mut self, done: Done) -> Result<(), RunError> {
+        let steps = self.came(done, self.clock.elapsed());
+        self.journal_steps(steps)
+    }
+
+    fn came(&mut self, done: Done, now: Elapsed) -> Vec<Step> {
+        // A drill is no fault to the journal: asked for now, because what heals it forgets it.
+        if let Done::Healed { id, .. } = &done
+            && let Some((shard, nodes)) = self.faults.drill_of(id)
+        {
+            let _ = self.record(Event::Drill {
+                shard,
+                nodes,
+                begins: false,
+            });
+            let failed = self.faults.came(done, now);
+            return failed
+                .into_iter()
+                .filter(|step| matches!(step.step, FaultStep::HealFailed { .. }))
+                .collect();
+        }
+        self.faults.came(done, now)
+    }
+
+    pub(super) fn heal_everything(&mut self) -> Result<(), RunError> {
+        let steps = self.faults.heal_everything();
+        self.journal_steps(steps)
+    }
+
+    /// Everything that is still broken is healed before the network is removed: a frozen disk would hold it.
+    pub(super) async fn heal_before_teardown(&mut self) {
+        // The journal is closed by now; these steps are nobody's evidence.
+        let _ = self.faults.heal_everything();
+        let all = async {
+            while self.faults.busy() {
+                let done = self.faults.next().await;
+                let _ = self.faults.came(done, self.clock.elapsed());
+            }
+        };
+        let _ = tokio::time::timeout(LAST_HEALS, all).await;
+    }
+
+    fn journal_steps(&mut self, steps: Vec<Step>) -> Result<(), RunError> {
+        for Step { id, kind, step } in steps {
+            if let Some((shard, nodes)) = self.faults.drill_of(&id) {
+                if matches!(step, FaultStep::Requested { .. }) {
+                    self.record(Event::Drill {
+                        shard,
+                        nodes,
+                        begins: true,
+                    })?;
+                }
+                continue;
+            }
+            let line = match &step {
+                FaultStep::Requested { targets, .. } => {
+                    let names: Vec<&str> = targets.iter().map(NodeName::as_str).collect();
+                    Some(format!("fault {id} on {}", names.join(", ")))
+                }
+                FaultStep::Effective { proof } => Some(format!("fault {id} is effective: {proof}")),
+                FaultStep::Ineffective { why } => Some(format!("fault {id} had no effect: {why}")),
+                FaultStep::Skipped { why } => Some(format!("fault {id} skipped: {why}")),
+                FaultStep::Healed => Some(format!("fault {id} healed")),
+                FaultStep::HealFailed { why } => Some(format!("fault {id} not healed: {why}")),
+                FaultStep::Acknowledged | FaultStep::HealRequested => None,
+            };
+            if let Some(line) = line {
+                self.note(&crate::journal::text::clean(&line, 400));
+            }
+            self.record(Event::Fault {
+                id: id.into(),
+                kind: kind.into(),
+                step,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What targets are resolved by.
+    fn seen(&self) -> Seen {
+        let world = self.judge.world();
+        let mut seen = Seen::default();
+        for shard in &world.shards {
+            // Who says that it leads; else who made the last block.
+            let leads = shard
+                .nodes
+                .iter()
+                .map(|&node| &world.nodes[node])
+                .find(|node| node.runs() && node.leads == Some(true));
+            let last = shard.best.as_ref().and_then(|best| best.leader.as_deref());
+            let leader = leads.map(|node| node.name.clone()).or_else(|| {
+                world
+                    .nodes
+                    .iter()
+                    .find(|node| Some(node.name.as_str()) == last)
+                    .map(|node| node.name.clone())
+            });
+            if let Some(leader) = leader {
+                seen.leaders.insert(shard.id, leader);
+            }
+        }
+        for node in &world.nodes {
+            if node.disk.used + node.disk.free > 0 {
+                seen.disk_free.insert(node.name.clone(), node.disk.free);
+            }
+        }
+        seen
+    }
+}
