@@ -89,6 +89,8 @@ pub enum Verb {
     Report(ReportArguments),
     /// Remove what ownerless runs left in the engine
     Clean(CleanArguments),
+    /// Inject one fault by hand, or list all kinds
+    Fault(FaultArguments),
     /// Log lines of a node
     Logs(LogsArguments),
     /// Run a command inside a node
@@ -178,6 +180,29 @@ pub struct RunArgument {
     /// Run: a name (smoke/3), an id, a prefix of either, or latest
     #[arg(default_value = "latest", value_name = "RUN")]
     pub run: String,
+}
+
+/// `fault`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  canarynet fault                                    all kinds\n  canarynet fault latest kill --target leader --for 10s\n  canarynet fault latest disk-fill --target s0-n01 --set leave=\"1 MiB\""
+)]
+pub struct FaultArguments {
+    /// Run: a name, an id, a prefix of either, or latest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Kind of fault
+    #[arg(value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Who: a node, leader, next-leader, one, minority-third, all, ..., with shard:N behind it or without
+    #[arg(long, default_value = "one")]
+    pub target: String,
+    /// How long it lasts
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub lasts: Option<Duration>,
+    /// A parameter of the kind
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// `wait`

@@ -7,6 +7,7 @@ mod clean;
 mod completions;
 mod doctor;
 mod failure;
+mod fault;
 mod inspect;
 mod internal;
 mod judge;
@@ -69,6 +70,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Judge(verb) => judge::judge(&common, &verb),
         Verb::Report(verb) => judge::report(&common, &verb),
         Verb::Clean(verb) => clean::clean(&common, &verb),
+        Verb::Fault(verb) => fault::fault(&common, &verb),
         Verb::Logs(verb) => inspect::logs(&common, &verb),
         Verb::Exec(verb) => network::exec(&common, &verb),
         Verb::Rpc(verb) => network::rpc(&common, &verb),

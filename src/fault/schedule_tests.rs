@@ -144,7 +144,7 @@ fn check_budget(plan: &plan::Plan) {
 /// 10,000 seeds: same seed, same bytes; no draw ever takes a quorum.
 #[test]
 fn ten_thousand_seeds_draw_the_same_and_never_take_the_quorum() {
-    let text = "profile = \"reference\"\nspeedup = 40\nallow_helper = true\nuntil = \"1h\"\n[chaos]\ngap = \"30s..3m\"\nfor = \"2s..40s\"\nweights = { kill = 3, pause = 2, disk-fill = 3, isolate = 1 }\n";
+    let text = "profile = \"reference\"\nspeedup = 40\nallow_helper = true\nuntil = \"1h\"\n[chaos]\ngap = \"30s..3m\"\nfor = \"2s..40s\"\nweights = { kill = 3, pause = 2, disk-fill = 3, log-scraper = 1 }\n";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("case.toml");
     std::fs::write(&path, text).unwrap();

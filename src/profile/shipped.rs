@@ -42,6 +42,7 @@ pub const PLANS: &[Shipped] = &[
     shipped!("soak", "default"),
     shipped!("soak", "smoke"),
     shipped!("soak", "nightly"),
+    shipped!("soak", "faults"),
 ];
 
 /// The shipped text with this name, or with this path where no such file exists.

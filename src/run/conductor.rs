@@ -421,6 +421,7 @@ impl Conductor {
     /// `true` when somebody asked the run to end.
     fn housekeeping(&mut self) -> Result<bool, RunError> {
         let now = self.clock.elapsed();
+        self.faults_asked();
         if now.since(self.cost_at) >= COST_EVERY {
             self.cost_entry()?;
         }

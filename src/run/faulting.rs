@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    by_hand,
     conductor::Conductor,
     error::RunError,
     faults::{Done, Step},
@@ -73,6 +74,13 @@ impl Conductor {
         let seen = self.seen();
         let steps = self.faults.due(now, soaked, &heights, &seen);
         self.journal_steps(steps)
+    }
+
+    /// Faults that were asked for by hand.
+    pub(super) fn faults_asked(&mut self) {
+        for (name, planned) in by_hand::take(self.directory.path()) {
+            self.faults.ask(name, planned);
+        }
     }
 
     pub(super) fn line_said(&mut self, node: &NodeName, message: &str) -> Result<(), RunError> {
@@ -152,7 +160,11 @@ impl Conductor {
                 FaultStep::Acknowledged | FaultStep::HealRequested => None,
             };
             if let Some(line) = line {
-                self.note(&crate::journal::text::clean(&line, 400));
+                let line = crate::journal::text::clean(&line, 400);
+                if let Some(name) = self.faults.asked_as(&id) {
+                    by_hand::tell(self.directory.path(), name, &line);
+                }
+                self.note(&line);
             }
             self.record(Event::Fault {
                 id: id.into(),

@@ -91,7 +91,8 @@ pub(super) struct Faults {
     active: BTreeMap<String, Active>,
     guarded: bool,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
-    by_hand: u64,
+    /// Faults asked for by hand: id, and the name under which was asked.
+    by_hand: BTreeMap<String, String>,
 }
 
 impl Faults {
@@ -106,7 +107,7 @@ impl Faults {
             active: BTreeMap::new(),
             guarded: false,
             done: mpsc::channel(64),
-            by_hand: 0,
+            by_hand: BTreeMap::new(),
         }
     }
 
@@ -148,13 +149,16 @@ impl Faults {
     }
 
     /// A fault asked for by hand: fires at once.
-    pub(super) fn ask(&mut self, mut planned: PlannedFault) -> String {
-        self.by_hand += 1;
-        planned.id = format!("h{}-{}", self.by_hand, planned.kind);
+    pub(super) fn ask(&mut self, name: String, mut planned: PlannedFault) {
+        planned.id = format!("h{}-{}", self.by_hand.len() + 1, planned.kind);
         planned.trigger = Trigger::After(Duration::ZERO);
-        let id = planned.id.clone();
+        self.by_hand.insert(planned.id.clone(), name);
         self.waiting.push(planned);
-        id
+    }
+
+    /// The name under which a fault was asked for.
+    pub(super) fn asked_as(&self, id: &str) -> Option<&str> {
+        self.by_hand.get(id).map(String::as_str)
     }
 
     /// Fires what is due since the soak began so long ago, and heals what has lasted long enough.

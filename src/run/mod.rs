@@ -1,6 +1,7 @@
 //! A run from its first container to its last: stages, the loop, the end, and taking a run over.
 
 pub mod arm;
+pub mod by_hand;
 mod conclude;
 mod conductor;
 mod cost;

@@ -192,6 +192,8 @@ pub fn plan() -> Plan {
             journal: 64 << 20,
             logs: 256 << 20,
         },
+        schedule: Vec::new(),
+        drill: None,
         origins: BTreeMap::new(),
     }
 }
@@ -326,6 +328,8 @@ fn judgement() -> Judgement {
             slowest: 39.3,
             mainnet: secs(11_784),
         },
+        faults: Vec::new(),
+        drills: Vec::new(),
         infra: Vec::new(),
         doubts: Vec::new(),
     }

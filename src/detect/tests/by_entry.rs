@@ -373,6 +373,7 @@ fn two_samples_without_a_free_byte_are_a_full_disk_and_one_is_not() {
         Event::Sample(Sample {
             node: Some(node(0, 1)),
             disk_used: 1000,
+            visible: 1000,
             disk_free: free,
             ..Sample::default()
         })

@@ -137,6 +137,13 @@ impl Ballast {
 
 /// Takes the free inodes down to `leave`.
 pub(super) fn inodes(stage: &Stage, leave: u64) -> Result<(), io::Error> {
+    let there = statvfs(&stage.disk)?.f_favail;
+    if there > MOST_FILES {
+        // Each costs memory or blocks, so that something else would give first.
+        return Err(io::Error::other(format!(
+            "{there} inodes are free, more than the {MOST_FILES} that this takes: give the disk fewer (`disk.inodes`)"
+        )));
+    }
     let folder = stage.file("inodes");
     fs::create_dir_all(&folder)?;
     let mut made = 0_u64;

@@ -21,6 +21,8 @@ use crate::{
 const SAYS: Duration = Duration::from_secs(60);
 /// Ending one takes moments, removing many small files some seconds.
 const ENDS: Duration = Duration::from_secs(60);
+/// The engine learns within this time that a node has ended.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Longest answer.
 const MOST: usize = 64 * 1024;
 
@@ -74,11 +76,15 @@ pub(super) async fn perform(
                 )
                 .await
                 {
-                    // It ended in the meantime.
-                    Err(_) if !scene.docker.inspect(container).await?.running => {
+                    // It ended in the meantime, which the engine may not know yet.
+                    Err(error) => {
+                        tokio::time::sleep(SETTLE).await;
+                        if scene.docker.inspect(container).await?.running {
+                            return Err(error);
+                        }
                         on_disk(scene, node, &arguments).await?
                     }
-                    answer => answer?,
+                    Ok(ended) => ended,
                 }
             } else {
                 on_disk(scene, node, &arguments).await?
