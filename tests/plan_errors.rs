@@ -214,8 +214,6 @@ fn syntax_errors_have_a_place() {
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (text, key) in [
-        ("[[fault]]\nkind = \"kill\"", "fault"),
-        ("[chaos]\ngap = \"1s\"", "chaos"),
         ("start = { lineage = \"x\" }", "start"),
         ("snapshot = { every = \"1 blocks\" }", "snapshot"),
         ("on_failure = { confirm = 3 }", "on_failure.confirm"),
@@ -239,8 +237,8 @@ fn keys_of_later_versions_are_refused_by_name() {
         &["`log[0].match` is not in this version"],
     );
     says(
-        &set_error("chaos.gap=1s"),
-        &["`chaos` is not in this version"],
+        &set_error("snapshot.keep=1"),
+        &["`snapshot` is not in this version"],
     );
 }
 
@@ -471,7 +469,7 @@ fn paths_are_relative_to_the_file_that_names_them() {
         .iter()
         .map(|rule| rule.name.as_str())
         .collect();
-    assert_eq!(names, ["new", "old"]);
+    assert_eq!(names, ["new", "old", "store-recovered"]);
     let flag = PlanRequest {
         program: Some(Program::Image("x:1".to_owned())),
         ..request(file.to_str().unwrap())

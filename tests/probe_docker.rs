@@ -195,7 +195,13 @@ async fn observe(mut bench: Bench, launched: Launched) {
     assert!(sample.charged > 0 && sample.memory_limit > 64 << 20 && sample.cpu > 0);
     assert!(sample.disk_free > 7 << 20 && sample.disk_free <= 8 << 20);
     assert!(sample.open_files > 2 && sample.pids >= 2 && sample.inodes > 0);
-    assert!(sample.sampler_memory > 0 && sample.sampler_memory < 4 << 20);
+    // An unoptimised build has many times the tables and code pages of a released one.
+    let most = if cfg!(debug_assertions) {
+        32 << 20
+    } else {
+        4 << 20
+    };
+    assert!(sample.sampler_memory > 0 && sample.sampler_memory < most);
 
     bench
         .until("the watcher's word on node 0", |bench| {

@@ -70,7 +70,9 @@ async fn resources_are_sampled_and_growth_is_seen() {
         })
         .await;
     let anonymous = status(bench.last_started(), "RssAnon:");
-    assert!(anonymous < 1_024, "the sampler holds {anonymous} KiB");
+    // An unoptimised build's tables alone, relocated at its start, are a mebibyte and more; released it holds 300 KiB.
+    let most = if cfg!(debug_assertions) { 2_048 } else { 512 };
+    assert!(anonymous < most, "the sampler holds {anonymous} KiB");
     assert_eq!(status(bench.last_started(), "Threads:"), 1);
     assert!(bench.context.costs.total().samplers_memory > 0);
 }
