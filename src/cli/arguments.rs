@@ -400,6 +400,9 @@ pub struct PlanCheckArguments {
     /// Print the resolved plan as JSON
     #[arg(long)]
     pub resolved: bool,
+    /// Print the whole fault schedule
+    #[arg(long)]
+    pub schedule: bool,
 }
 
 /// `plan reach`

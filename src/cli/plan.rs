@@ -89,6 +89,9 @@ fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Fa
     if verb.resolved {
         return print_json(&plan);
     }
+    if verb.schedule {
+        return print_schedule(common, &plan);
+    }
     let report = check::check(&plan);
     if common.json {
         print_json(&report)?;
@@ -101,6 +104,38 @@ fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Fa
         Exit::Usage
     }
     .into())
+}
+
+/// All faults in the order in which they fire: the same bytes for the same plan and seed.
+fn print_schedule(common: &Common, plan: &Plan) -> Result<ExitCode, Failure> {
+    if common.json {
+        return print_json(&plan.schedule);
+    }
+    let mut text = String::new();
+    for fault in &plan.schedule {
+        text.push_str(&format!(
+            "{:<24} {:<20} at {:<12} for {:<10} on {}\n",
+            fault.id,
+            fault.kind,
+            fault.trigger.to_string(),
+            crate::time::human(fault.lasts),
+            fault.target
+        ));
+    }
+    if let Some(drill) = &plan.drill {
+        text.push_str(&format!(
+            "{:<24} {:<20} at {:<12} for {:<10} on shard {}\n",
+            "drill",
+            "pause, untold",
+            crate::time::human(drill.at),
+            crate::time::human(drill.lasts),
+            drill.shard
+        ));
+    }
+    if text.is_empty() {
+        text.push_str("the plan has no faults\n");
+    }
+    print(text.as_bytes())
 }
 
 fn reach_height(common: &Common, verb: &PlanReachArguments) -> Result<ExitCode, Failure> {

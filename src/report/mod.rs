@@ -17,6 +17,7 @@ use crate::{
 
 pub mod audit;
 mod describe;
+mod faults;
 mod harmless;
 pub mod json;
 pub mod junit;

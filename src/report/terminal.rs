@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ReportInput, Standing, audit,
+    ReportInput, Standing, audit, faults,
     listing::outcome_tone,
     look::{self, Look, Tone},
     subject,
@@ -385,6 +385,9 @@ fn footer(input: &ReportInput, look: Look) -> Vec<String> {
             format!("{}/report.md", plain(&input.run_directory, 400)),
         ),
     ];
+    if let Some(words) = faults::words(input) {
+        lines.insert(1, faint("faults", words));
+    }
     if let Some(kept) = &input.kept {
         lines.push(faint("kept", plain(kept, 2 * TEXT)));
     }

@@ -14,6 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+pub(super) use super::error::chain;
 use super::{
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState},
@@ -487,19 +488,4 @@ async fn join(
     let outcome = future.await;
     *launching = None;
     outcome
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -1,19 +1,17 @@
 //! The faults of a run: who is due, what is broken now, what must be healed. Decisions are made here from what the
 //! conductor tells; the operations run beside the loop, so that no fault can hold it up.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+mod adopt;
+mod carry_out;
 
-use futures_util::future::join_all;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
 use tokio::sync::mpsc;
 
+use self::carry_out::{heal_all, perform_all};
 use super::arm::{self, Armed};
 use crate::{
-    engine::inject::{self, Scene},
+    engine::inject::Scene,
     fault::{
         kinds::{self, Cast, Fault},
         operation::{Operation, Outcome},
@@ -485,122 +483,9 @@ impl Faults {
         let ids: Vec<String> = self.active.keys().cloned().collect();
         ids.iter().flat_map(|id| self.heal(id)).collect()
     }
-
-    /// Takes over what a run that lost its owner has armed. Answers what its guard has healed meanwhile.
-    pub(super) fn adopt(&mut self, fired: &BTreeSet<String>, now: Elapsed) -> Vec<Step> {
-        self.waiting.retain(|planned| !fired.contains(&planned.id));
-        if fired.contains("drill") {
-            self.drill = None;
-        }
-        let mut steps = Vec::new();
-        for id in arm::healed_by_guard(&self.directory) {
-            let kind = id.split_once('-').map_or("", |(_, kind)| kind).to_owned();
-            steps.push(Step {
-                id,
-                kind,
-                step: FaultStep::Healed,
-            });
-        }
-        let wall = RunClock::wall();
-        for armed in arm::armed(&self.directory) {
-            let planned = self.plan.schedule.iter().find(|fault| fault.id == armed.id);
-            let Some(info) = kinds::kind(&armed.kind) else {
-                continue;
-            };
-            let parameters = planned.map_or_else(
-                || serde_json::Value::Object(serde_json::Map::new()),
-                |planned| planned.parameters.clone(),
-            );
-            let Ok(fault) = (info.parse)(&parameters) else {
-                continue;
-            };
-            let left = Duration::from_millis(armed.by.0.saturating_sub(wall.0));
-            let targets: BTreeSet<NodeName> = armed
-                .heals
-                .iter()
-                .map(|operation| operation.node().clone())
-                .collect();
-            let active = Active {
-                planned: planned.cloned().unwrap_or_else(|| PlannedFault {
-                    id: armed.id.clone(),
-                    kind: armed.kind.clone(),
-                    parameters,
-                    trigger: Trigger::After(Duration::ZERO),
-                    lasts: left,
-                    target: Target {
-                        who: Who::Nodes(targets.iter().cloned().collect()),
-                        shard: None,
-                    },
-                    seed: 0,
-                    drawn: false,
-                }),
-                fault,
-                targets: targets.into_iter().collect(),
-                heals: armed.heals,
-                state: State::InForce { until: now + left },
-                drill: None,
-            };
-            self.active.insert(armed.id, active);
-        }
-        self.guarded = false;
-        steps
-    }
 }
 
 /// Kinds that decide whether a node's process runs: two of them on one node undo each other.
 fn decides_running(kind: &str) -> bool {
     kinds::kind(kind).is_some_and(|info| info.decides_running)
-}
-
-/// Operations on different nodes run side by side, those on one node in order.
-fn by_node(operations: &[Operation]) -> BTreeMap<&NodeName, Vec<&Operation>> {
-    let mut nodes: BTreeMap<&NodeName, Vec<&Operation>> = BTreeMap::new();
-    for operation in operations {
-        nodes.entry(operation.node()).or_default().push(operation);
-    }
-    nodes
-}
-
-async fn perform_all(scene: &Scene, operations: &[Operation]) -> Result<Outcome, String> {
-    let nodes = by_node(operations);
-    let work = nodes.into_values().map(|operations| async move {
-        let mut outcomes = Vec::new();
-        for operation in operations {
-            let outcome = inject::perform(scene, operation).await.map_err(|error| {
-                format!("{}: {}", operation.node(), super::conductor::chain(&error))
-            })?;
-            outcomes.push((operation.node().clone(), outcome));
-        }
-        Ok::<_, String>(outcomes)
-    });
-    let mut effective = true;
-    let mut proofs = Vec::new();
-    for outcomes in join_all(work).await {
-        for (node, outcome) in outcomes? {
-            effective &= outcome.effective;
-            proofs.push(format!("{node}: {}", outcome.proof));
-        }
-    }
-    Ok(Outcome {
-        effective: effective && !proofs.is_empty(),
-        proof: proofs.join("; "),
-    })
-}
-
-async fn heal_all(scene: &Scene, operations: &[Operation]) -> Result<(), String> {
-    let nodes = by_node(operations);
-    let work = nodes.into_values().map(|operations| async move {
-        let owned: Vec<Operation> = operations.into_iter().cloned().collect();
-        arm::heal(scene, &owned).await
-    });
-    let failures: Vec<String> = join_all(work)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures.join("; "))
-    }
 }

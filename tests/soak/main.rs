@@ -8,6 +8,7 @@
     reason = "what a run printed is shown when its test fails, and a skipped test says so loudly"
 )]
 
+mod faults;
 mod harness;
 mod lifecycle;
 mod outside_hands;

@@ -31,6 +31,7 @@ pub fn render(input: &ReportInput) -> Result<String, RenderError> {
         network::nodes,
         network::acceleration,
         network::not_judged,
+        run::faults,
         run::waived,
         run::cost,
         run::versions,

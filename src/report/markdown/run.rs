@@ -3,7 +3,7 @@
 use super::section::Section;
 use crate::{
     report::{
-        Fact, ReportInput, terminal,
+        Fact, ReportInput, faults, terminal,
         text::{bytes, markdown, percent, plain, plural},
     },
     time::human,
@@ -31,6 +31,57 @@ pub(super) fn waived(input: &ReportInput) -> String {
         ));
     }
     section.finish(0, "plan.json")
+}
+
+pub(super) fn faults(input: &ReportInput) -> String {
+    let Some(words) = faults::words(input) else {
+        return String::new();
+    };
+    let mut section = Section::new("Faults", 4_000);
+    let views = &input.judgement.faults;
+    section.line(&words);
+    section.line("");
+    if !views.is_empty() {
+        section.heading(&[
+            "kind",
+            "fired",
+            "effective",
+            "skipped",
+            "healed",
+            "first block after heal (median / p99 / worst)",
+            "all nodes caught up (median / p99 / worst)",
+        ]);
+        for row in faults::rows(views) {
+            section.row(&[
+                markdown(&row.kind, 40),
+                row.fired.to_string(),
+                row.effective.to_string(),
+                row.skipped.to_string(),
+                row.healed.to_string(),
+                faults::spread(&row.first_block),
+                faults::spread(&row.caught_up),
+            ]);
+        }
+        section.line("");
+    }
+    let mut left = 0;
+    for view in views {
+        let problem = match (&view.skipped, &view.heal_failed, view.effective) {
+            (Some(why), ..) => format!("skipped: {why}"),
+            (_, Some(why), _) => format!("not healed: {why}"),
+            (_, _, Some(false)) => format!("no effect: {}", view.proof),
+            _ => continue,
+        };
+        if left < 20 {
+            section.line(&format!(
+                "- {} {}",
+                markdown(&view.id, 60),
+                markdown(&problem, 160)
+            ));
+        }
+        left += 1;
+    }
+    section.finish(usize::saturating_sub(left, 20), "journal/")
 }
 
 pub(super) fn cost(input: &ReportInput) -> String {

@@ -1,0 +1,79 @@
+//! Injected faults on a real network: effective, excused, healed, also when nobody is left to heal them.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Machine, docker, json, text};
+
+const HEAD: &str = "profile = \"reference-small\"\nseed = \"faults\"\nspeedup = 40\nwarm_up = \"20 blocks\"\nsettle = \"10 blocks\"\nload = { rate = \"20 tx/s per shard\", cross_shard = \"0 %\" }\n";
+
+fn plan(machine: &Machine, rest: &str) -> String {
+    let path = machine.state().join("case.toml");
+    std::fs::write(&path, format!("{HEAD}{rest}")).expect("plan");
+    path.display().to_string()
+}
+
+fn fault(kind: &str, target: &str, at: u32, lasts: u32) -> String {
+    format!(
+        "[[fault]]\nkind = \"{kind}\"\ntarget = \"{target}\"\nat = \"{at}s\"\nfor = \"{lasts}s\"\n"
+    )
+}
+
+#[test]
+fn faults_are_effective_excused_and_healed_and_the_drill_is_found() {
+    let Some(machine) = Machine::take() else {
+        return;
+    };
+    let mut rest = "until = \"95s\"\n".to_owned();
+    rest += "[drill]\nat = \"78s\"\n";
+    rest += &fault("kill", "leader", 2, 3);
+    rest += &fault("pause", "leader", 14, 3);
+    rest += &fault("disk-fill", "leader", 27, 4);
+    rest += &fault("log-scraper", "s0-n01", 42, 8);
+    rest += &fault("more", "", 0, 0).replace(
+        "kind = \"more\"\ntarget = \"\"\nat = \"0s\"\nfor = \"0s\"",
+        "kind = \"stop\"\ntarget = \"more-than-f-of shard:0\"\nat = \"62s\"\nfor = \"6s\"",
+    );
+    let plan = plan(&machine, &rest);
+    let run = machine.run(&["soak", &plan]);
+    let said = text(&run.stdout);
+    assert_eq!(run.status.code(), Some(0), "{said}");
+    let directory = crate::harness::newest(machine.state()).expect("run directory");
+    let verdict = json(&directory.join("verdict.json")).expect("verdict.json");
+    let gates = verdict["gates"].as_array().expect("gates");
+    for name in ["coverage faults", "drill"] {
+        let gate = gates
+            .iter()
+            .find(|gate| gate["gate"] == name)
+            .unwrap_or_else(|| panic!("no gate {name}: {verdict}"));
+        assert_eq!(gate["outcome"], "pass", "{gate}");
+    }
+    assert!(said.contains("5 of 5 effective, 5 recovered"), "{said}");
+    // Judged again from the journal alone it is the same.
+    let again = machine.run(&["judge", "latest"]);
+    assert_eq!(again.status.code(), Some(0));
+    machine.assert_nothing_left();
+}
+
+#[test]
+fn a_fault_heals_though_the_canary_was_killed_in_it() {
+    let Some(machine) = Machine::take() else {
+        return;
+    };
+    let rest = format!("until = \"60s\"\n{}", fault("pause", "s0-n01", 1, 5));
+    let plan = plan(&machine, &rest);
+    let mut soak = machine.soak(&[&plan]);
+    let container = soak.container("s0-n01");
+    let paused = || docker(&["inspect", "-f", "{{.State.Paused}}", &container]).trim() == "true";
+    soak.wait_for("the fault", Duration::from_secs(20), |_| paused());
+    soak.signal("KILL");
+    soak.end();
+    assert!(paused(), "nobody healed yet");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while paused() {
+        assert!(Instant::now() < deadline, "the guard did not heal");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let cleaned = machine.run(&["clean"]);
+    assert_eq!(cleaned.status.code(), Some(0));
+    machine.assert_nothing_left();
+}
