@@ -16,7 +16,7 @@ const LINES_MOST: usize = 500;
 /// Files that may be longer, each with its reason.
 const LONGER: &[(&str, usize, &str)] = &[(
     "src/journal/event.rs",
-    600,
+    660,
     "the closed enum of facts is read as one list",
 )];
 

@@ -4,6 +4,7 @@
 //! *stalled* (it is seen that no block comes) and *blind* (the canary does not see). What the canary did not see never
 //! counts towards a window.
 
+mod drill;
 mod fold;
 mod node;
 mod rates;
@@ -63,19 +64,6 @@ pub enum Contradiction {
     },
 }
 
-/// A fake stall.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drill {
-    /// Where.
-    pub shard: crate::ids::ShardId,
-    /// The nodes that were paused.
-    pub nodes: Vec<NodeName>,
-    /// From when.
-    pub begins: Elapsed,
-    /// Until when.
-    pub ends: Option<Elapsed>,
-}
-
 /// The state of the network.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -124,7 +112,7 @@ pub struct World {
     /// What injected faults excuse.
     pub expectation: Expectation,
     /// The last fake stall: known to what sets its findings apart, never to a detector.
-    pub drill: Option<Drill>,
+    pub drill: Option<drill::Drill>,
     by_name: BTreeMap<NodeName, usize>,
     by_shard: BTreeMap<crate::ids::ShardId, usize>,
     last_pulse: Elapsed,
@@ -334,22 +322,7 @@ impl World {
             Event::Fault { id, kind, step } => {
                 self.expectation.fold(id, kind, step, self.now);
             }
-            Event::Drill {
-                shard,
-                nodes,
-                begins,
-            } => match (*begins, &mut self.drill) {
-                (true, drill) => {
-                    *drill = Some(Drill {
-                        shard: *shard,
-                        nodes: nodes.clone(),
-                        begins: self.now,
-                        ends: None,
-                    });
-                }
-                (false, Some(drill)) => drill.ends = Some(self.now),
-                (false, None) => {}
-            },
+            Event::Drill { .. } => self.fold_drill(&entry.event),
             Event::Attached { wall } => {
                 self.last_wall = Some((*wall, self.now));
                 self.restart_windows();

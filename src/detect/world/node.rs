@@ -89,6 +89,8 @@ pub struct Disk {
     pub full_since: Option<Elapsed>,
     /// The last sign that it is full.
     pub full_at: Elapsed,
+    /// The node itself said so, of a write that failed.
+    pub failed_write: bool,
     /// Bytes used.
     pub used: u64,
     /// Bytes free.
@@ -427,9 +429,11 @@ impl Node {
             LogClass::DiskFull => {
                 self.disk.full_since.get_or_insert(now);
                 self.disk.full_at = now;
+                self.disk.failed_write = true;
             }
             LogClass::DiskRecovered => {
                 self.disk.full_since = None;
+                self.disk.failed_write = false;
                 self.disk.dry_samples = 0;
             }
             _ => {}
@@ -452,7 +456,7 @@ impl Node {
 
     pub(super) fn fold_sample(&mut self, sample: &Sample, now: Elapsed) {
         /// Long enough for a node that retries at its own pace to have failed again.
-        const QUIET: Duration = Duration::from_secs(30);
+        const QUIET: Duration = Duration::from_secs(10);
         self.sampler.works(now);
         self.disk.used = sample.disk_used;
         self.disk.free = sample.disk_free;
@@ -469,8 +473,10 @@ impl Node {
         } else {
             self.disk.dry_samples = 0;
             let room = sample.disk_free > sample.disk_used.saturating_add(sample.disk_free) / 100;
-            if room && now.since(self.disk.full_at) >= QUIET {
+            // A disk that was only seen full is so no more; a node that said so may have more to say.
+            if room && (!self.disk.failed_write || now.since(self.disk.full_at) >= QUIET) {
                 self.disk.full_since = None;
+                self.disk.failed_write = false;
             }
         }
     }

@@ -1,0 +1,46 @@
+//! The canary's test of itself: known to what sets its findings apart, never to a detector.
+
+use super::World;
+use crate::{
+    ids::{NodeName, ShardId},
+    journal::Event,
+    time::Elapsed,
+};
+
+/// A fake stall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drill {
+    /// Where.
+    pub shard: ShardId,
+    /// The nodes that were paused.
+    pub nodes: Vec<NodeName>,
+    /// From when.
+    pub begins: Elapsed,
+    /// Until when.
+    pub ends: Option<Elapsed>,
+}
+
+impl World {
+    pub(super) fn fold_drill(&mut self, event: &Event) {
+        let Event::Drill {
+            shard,
+            nodes,
+            begins,
+        } = event
+        else {
+            return;
+        };
+        match (*begins, &mut self.drill) {
+            (true, drill) => {
+                *drill = Some(Drill {
+                    shard: *shard,
+                    nodes: nodes.clone(),
+                    begins: self.now,
+                    ends: None,
+                });
+            }
+            (false, Some(drill)) => drill.ends = Some(self.now),
+            (false, None) => {}
+        }
+    }
+}
