@@ -87,7 +87,7 @@ impl<'a> Selection<'a> {
     /// Whether entries from here on cannot belong to it any more.
     #[must_use]
     pub fn is_over(&self, entry: &Entry) -> bool {
-        entry.elapsed > self.until && self.finding.evidence.iter().all(|seq| *seq <= entry.seq)
+        entry.elapsed > self.until && self.finding.evidence.iter().all(|seq| *seq < entry.seq)
     }
 
     /// Whether no entry before this one can be skipped over: the earliest that it needs.

@@ -109,7 +109,7 @@ mod tests {
     fn spreads_are_of_sorted_times() {
         let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
         assert_eq!(spread(&times), "50 ms / 99 ms / 100 ms");
-        assert_eq!(spread(&times[..1]), "1.0 ms");
+        assert_eq!(spread(&times[..1]), "1 ms");
         assert_eq!(spread(&[]), "-");
     }
 }
