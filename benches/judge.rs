@@ -13,13 +13,15 @@ use std::{
 use canarynet::{
     detect::{Judge, plan_of},
     journal::{
-        ReadAhead, Reader,
+        Entry, Event, ReadAhead, ReadError, Reader,
         generate::{Generator, Request, Shape, generate_journal},
     },
 };
 
 /// Peak memory that judging may take.
-const MEMORY_LIMIT_MIB: u64 = 100;
+const MEMORY_LIMIT_MIB: u64 = 64;
+/// Bytes that an entry may take on disk on average.
+const BYTES_LIMIT: f64 = 120.0;
 
 #[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
 fn main() -> ExitCode {
@@ -57,34 +59,60 @@ fn main() -> ExitCode {
             generated.facts as f64 / start.elapsed().as_secs_f64()
         );
     }
-    let lines = measure("lines only (decompressed)", || lines_only(&directory));
+    let mut raw = 0;
+    let lines = measure("lines only (decompressed)", || {
+        lines_only(&directory, &mut raw)
+    });
+    let on_disk = bytes_on_disk(&directory) as f64 / lines as f64;
+    println!(
+        "{on_disk:.1} bytes an entry on disk, {:.1} as text",
+        raw as f64 / lines as f64
+    );
     let parsed = measure("parsed", || {
         Reader::open(&directory)
             .expect("the journal")
             .filter(|entry| entry.is_ok())
             .count() as u64
     });
-    let (mut findings, mut blocks) = (0, 0);
-    let judged = measure("parsed (own thread) and judged", || {
-        let mut reader = Reader::open(&directory).expect("the journal");
-        let first = reader.next().expect("an entry").expect("readable");
+    let (mut findings, mut blocks, mut facts) = (0, 0, 0);
+    let mut judged = |entries: &mut dyn Iterator<Item = Result<Entry, ReadError>>| {
+        let first = entries.next().expect("an entry").expect("readable");
         let plan = plan_of(&first).expect("a plan").expect("the first entry");
         let mut judge = Judge::new(&plan);
         judge.step(&first);
         let mut count = 1;
-        for entry in ReadAhead::start(reader).expect("a thread") {
-            judge.step(&entry.expect("readable"));
+        facts = 1;
+        for entry in entries {
+            let entry = entry.expect("readable");
+            judge.step(&entry);
             count += 1;
+            // Positions are a fact about each of the nodes.
+            facts += match &entry.event {
+                Event::Heads { nodes, .. } => nodes.len() as u64,
+                _ => 1,
+            };
         }
         let judgement = judge.finish();
         findings = judgement.findings.len();
         blocks = judgement.coverage.blocks;
         count
+    };
+    let one = measure("parsed and judged on one thread", || {
+        judged(&mut Reader::open(&directory).expect("the journal"))
+    });
+    let two = measure("parsed (own thread) and judged", || {
+        let reader = Reader::open(&directory).expect("the journal");
+        judged(&mut ReadAhead::start(reader).expect("a thread"))
     });
     let memory = peak_memory_mib();
     without_parsing(&shape);
-    println!("{blocks} blocks, {findings} findings, peak memory {memory} MiB");
-    let ok = findings == 0 && memory < MEMORY_LIMIT_MIB && lines == parsed && parsed == judged;
+    println!(
+        "{blocks} blocks, {facts} facts about single nodes, {findings} findings, peak memory {memory} MiB"
+    );
+    let ok = findings == 0
+        && memory < MEMORY_LIMIT_MIB
+        && on_disk <= BYTES_LIMIT
+        && [parsed, one, two].iter().all(|count| *count == lines);
     if ok {
         ExitCode::SUCCESS
     } else {
@@ -92,11 +120,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn lines_only(directory: &Path) -> u64 {
+fn bytes_on_disk(directory: &Path) -> u64 {
+    let files = std::fs::read_dir(directory).expect("the journal");
+    files
+        .filter_map(|file| file.ok()?.metadata().ok())
+        .map(|file| file.len())
+        .sum()
+}
+
+fn lines_only(directory: &Path, bytes: &mut usize) -> u64 {
     let mut reader = Reader::open(directory).expect("the journal");
     let mut count = 0;
     while let Some(line) = reader.next_line(|line, _, _| line.len()) {
-        line.expect("readable");
+        *bytes += line.expect("readable") + 1;
         count += 1;
     }
     count

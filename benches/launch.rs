@@ -89,6 +89,7 @@ async fn everything(
     let run = support::run_id("bench");
     let begun = Instant::now();
     let request = LaunchRequest {
+        beside: None,
         run: &run,
         network,
         allow_helper: support::allow_helper(network),

@@ -49,11 +49,13 @@ async fn main() -> std::io::Result<()> {
         });
     }
     let config = WatcherConfig {
+        reads: Default::default(),
         dialect: "harmony".to_owned(),
         interval: Duration::from_millis(100),
         deadline: Duration::from_millis(500),
         nodes,
         known: Vec::new(),
+        metrics: Default::default(),
     };
     let mut child = Command::new(env!("CARGO_BIN_EXE_canarynet"))
         .arg("watcher")

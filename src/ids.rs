@@ -70,7 +70,23 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
     })
 }
 
-/// Reads a name without an allocation where it was read before: journals hold millions of a few names.
+/// A shared copy of a name, checked where it was not seen lately: journals hold millions of a few names.
+fn intern_name(what: &'static str, text: &str) -> Result<Arc<str>, NameError> {
+    thread_local! {
+        static NAMES: Interned = Interned::new();
+    }
+    NAMES.with(|names| {
+        names.find(text).map_or_else(
+            || {
+                check_name(what, text)?;
+                Ok(names.keep(text))
+            },
+            Ok,
+        )
+    })
+}
+
+/// Reads a name without an allocation where it was read before.
 struct NameVisitor(&'static str);
 
 impl serde::de::Visitor<'_> for NameVisitor {
@@ -81,36 +97,52 @@ impl serde::de::Visitor<'_> for NameVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
-        check_name(self.0, text).map_err(E::custom)?;
-        Ok(intern(text))
+        intern_name(self.0, text).map_err(E::custom)
     }
 }
 
 /// A shared copy of a text, the same one for the same text where it was asked for lately. For short texts of which there
-/// are few: memory is bounded, a text that shares its place with another just takes turns.
+/// are few.
 pub(crate) fn intern(text: &str) -> Arc<str> {
-    const PLACES: usize = 512;
     thread_local! {
-        static KNOWN: std::cell::RefCell<Vec<Option<Arc<str>>>> =
-            std::cell::RefCell::new(vec![None; PLACES]);
+        static TEXTS: Interned = Interned::new();
     }
-    // FNV-1a: a few cycles for texts of this length.
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    KNOWN.with_borrow_mut(|known| {
-        let place = &mut known[(hash as usize) % PLACES];
-        match place {
-            Some(shared) if **shared == *text => shared.clone(),
-            _ => {
-                let shared: Arc<str> = text.into();
-                if text.len() <= 64 {
-                    *place = Some(shared.clone());
-                }
-                shared
-            }
+    TEXTS.with(|texts| texts.find(text).unwrap_or_else(|| texts.keep(text)))
+}
+
+/// Texts that were seen lately, each in a place that follows from it: memory is bounded, a text that shares its place with
+/// another just takes turns.
+struct Interned(std::cell::RefCell<Vec<Option<Arc<str>>>>);
+
+impl Interned {
+    const PLACES: usize = 512;
+    const LONGEST: usize = 64;
+
+    fn new() -> Self {
+        Self(std::cell::RefCell::new(vec![None; Self::PLACES]))
+    }
+
+    fn place(text: &str) -> usize {
+        // FNV-1a: a few cycles for texts of this length.
+        let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        hash as usize % Self::PLACES
+    }
+
+    fn find(&self, text: &str) -> Option<Arc<str>> {
+        let known = self.0.borrow();
+        let known = known[Self::place(text)].as_ref();
+        known.filter(|known| ***known == *text).cloned()
+    }
+
+    fn keep(&self, text: &str) -> Arc<str> {
+        let shared: Arc<str> = text.into();
+        if text.len() <= Self::LONGEST {
+            self.0.borrow_mut()[Self::place(text)] = Some(shared.clone());
         }
-    })
+        shared
+    }
 }
 
 macro_rules! text_id {
@@ -181,6 +213,11 @@ text_id! {
 }
 
 impl NodeName {
+    /// The name with this text, if it is one.
+    pub(crate) fn known(text: &str) -> Option<Self> {
+        intern_name("node name", text).ok().map(Self)
+    }
+
     /// The name of the node with this index within its shard.
     #[must_use]
     pub fn of(shard: ShardId, index: u32) -> Self {

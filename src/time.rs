@@ -134,6 +134,9 @@ impl RunClock {
     }
 }
 
+/// A day on mainnet, in mainnet time.
+pub const MAINNET_DAY: Duration = Duration::from_secs(86_400);
+
 /// The clocks of a chain as in force in the canary, and their mainnet values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clocks {
@@ -166,6 +169,12 @@ impl Clocks {
     pub fn blocks(&self, count: u64) -> Duration {
         self.block_interval
             .saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Blocks that mainnet makes in this span.
+    #[must_use]
+    pub fn mainnet_blocks(&self, span: Duration) -> f64 {
+        span.as_secs_f64() / self.mainnet_block_interval.as_secs_f64().max(1e-9)
     }
 
     /// Wall time in the canary of a span of mainnet time.

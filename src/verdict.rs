@@ -2,6 +2,8 @@
 //!
 //! Pure. The order is fail, infra, inconclusive, pass; a second reason is always listed.
 
+mod against;
+mod coverage;
 mod faults;
 
 use std::time::Duration;
@@ -13,10 +15,11 @@ use crate::{
         Finding, Judgement, Severity,
         judge::end_of,
         judgement::{Measure, Unit},
+        newer_than,
     },
     exit::Exit,
     journal::event::FinishReason,
-    plan::{Limit, Plan, Waiver},
+    plan::{Gate, Limit, NewDetectors, Plan, Waiver},
     time::{WallTime, human},
 };
 
@@ -95,6 +98,7 @@ pub fn decide(plan: &Plan, judgement: &Judgement) -> Verdict {
     let mut bench = Bench::default();
     bench.findings(plan, judgement);
     bench.limits(plan, judgement);
+    bench.against(plan, judgement);
     bench.waivers(plan, judgement);
     bench.infra(plan, judgement);
     bench.journal(judgement);
@@ -155,7 +159,9 @@ impl Bench {
             .findings
             .iter()
             .filter(|finding| counts(finding) && finding.severity >= plan.gate.fail_on)
+            .filter(|finding| !only_warns(&plan.gate, &finding.kind))
             .collect();
+        self.young(plan, judgement);
         let asked = format!("no finding from {} on", name(plan.gate.fail_on));
         let measured = tally(judgement);
         if let Some(worst) = over.iter().max_by_key(|finding| finding.severity) {
@@ -184,6 +190,26 @@ impl Bench {
             Outcome::Fail
         };
         self.gate("findings", asked, measured, outcome);
+    }
+
+    /// What would fail, had the detectors existed when the plan was made.
+    fn young(&mut self, plan: &Plan, judgement: &Judgement) {
+        let mut young: Vec<(&str, u64)> = Vec::new();
+        for finding in &judgement.findings {
+            let fails = counts(finding) && finding.severity >= plan.gate.fail_on;
+            if !fails || !only_warns(&plan.gate, &finding.kind) {
+                continue;
+            }
+            match young.iter_mut().find(|(kind, _)| *kind == finding.kind) {
+                Some((_, count)) => *count += 1,
+                None => young.push((&finding.kind, 1)),
+            }
+        }
+        for (kind, count) in young {
+            self.warnings.push(format!(
+                "{count} {kind} only warn: the detector is newer than what the plan requires; `gate.new_detectors = \"fail\"` makes them count"
+            ));
+        }
     }
 
     fn limits(&mut self, plan: &Plan, judgement: &Judgement) {
@@ -286,47 +312,6 @@ impl Bench {
         self.gate("journal", "the whole run".to_owned(), measured, outcome);
     }
 
-    fn coverage(&mut self, plan: &Plan, judgement: &Judgement) {
-        let asked = &plan.gate.coverage;
-        let seen = &judgement.coverage;
-        let enough = |enough: bool| {
-            if enough {
-                Outcome::Pass
-            } else {
-                Outcome::Inconclusive
-            }
-        };
-        for (gate, least, measured) in [
-            ("coverage blocks", asked.blocks, seen.blocks),
-            ("coverage epochs", asked.epochs, seen.epochs),
-        ] {
-            let outcome = enough(measured >= least);
-            self.gate_and_reason(
-                gate,
-                format!("at least {least}"),
-                measured.to_string(),
-                outcome,
-            );
-        }
-        let on = seen
-            .blind_node
-            .as_ref()
-            .map_or_else(String::new, |node| format!(" on {node}"));
-        for (gate, most, measured, note) in [
-            ("coverage blind", asked.blind_share, seen.blind_share, on),
-            (
-                "coverage lines lost",
-                asked.lines_lost_share,
-                seen.lines_lost_share,
-                format!(" ({} of {})", seen.lines_lost, seen.lines),
-            ),
-        ] {
-            let asked = format!("at most {}", percent(most));
-            let outcome = enough(measured <= most);
-            self.gate_and_reason(gate, asked, percent(measured) + &note, outcome);
-        }
-    }
-
     fn doubts(&mut self, judgement: &Judgement) {
         for doubt in judgement
             .doubts
@@ -359,6 +344,17 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Whether a finding counts at the gate.
 fn counts(finding: &Finding) -> bool {
     finding.excused_by.is_none() && finding.waived.is_none()
+}
+
+/// Whether findings of this kind fail nothing because their detector is younger than the plan.
+#[must_use]
+pub fn only_warns(gate: &Gate, kind: &str) -> bool {
+    gate.new_detectors == NewDetectors::Warn
+        && !gate.severity.contains_key(kind)
+        && gate
+            .made_for
+            .as_deref()
+            .is_some_and(|version| newer_than(kind, version))
 }
 
 /// Whether a waiver is about this finding, expired or not.
@@ -433,27 +429,8 @@ fn tally(judgement: &Judgement) -> String {
 
 /// One limit against what was measured.
 fn hold(metric: &str, limit: &Limit, judgement: &Judgement) -> (String, Outcome) {
-    // A shard that never came back is over every limit on recovery; a run without a stall is under it.
-    if metric.starts_with("recovery.") {
-        let stalls: u64 = judgement
-            .shards
-            .iter()
-            .map(|shard| shard.recovery.stalls)
-            .sum();
-        let back: u64 = judgement
-            .shards
-            .iter()
-            .map(|shard| shard.recovery.recovered)
-            .sum();
-        if stalls == 0 {
-            return ("no stall".to_owned(), Outcome::Pass);
-        }
-        if back < stalls {
-            return (
-                format!("never ({} of {stalls})", stalls - back),
-                Outcome::Fail,
-            );
-        }
+    if let Some(decided) = faults::never(metric, judgement) {
+        return decided;
     }
     let Some(measure) = judgement.measures.get(metric) else {
         return ("not measured".to_owned(), Outcome::Inconclusive);

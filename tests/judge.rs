@@ -482,6 +482,66 @@ fn recorded_journals_are_judged_as_expected() {
     assert!(count >= 3);
 }
 
+/// An old journal under other thresholds, as people do it.
+#[test]
+fn a_recorded_journal_is_judged_under_another_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    fs::create_dir(&journal).unwrap();
+    let recorded = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/journals/disk-full");
+    fs::copy(
+        recorded.join("000000.jsonl.zst"),
+        journal.join("000000.jsonl.zst"),
+    )
+    .unwrap();
+    let plan = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let judge = |plan: Option<&Path>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_canarynet"));
+        command.args(["--json", "judge"]).arg(&journal);
+        if let Some(plan) = plan {
+            command.arg("--plan").arg(plan);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), output.stdout, said)
+    };
+    let (code, _, said) = judge(None);
+    assert_eq!(code, Some(1), "{said}");
+
+    let same_network = "profile = \"reference-pair\"\nspeedup = 40\nuntil = \"30s\"\n";
+    let lenient = plan(
+        "lenient.toml",
+        &format!("{same_network}[gate]\nfail_on = \"critical\"\n"),
+    );
+    let (code, told, said) = judge(Some(&lenient));
+    assert_eq!(code, Some(0), "{said}");
+    let verdict: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(verdict["outcome"], "pass");
+    let strict = plan(
+        "strict.toml",
+        &format!(
+            "{same_network}[gate]\nfail_on = \"critical\"\nseverity = {{ disk-full = \"critical\" }}\n"
+        ),
+    );
+    assert_eq!(judge(Some(&strict)).0, Some(1));
+
+    let other = plan(
+        "other.toml",
+        "profile = \"reference-small\"\nspeedup = 20\n",
+    );
+    let (code, _, said) = judge(Some(&other));
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains("shards: the run had 2, the plan has 1"),
+        "{said}"
+    );
+    assert!(said.contains("block interval"), "{said}");
+}
+
 /// Writes the recorded cases; run by hand with `RECORD_JOURNALS=1` when the format gets a new fact worth keeping.
 #[test]
 fn recorded_journals_can_be_recorded() {
@@ -621,6 +681,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 committee: signers.map(|signers| signers.1),
                 time: time.map(WallTime),
                 node,
+                content: None,
             },
         );
     let head = (any_node(), any_height(), "[ab]").prop_map(|(node, height, hash)| Event::Head {

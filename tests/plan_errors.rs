@@ -217,7 +217,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("start = { lineage = \"x\" }", "start"),
         ("snapshot = { every = \"1 blocks\" }", "snapshot"),
         ("on_failure = { confirm = 3 }", "on_failure.confirm"),
-        ("gate.against = { baseline = \"x\" }", "gate.against"),
     ] {
         says(
             &plan_error(text),
@@ -229,8 +228,8 @@ fn keys_of_later_versions_are_refused_by_name() {
         &["`image` is not in this version", "name:tag"],
     );
     says(
-        &profile_error("[probe.rpc]\nheight = { get = \"/\" }"),
-        &["`probe.rpc.height` is not in this version"],
+        &profile_error("[probe.rpc]\nbase = \"http://x\""),
+        &["`probe.rpc.base` is not in this version"],
     );
     says(
         &profile_error("[[log]]\nmatch = { level = \"error\" }"),
@@ -331,6 +330,14 @@ fn profiles_are_complete_and_consistent() {
         &["`profile.disk.path`", "absolute path"],
     );
     says(&with("disk.write_iops = 10"), &["ext4"]);
+    says(
+        &with("disk.kind = \"xfs\""),
+        &["`profile.disk.size`", "224 MiB"],
+    );
+    says(
+        &with("disk.kind = \"tmpfs\"\ndisk.thin = true"),
+        &["`profile.disk.thin`", "ext4"],
+    );
     says(&with("user = \"root\""), &["`uid:gid`"]);
     says(&with("capabilities = [\"net admin\"]"), &["no capability"]);
     says(
@@ -347,7 +354,10 @@ fn profiles_are_complete_and_consistent() {
     );
     says(
         &with("command = [\"{{ node.nme }}\"]"),
-        &["`profile.command[0]`", "undefined"],
+        &[
+            "`profile.command[0]`",
+            "there is no `node.nme`; did you mean `name`?",
+        ],
     );
     says(
         &with("command = [\"{% for %}\"]"),
@@ -371,7 +381,10 @@ fn templates_names_and_extends_are_checked() {
     let text = format!("{base}command = [\"{{{{ ports.metrics }}}}\"]\n{unset}");
     says(
         &profile_error(&text),
-        &["`profile.command[0]`", "undefined"],
+        &[
+            "`profile.command[0]`",
+            "there is no `ports.metrics`; there are: rpc",
+        ],
     );
     says(
         &with("environment.A = \"{{ nothing }}\""),
@@ -395,6 +408,90 @@ fn templates_names_and_extends_are_checked() {
         &profile_error("extends = \"./gone.toml\""),
         &["cannot read the profile", "gone.toml", "No such file"],
     );
+}
+
+/// File, line, what is wrong and what to do about it.
+#[test]
+fn what_is_wrong_in_a_profile_has_its_line_and_a_remedy() {
+    let with = |text: &str| profile_error(&format!("extends = \"reference\"\n{text}"));
+    says(
+        &with("name = \"x\"\ncommand = [\n  \"run\",\n  \"{{ shard.indx }}\",\n]"),
+        &[
+            "net.toml:5:3: `profile.command[1]`",
+            "there is no `shard.indx`; did you mean `index`?",
+            "first_ip",
+        ],
+    );
+    says(
+        &with("[arguments]\n\"--new\" = \"{{ sed }}\""),
+        &[
+            "net.toml:3:1: `profile.arguments.--new`",
+            "did you mean `seed`?",
+        ],
+    );
+    says(
+        &with("image = \"app:${APPD_TAG_OF_NOBODY}\""),
+        &[
+            "net.toml:2:9: `image`: variable ${APPD_TAG_OF_NOBODY} is not defined",
+            "APPD_TAG_OF_NOBODY=... canarynet",
+        ],
+    );
+    let rule = |text: &str| with(&format!("[[log]]\nname = \"a\"\nclass = \"note\"\n{text}"));
+    for (text, parts) in [
+        (
+            "message = \"x\"\npattern = '(x'",
+            ["net.toml:6:1: `profile.log[0].pattern`", "unclosed group"],
+        ),
+        (
+            "message = \"x\"\npattern = '(?<levl>x)'",
+            ["`profile.log[0].pattern`", "did you mean `level`?"],
+        ),
+        ("pattern = 'x'", ["`profile.log[0]`", "beside `pattern`"]),
+        (
+            "message = []",
+            [
+                "net.toml:5:1: `profile.log[0].message`",
+                "at least one text",
+            ],
+        ),
+        (
+            "message = 7",
+            [
+                "net.toml:5:11: `log[0].message`",
+                "a text or a list of texts",
+            ],
+        ),
+        (
+            "level = \"loud\"",
+            ["net.toml:5:1: `profile.log[0].level`", "debug, info, warn"],
+        ),
+        (
+            "level = \"warn\"\nfields = { msg = \"x\" }",
+            ["`profile.log[0].fields`", "write `message`"],
+        ),
+    ] {
+        says(&rule(text), &parts);
+    }
+    says(
+        &with("[[log]]\nname = \"a\"\nmessage = \"x\"\nclass = \"disk-ful\""),
+        &["net.toml:5:9: `log[0].class`", "did you mean `disk-full`?"],
+    );
+}
+
+/// Rules of a profile stand before those that it extends, and their places move with them.
+#[test]
+fn a_rule_of_the_extended_profile_has_its_own_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("base.toml"), "extends = \"reference\"\n\n[[log]]\nname = \"b\"\nmessage = \"b\"\npattern = '('\nclass = \"note\"\n").unwrap();
+    fs::write(
+        path("net.toml"),
+        "extends = \"./base.toml\"\n[[log]]\nname = \"a\"\nmessage = \"a\"\nclass = \"note\"\n",
+    )
+    .unwrap();
+    fs::write(path("plan.toml"), "profile = \"./net.toml\"").unwrap();
+    let error = load(&request(path("plan.toml").to_str().unwrap())).unwrap_err();
+    says(&chain(&error), &["base.toml:6:1: `profile.log[1].pattern`"]);
 }
 
 #[test]
@@ -469,7 +566,8 @@ fn paths_are_relative_to_the_file_that_names_them() {
         .iter()
         .map(|rule| rule.name.as_str())
         .collect();
-    assert_eq!(names, ["new", "old", "store-recovered"]);
+    assert_eq!(names[..2], ["new", "old"]);
+    assert!(names.contains(&"store-recovered"));
     let flag = PlanRequest {
         program: Some(Program::Image("x:1".to_owned())),
         ..request(file.to_str().unwrap())
@@ -496,4 +594,24 @@ fn the_schemas_know_every_key_of_the_shipped_files() {
             }
         }
     }
+}
+
+/// What a plan names is read by the verbs too, not only by the library.
+#[test]
+fn a_log_baseline_that_is_not_there_is_told_by_the_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("case.toml");
+    std::fs::write(
+        &plan,
+        "profile = \"reference-small\"\nspeedup = 40\nuntil = \"1m\"\nlog_baseline = \"./none.json\"\n",
+    )
+    .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_canarynet"))
+        .args(["plan", "check"])
+        .arg(&plan)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("none.json"), "{said}");
 }

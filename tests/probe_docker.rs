@@ -111,11 +111,13 @@ fn start(docker: &Docker, run: &RunId, network: &NetworkPlan, launched: &Launche
         command: program("watcher"),
         user: None,
         config: WatcherConfig {
+            reads: Default::default(),
             dialect: "harmony".to_owned(),
             interval: Duration::from_millis(100),
             deadline: Duration::from_millis(500),
             nodes: watched.collect(),
             known: Vec::new(),
+            metrics: Default::default(),
         },
     };
     tokio::spawn(run_watcher(context.clone(), watcher));
@@ -162,6 +164,7 @@ async fn all_probes_see_what_happens_to_real_containers() {
         .await
         .unwrap();
     let request = LaunchRequest {
+        beside: None,
         run: &run,
         network: &network,
         allow_helper: false,

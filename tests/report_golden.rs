@@ -68,7 +68,7 @@ fn the_summary_of_one_failure_is_about_fifteen_lines() {
         terminal::render(&input::stall(), Look::PLAIN)
             .lines()
             .count()
-            <= 17
+            <= 18
     );
 }
 

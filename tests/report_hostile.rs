@@ -285,6 +285,11 @@ fn a_damaged_journal_panics_no_renderer() {
         bytes_per_hour: f64::NAN,
         flat: false,
     });
+    if let Some(memory) = &mut input.judgement.nodes[0].outlook.memory {
+        memory.per_block = f64::NAN;
+        memory.high = f64::INFINITY;
+        memory.earliest_days = Some(f64::NAN);
+    }
     input.judgement.shards[0].view_changes_per_1000 = f64::NAN;
     input.judgement.shards[0].recovery.recovered = 7;
     for finding in &mut input.judgement.findings {

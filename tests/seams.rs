@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use canarynet::{
     detect::DETECTORS,
-    plan::{self, NodeAddress, Plan, PlanRequest, findings},
+    journal::event::LogClass,
+    plan::{self, NodeAddress, Plan, PlanRequest, Program, findings},
     profile::{dialect, log_rules::RuleSet, render, shipped},
-    reference_node::config::NodeConfig,
+    reference_node::{config::NodeConfig, store::StoreError},
 };
 use clap::Parser;
 
@@ -33,6 +34,8 @@ fn shipped_plans() -> Vec<Plan> {
     shipped::PLANS
         .iter()
         .map(|shipped| load(shipped.name))
+        // What others wrote takes other arguments.
+        .filter(|plan| plan.network.program == Program::Itself)
         .collect()
 }
 
@@ -72,6 +75,45 @@ fn plans_name_dialects_and_rules_that_exist() {
         );
         RuleSet::new(&plan.network.log_rules).unwrap();
     }
+}
+
+/// What the reference node says of a store that it cannot trust is damage to the judge, and of a disk that it cannot
+/// write to is not.
+#[test]
+fn the_words_of_a_damaged_store_are_known() {
+    let plan = &shipped_plans()[0];
+    let rules = RuleSet::new(&plan.network.log_rules).unwrap();
+    let class = |error: &StoreError| {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        let line = serde_json::json!({ "level": "error", "error": text, "message": "node ended" });
+        rules.classify(line.to_string().as_bytes()).unwrap().class
+    };
+    let damaged = [
+        StoreError::StateMismatch(7),
+        StoreError::Missing("head that was acknowledged"),
+        StoreError::Database {
+            operation: "open",
+            path: "/data/blocks.redb".into(),
+            cause: redb_words(),
+            transient: false,
+        },
+    ];
+    for error in damaged {
+        assert_eq!(class(&error), LogClass::Corruption, "{error}");
+    }
+    for error in [StoreError::Busy, StoreError::Missing("height")] {
+        assert_ne!(class(&error), LogClass::Corruption, "{error}");
+    }
+}
+
+/// How the database itself says that its file is no good.
+fn redb_words() -> String {
+    redb::StorageError::Corrupted("bad checksum".to_owned()).to_string()
 }
 
 #[test]

@@ -14,11 +14,18 @@ use std::{
 const LINES_MOST: usize = 500;
 
 /// Files that may be longer, each with its reason.
-const LONGER: &[(&str, usize, &str)] = &[(
-    "src/journal/event.rs",
-    660,
-    "the closed enum of facts is read as one list",
-)];
+const LONGER: &[(&str, usize, &str)] = &[
+    (
+        "src/journal/event.rs",
+        720,
+        "the closed enum of facts is read as one list",
+    ),
+    (
+        "src/disk/faulty/server.rs",
+        680,
+        "the kernel asks of a file system what one trait lists: one short method each",
+    ),
+];
 
 fn sources() -> Vec<(String, String)> {
     fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -88,6 +95,7 @@ fn the_core_reads_no_clock_and_touches_no_edge() {
     let pure = |name: &str| {
         let folders = [
             "src/detect/",
+            "src/matrix/",
             "src/profile/dialect",
             "src/reference_node/consensus/",
             "src/reference_node/chain/",
@@ -163,6 +171,24 @@ fn the_judge_does_not_know_what_was_planted() {
         .map(|(name, _)| name)
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// Pictures are made by `cargo run --example pictures`.
+#[test]
+fn the_readme_shows_pictures_that_are_there_and_small() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown: Vec<&str> = readme
+        .split("](")
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|path| path.ends_with(".png"))
+        .collect();
+    assert!(shown.len() >= 2, "{shown:?}");
+    let sizes = shown
+        .iter()
+        .map(|path| fs::metadata(root.join(path)).unwrap().len());
+    let all: u64 = sizes.sum();
+    assert!(all < 300 << 10, "{all} bytes");
 }
 
 #[test]

@@ -4,6 +4,30 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod faulting;
+mod judging;
+mod many_runs;
+mod matrix;
+mod profiles;
+mod repeating;
+mod telling;
+
+pub use faulting::{FaultArguments, FaultsArguments};
+pub use judging::{JudgeArguments, ReportArguments, ReportFormat};
+pub use many_runs::{
+    BaselineArguments, BaselineVerb, CompareArguments, ExplainArguments, HistoryArguments,
+};
+pub use matrix::MatrixArguments;
+pub use profiles::{
+    ProfileArguments, ProfileCheckArguments, ProfileNewArguments, ProfileShowArguments,
+    ProfileTryArguments, ProfileVerb,
+};
+pub use repeating::{BundleArguments, CertifyArguments, PruneArguments, ReproArguments};
+pub use telling::{
+    AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments, OnInconclusive,
+    OnInfra,
+};
+
 use crate::plan::Keep;
 
 /// canary testnets with accelerated block time, in containers
@@ -77,6 +101,8 @@ pub enum Verb {
     Down(RunArgument),
     /// Where a run stands
     Status(RunArgument),
+    /// Follow a run on the whole screen: shards, nodes, findings, log lines
+    Watch(RunArgument),
     /// List runs, show one, or take one over
     Runs(RunsArguments),
     /// Wait for a run's end and exit with its code
@@ -87,10 +113,32 @@ pub enum Verb {
     Judge(JudgeArguments),
     /// Print a run's report
     Report(ReportArguments),
+    /// Print just a run's decision, and exit by it
+    Gate(GateArguments),
+    /// Pack a run into one file, to understand it and to do it again elsewhere
+    Bundle(BundleArguments),
+    /// Repeat a run until the same finding appears; with a second build: is it fixed?
+    Repro(ReproArguments),
+    /// State what a run showed, bound by hashes; or check such a certificate
+    Certify(CertifyArguments),
+    /// What a finding means, its windows, and where to look first
+    Explain(ExplainArguments),
+    /// Hold runs against other runs or a baseline
+    Compare(CompareArguments),
+    /// What was found over all runs: first seen, last seen, in how many, by version
+    History(HistoryArguments),
+    /// List baselines, save runs as one, show one
+    Baseline(BaselineArguments),
     /// Remove what ownerless runs left in the engine
     Clean(CleanArguments),
+    /// Try who is told of findings
+    Alert(AlertArguments),
     /// Inject one fault by hand, or list all kinds
     Fault(FaultArguments),
+    /// Every kind of fault on a healthy network: effective, excused, and is the shard back in time?
+    Faults(FaultsArguments),
+    /// Every defect and every fault over several seeds: what is found, how soon, and what is found where nothing is wrong
+    Matrix(MatrixArguments),
     /// Log lines of a node
     Logs(LogsArguments),
     /// Run a command inside a node
@@ -114,7 +162,7 @@ pub enum Verb {
 /// `soak`
 #[derive(Debug, Clone, Args)]
 pub struct SoakArguments {
-    /// Plan: a shipped one (default, smoke, nightly) or a path
+    /// Plan: a shipped one (`canarynet plan list`) or a path
     #[arg(default_value = "default")]
     pub plan: String,
     /// Where and how it runs.
@@ -123,12 +171,33 @@ pub struct SoakArguments {
     /// Soak this long instead of the plan's time
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
+    /// Before it settles, switch watching off and on in turns: does it slow the network? Takes a minute or two more
+    #[arg(long)]
+    pub observer_ab: bool,
     /// Run in the background and print the run's id
     #[arg(long)]
     pub detach: bool,
     /// What stays in the engine after the end
     #[arg(long, value_enum)]
     pub keep: Option<Keep>,
+    /// Also copy what CI should keep (reports, plan, evidence) into this folder at the end
+    #[arg(long, value_name = "DIRECTORY", env = "CANARYNET_ARTIFACTS")]
+    pub artifacts: Option<PathBuf>,
+    /// What follows when host, engine or canary spoil the run: fail (exit 3), or retry=N, at most 5: clean up, run again
+    #[arg(long, value_name = "fail|retry=N", default_value_t, conflicts_with_all = ["detach", "detached_as"])]
+    pub on_infra: OnInfra,
+    /// Serve the run's metrics for Prometheus on this loopback address, like 127.0.0.1:9464, at /metrics
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// Serve a live page on a loopback address [default: any free port of 127.0.0.1]; who has its link may stop the run
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
+    pub serve: Option<std::net::SocketAddr>,
+    /// Run this resolved plan, a run's plan.json, as it is: the same seed, the same fault schedule
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "profile", "set", "seed", "duration", "detach", "observer_ab"])]
+    pub resolved: Option<PathBuf>,
+    /// Internal: the finding, as JSON, that ends the run.
+    #[arg(long, hide = true, requires = "resolved")]
+    pub sought: Option<String>,
     /// Internal: the id of the run that a detaching parent chose.
     #[arg(long, hide = true)]
     pub detached_as: Option<String>,
@@ -182,29 +251,6 @@ pub struct RunArgument {
     pub run: String,
 }
 
-/// `fault`
-#[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Examples:\n  canarynet fault                                    all kinds\n  canarynet fault latest kill --target leader --for 10s\n  canarynet fault latest disk-fill --target s0-n01 --set leave=\"1 MiB\""
-)]
-pub struct FaultArguments {
-    /// Run: a name, an id, a prefix of either, or latest
-    #[arg(value_name = "RUN")]
-    pub run: Option<String>,
-    /// Kind of fault
-    #[arg(value_name = "KIND")]
-    pub kind: Option<String>,
-    /// Who: a node, leader, next-leader, one, minority-third, all, ..., with shard:N behind it or without
-    #[arg(long, default_value = "one")]
-    pub target: String,
-    /// How long it lasts
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub lasts: Option<Duration>,
-    /// A parameter of the kind
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
 /// `wait`
 #[derive(Debug, Clone, Args)]
 pub struct WaitArguments {
@@ -232,44 +278,9 @@ pub enum RunsVerb {
     /// One run: plan, state, verdict, files
     Show(RunArgument),
     /// Take an ownerless run over and go on watching it
-    Attach(RunArgument),
-}
-
-/// `judge`
-#[derive(Debug, Clone, Args)]
-pub struct JudgeArguments {
-    /// Run: a name, an id, a prefix, latest, or the path of a run directory or journal
-    #[arg(default_value = "latest", value_name = "RUN")]
-    pub run: String,
-    /// Also write findings.json, verdict.json, junit.xml and report.md into the run directory
-    #[arg(long)]
-    pub write: bool,
-}
-
-/// `report`
-#[derive(Debug, Clone, Args)]
-pub struct ReportArguments {
-    /// Run: a name, an id, a prefix, latest, or the path of a run directory
-    #[arg(default_value = "latest", value_name = "RUN")]
-    pub run: String,
-    /// Which form
-    #[arg(long, value_enum, default_value = "terminal")]
-    pub format: ReportFormat,
-}
-
-/// Forms of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
-    /// The summary at the end of a run
-    Terminal,
-    /// report.md
-    Markdown,
-    /// verdict.json
-    Verdict,
-    /// findings.json
-    Findings,
-    /// junit.xml
-    Junit,
+    Attach(AttachArguments),
+    /// Remove what is old: logs after days, journals after weeks, verdicts never by themselves
+    Prune(PruneArguments),
 }
 
 /// `clean`
@@ -421,28 +432,6 @@ pub struct PlanReachArguments {
     /// Wall time to reach it in
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub within: Duration,
-}
-
-/// `profile`
-#[derive(Debug, Clone, Args)]
-pub struct ProfileArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub verb: ProfileVerb,
-}
-
-/// `profile ...`
-#[derive(Debug, Clone, Subcommand)]
-pub enum ProfileVerb {
-    /// Shipped profiles
-    List,
-    /// A shipped profile's text
-    Show {
-        /// Its name
-        name: String,
-    },
-    /// JSON Schema of profiles
-    Schema,
 }
 
 /// `pack`

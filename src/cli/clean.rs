@@ -12,6 +12,7 @@ use crate::{
     engine::{self, Docker},
     exit::Exit,
     run::{
+        arm::{self, Left},
         directory::{RunDirectory, RunRecord, RunState},
         ownership::{EngineRun, Standing, engine_runs},
     },
@@ -19,6 +20,7 @@ use crate::{
 
 pub(super) fn clean(common: &Common, verb: &CleanArguments) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
+        tell_unhealed(common)?;
         let docker = connect(common, None).await?;
         let runs = look(&docker).await?;
         let chosen = match &verb.run {
@@ -105,10 +107,18 @@ async fn remove(common: &Common, docker: &Docker, run: &EngineRun) -> Result<boo
         ),
         None => None,
     };
+    // What is still broken first: a frozen disk would hold the teardown.
+    let mut unhealed = Vec::new();
+    if let Some((directory, _)) = &run.known {
+        unhealed = arm::heal_left(directory.path(), Left::All).await;
+    }
     let done = engine::teardown(docker, &run.found.run)
         .await
         .map_err(|error| Failure::infra("cannot clean").because(&error))?;
     if let Some((directory, record)) = &run.known {
+        if done.left.is_empty() {
+            arm::forget(directory.path());
+        }
         mark_cleaned(directory, record)?;
     }
     say(
@@ -120,6 +130,9 @@ async fn remove(common: &Common, docker: &Docker, run: &EngineRun) -> Result<boo
             "partly removed"
         },
     )?;
+    for fault in &unhealed {
+        print_line(&format!("  not healed: {fault}"))?;
+    }
     for left in &done.left {
         print_line(&format!(
             "  left behind: {}",
@@ -181,6 +194,7 @@ pub(super) async fn orphans(
     common: &Common,
     docker: &Docker,
 ) -> Result<Option<EngineRun>, Failure> {
+    tell_unhealed(common)?;
     let ownerless: Vec<_> = look(docker)
         .await?
         .into_iter()
@@ -207,9 +221,50 @@ pub(super) async fn orphans(
         }
         None => {
             notice(&names);
+            for run in &ownerless {
+                heal_overdue(run).await;
+            }
             Ok(None)
         }
     }
+}
+
+/// What a lost owner and its guard have left broken beyond its time; the network itself is left alone.
+#[expect(clippy::print_stderr, reason = "a notice, as below")]
+async fn heal_overdue(run: &EngineRun) {
+    let Some((directory, _)) = &run.known else {
+        return;
+    };
+    for fault in arm::heal_left(directory.path(), Left::Overdue).await {
+        eprintln!("{}: fault not healed: {fault}", run.name());
+    }
+}
+
+/// Faults of earlier runs that could not be healed, told once more by the first command after them.
+#[expect(clippy::print_stderr, reason = "a notice, as below")]
+fn tell_unhealed(common: &Common) -> Result<(), Failure> {
+    for (directory, mut record) in state_folder(common)?.all() {
+        if record.unhealed.is_empty() || record.unhealed_told || directory.owner().is_some() {
+            continue;
+        }
+        let network = if record.kept {
+            format!(
+                "its network still stands; `canarynet clean {}` removes it",
+                record.name
+            )
+        } else {
+            "its network is gone".to_owned()
+        };
+        for fault in &record.unhealed {
+            let fault = crate::journal::text::clean(fault, 400);
+            eprintln!("{}: fault not healed: {fault} ({network})", record.name);
+        }
+        record.unhealed_told = true;
+        directory
+            .write_record(&record)
+            .map_err(|error| Failure::infra("cannot write run.json").because(&error))?;
+    }
+    Ok(())
 }
 
 /// One line on standard error, for every verb that talks to the engine.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     engine::doctor,
     exit::Exit,
+    journal::Capability,
     report::{
         Look,
         listing::{self, DoctorRow, DoctorState},
@@ -25,8 +26,7 @@ pub(super) fn doctor(common: &Common, verb: &DoctorArguments) -> Result<ExitCode
         verb.linux_binary.as_deref(),
         verb.allow_helper,
     ));
-    let needed =
-        |capability: &doctor::Capability| NEEDED.iter().any(|id| capability.id.starts_with(id));
+    let needed = |capability: &Capability| NEEDED.iter().any(|id| capability.id.starts_with(id));
     if common.json {
         print_json(&capabilities)?;
     } else {
@@ -42,14 +42,14 @@ pub(super) fn doctor(common: &Common, verb: &DoctorArguments) -> Result<ExitCode
     Ok(if broken { Exit::Infra } else { Exit::Pass }.into())
 }
 
-fn row(capability: &doctor::Capability, needed: bool) -> DoctorRow {
+fn row(capability: &Capability, needed: bool) -> DoctorRow {
     let state = match (capability.able, needed) {
         (true, _) => DoctorState::Works,
         (false, true) => DoctorState::Broken,
         (false, false) => DoctorState::Missing,
     };
     DoctorRow {
-        what: capability.id.to_owned(),
+        what: capability.id.clone(),
         state,
         detail: capability.proof.clone(),
         remedy: capability.remedy.clone(),

@@ -1,6 +1,10 @@
 //! `canarynet fault`: one fault by hand, injected, journalled and healed like those of a schedule.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    error::Error as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -11,22 +15,26 @@ use super::{
 };
 use crate::{
     exit::Exit,
-    fault::kinds::{KINDS, kind},
-    plan::{
-        Plan,
-        error::did_you_mean,
-        faults::{PlannedFault, Trigger},
+    fault::kinds::KINDS,
+    plan::{Plan, faults::PlannedFault},
+    run::{
+        by_hand::{self, Wish},
+        directory::RunDirectory,
     },
-    run::by_hand,
 };
 
+/// Beyond its own length a fault takes this long at most: its operations have deadlines.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How often the answer is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// One kind, as listed.
 #[derive(Debug, Serialize)]
 struct KindLine {
     kind: &'static str,
     summary: &'static str,
+    parameters: Vec<String>,
+    needs: Vec<&'static str>,
 }
 
 pub(super) fn fault(common: &Common, verb: &FaultArguments) -> Result<ExitCode, Failure> {
@@ -42,12 +50,18 @@ pub(super) fn fault(common: &Common, verb: &FaultArguments) -> Result<ExitCode, 
             record.name, record.name
         )));
     }
-    let Some(info) = kind(name) else {
-        let hint = did_you_mean(name, KINDS.iter().map(|info| info.kind));
-        return Err(Failure::usage(format!(
-            "{name:?} is no kind of fault{hint}; `canarynet fault` lists all"
-        )));
-    };
+    let plan = std::fs::read(directory.path().join("plan.json"))
+        .map_err(|error| Failure::infra("cannot read the run's plan").because(&error))?;
+    let plan: Plan = serde_json::from_slice(&plan)
+        .map_err(|error| Failure::infra("cannot read the run's plan").because(&error))?;
+    let planned = planned(verb, name, &plan)?;
+    let asked = by_hand::ask(directory.path(), &planned)
+        .map_err(|error| Failure::infra("cannot ask the run").because(&error))?;
+    follow(&directory, &asked, planned.lasts + PATIENCE)
+}
+
+/// The fault that is asked for; what the run's plan itself rules out is bad input.
+fn planned(verb: &FaultArguments, name: &str, plan: &Plan) -> Result<PlannedFault, Failure> {
     let mut parameters = serde_json::Map::new();
     for setting in &verb.set {
         let Some((key, value)) = setting.split_once('=') else {
@@ -56,58 +70,58 @@ pub(super) fn fault(common: &Common, verb: &FaultArguments) -> Result<ExitCode, 
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
         parameters.insert(key.to_owned(), value);
     }
-    let parameters = serde_json::Value::Object(parameters);
-    (info.parse)(&parameters)
-        .map_err(|error| Failure::usage(format!("parameters of {name}")).because(&error))?;
-    let target = verb
-        .target
-        .parse()
-        .map_err(|error: crate::plan::faults::TargetError| Failure::usage(error.to_string()))?;
-    let plan = std::fs::read(directory.path().join("plan.json"))
-        .map_err(|error| Failure::infra("cannot read the run's plan").because(&error))?;
-    let plan: Plan = serde_json::from_slice(&plan)
-        .map_err(|error| Failure::infra("cannot read the run's plan").because(&error))?;
-    let clocks = &plan.clocks;
-    let lasts = verb
-        .lasts
-        .unwrap_or_else(|| clocks.blocks(40).max(clocks.view_change_timeout * 2));
-    let planned = PlannedFault {
-        id: String::new(),
-        kind: name.clone(),
-        parameters,
-        trigger: Trigger::After(Duration::ZERO),
-        lasts,
-        target,
-        seed: u64::from(std::process::id()),
-        drawn: false,
+    let wish = Wish {
+        kind: name,
+        target: &verb.target,
+        lasts: verb.lasts,
+        parameters: serde_json::Value::Object(parameters),
     };
-    let asked = by_hand::ask(directory.path(), &planned)
-        .map_err(|error| Failure::infra("cannot ask the run").because(&error))?;
+    by_hand::planned(&wish, plan).map_err(|error| match error.source() {
+        Some(source) => Failure::usage(error.to_string()).because(source),
+        None => Failure::usage(error.to_string()),
+    })
+}
+
+/// Prints what becomes of it, step by step, to its end.
+fn follow(directory: &RunDirectory, asked: &str, within: Duration) -> Result<ExitCode, Failure> {
     let mut shown = 0;
-    loop {
-        let told = by_hand::told(directory.path(), &asked);
-        let lines: Vec<&str> = told.lines().collect();
+    let deadline = Instant::now() + within;
+    while Instant::now() < deadline {
+        // Asked before it is read: the last lines of a run that ended are still read.
+        let owned = directory.owner().is_some();
+        let told = by_hand::told(directory.path(), asked);
+        // A line without its end is still being written.
+        let whole = told.rfind('\n').map_or("", |end| &told[..end]);
+        let lines: Vec<&str> = whole.lines().collect();
         for line in lines.iter().skip(shown) {
             print_line(line)?;
         }
         shown = lines.len();
         if let Some(last) = lines.last() {
             if last.ends_with(" healed") {
-                let effective = lines.iter().any(|line| line.contains(" is effective"));
-                let exit = if effective { Exit::Pass } else { Exit::Infra };
+                let failed = |line: &&str| line.contains(" had no effect: ");
+                let exit = if lines.iter().any(failed) {
+                    Exit::Infra
+                } else {
+                    Exit::Pass
+                };
                 return Ok(exit.into());
             }
             if last.contains(" skipped: ") || last.contains(" not healed: ") {
                 return Ok(Exit::Infra.into());
             }
         }
-        if directory.owner().is_none() {
+        if !owned {
             return Err(Failure::infra(
                 "the run ended; its guard or its teardown heals what was broken",
             ));
         }
         std::thread::sleep(LOOK_EVERY);
     }
+    Err(Failure::infra(format!(
+        "the run has not told within {} s what became of it; `canarynet status` tells how it is",
+        within.as_secs()
+    )))
 }
 
 fn list(common: &Common) -> Result<ExitCode, Failure> {
@@ -116,13 +130,27 @@ fn list(common: &Common) -> Result<ExitCode, Failure> {
         .map(|info| KindLine {
             kind: info.kind,
             summary: info.summary,
+            parameters: (info.parameters)(),
+            needs: info.needs.iter().map(|need| need.id()).collect(),
         })
         .collect();
     if common.json {
         return print_json(&lines);
     }
     for line in lines {
-        print_line(&format!("{:<17} {}", line.kind, line.summary))?;
+        let mut notes = Vec::new();
+        if !line.parameters.is_empty() {
+            notes.push(line.parameters.join(", "));
+        }
+        if !line.needs.is_empty() {
+            notes.push(format!("needs {}", line.needs.join(", ")));
+        }
+        let notes = if notes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", notes.join("; "))
+        };
+        print_line(&format!("{:<17} {}{notes}", line.kind, line.summary))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,14 +6,15 @@
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::{Failure, network, print_line, runtime};
 use crate::{
-    disk::helper,
-    engine::toolbox,
+    disk::{faulty, helper},
+    engine::{load, toolbox},
     journal::{JOURNAL_FOLDER, generate},
     probe,
-    reference_node::{config::NodeConfig, node},
+    reference_node::{config::NodeConfig, node, store},
 };
 
 /// A node of the reference network
@@ -39,14 +40,35 @@ pub(super) fn dispatch() -> Option<Result<ExitCode, Failure>> {
         "keeper" => Ok(probe::keeper::keeper_main()),
         "sampler" => Ok(probe::sampler::sampler_main(words)),
         "watcher" => Ok(probe::watcher::watcher_main()),
+        "faulty-disk" => Ok(faulty::process::faulty_disk_main(&texts())),
         "helper" => Ok(helper::helper_main(&texts())),
+        "load" => Ok(load::load_main(&texts())),
         "toolbox" => Ok(toolbox::toolbox_main(&texts())),
+        "store-head" => store_head(&words),
         "heal-guard" => heal_guard(&words),
         "relay" => relay(&texts()),
         "reference-node" => reference_node(),
         "generate-journal" => generate_journal(&texts()),
         _ => return None,
     })
+}
+
+/// The head of a reference node's store that nobody has open: `store-head FOLDER`. What it reads is hostile, and whoever
+/// asks may have privileges: they are given up first.
+fn store_head(words: &[OsString]) -> Result<ExitCode, Failure> {
+    let [folder] = words else {
+        return Err(Failure::usage("usage: store-head FOLDER"));
+    };
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, none)
+        .map_err(|error| Failure::infra("cannot give up privileges").because(&error))?;
+    let head = store::head(Path::new(folder))
+        .map_err(|error| Failure::infra("the store cannot be opened").because(&error))?;
+    super::print_json(&head)
 }
 
 fn heal_guard(words: &[OsString]) -> Result<ExitCode, Failure> {

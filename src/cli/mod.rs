@@ -2,20 +2,35 @@
 //!
 //! Exit codes are those of [`crate::exit::Exit`]. Errors are printed once, as one chain, by [`main`].
 
+mod alert;
 mod arguments;
+mod bundle;
+mod certify;
 mod clean;
 mod completions;
 mod doctor;
+mod explain;
 mod failure;
 mod fault;
+mod faults;
+mod gate;
+mod history;
 mod inspect;
 mod internal;
 mod judge;
+mod matrix;
 mod network;
 mod pack;
 mod plan;
+mod profile;
+mod prune;
+mod repro;
+mod retry;
 mod runs;
 mod soak;
+mod trying;
+mod watch;
+mod why_not;
 
 use std::{io::Write, process::ExitCode};
 
@@ -65,19 +80,31 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Up(verb) => soak::up(&common, verb),
         Verb::Down(verb) | Verb::Stop(verb) => runs::stop(&common, &verb),
         Verb::Status(verb) => runs::status(&common, &verb),
+        Verb::Watch(verb) => watch::watch(&common, &verb),
         Verb::Runs(verb) => runs::runs(&common, verb),
         Verb::Wait(verb) => runs::wait(&common, &verb),
         Verb::Judge(verb) => judge::judge(&common, &verb),
         Verb::Report(verb) => judge::report(&common, &verb),
+        Verb::Gate(verb) => gate::gate(&common, &verb),
+        Verb::Bundle(verb) => bundle::bundle(&common, &verb),
+        Verb::Repro(verb) => repro::repro(&common, &verb),
+        Verb::Certify(verb) => certify::certify(&common, &verb),
+        Verb::Explain(verb) => explain::explain(&common, &verb),
+        Verb::Compare(verb) => history::compare(&common, &verb),
+        Verb::History(verb) => history::history(&common, &verb),
+        Verb::Baseline(verb) => history::baseline(&common, &verb),
         Verb::Clean(verb) => clean::clean(&common, &verb),
+        Verb::Alert(verb) => alert::alert(&common, &verb),
         Verb::Fault(verb) => fault::fault(&common, &verb),
+        Verb::Faults(verb) => faults::faults(&common, &verb),
+        Verb::Matrix(verb) => matrix::matrix(&common, &verb),
         Verb::Logs(verb) => inspect::logs(&common, &verb),
         Verb::Exec(verb) => network::exec(&common, &verb),
         Verb::Rpc(verb) => network::rpc(&common, &verb),
         Verb::Forward(verb) => network::forward(&common, &verb),
         Verb::Doctor(verb) => doctor::doctor(&common, &verb),
         Verb::Plan(verb) => plan::plan(&common, verb),
-        Verb::Profile(verb) => plan::profile(&common, verb),
+        Verb::Profile(verb) => profile::profile(&common, verb),
         Verb::Pack(verb) => pack::pack(&common, &verb),
         Verb::Completions(verb) => completions::completions(&verb),
     }

@@ -124,7 +124,7 @@ pub(super) fn exec(common: &Common, verb: &ExecArguments) -> Result<ExitCode, Fa
         };
         let session = reached
             .docker
-            .exec(&node.container_id, &verb.command, None)
+            .exec(&node.container, &verb.command, None)
             .await
             .map_err(failed)?;
         let ExecSession {

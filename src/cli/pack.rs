@@ -16,7 +16,9 @@ pub(super) fn pack(common: &Common, verb: &PackArguments) -> Result<ExitCode, Fa
         let failed =
             |error: crate::engine::EngineError| Failure::usage("cannot pack").because(&error);
         let packed = match &verb.binary {
-            Some(binary) => pack::binary_image(&docker, binary).await.map_err(failed)?,
+            Some(binary) => pack::binary_image(&docker, binary, &[])
+                .await
+                .map_err(failed)?,
             None => {
                 let program = pack::own_program(&docker, None).map_err(failed)?;
                 pack::launcher_image(&docker, &program)

@@ -1,4 +1,4 @@
-//! `plan` and `profile`: what would be done, before anything is done.
+//! `plan`: what would be done, before anything is done.
 
 use std::process::ExitCode;
 
@@ -6,24 +6,41 @@ use super::{
     Failure,
     arguments::{
         Common, PlanArguments, PlanCheckArguments, PlanOptions, PlanReachArguments, PlanVerb,
-        ProfileArguments, ProfileVerb,
     },
-    print, print_json,
+    print, print_json, state_folder,
 };
 use crate::{
     exit::Exit,
-    plan::{Plan, PlanError, PlanRequest, Program, check, reach, schema},
-    profile::shipped::{self, PLANS, PROFILES, Shipped},
+    plan::{Plan, PlanError, PlanRequest, Program, check, reach, resolve::Sources, schema},
+    profile::shipped::{self, PLANS, Shipped},
+    run::baseline,
     time::RunClock,
 };
 
 /// Loads a plan as the command line asks for it; everything that is wrong with it is bad input.
 pub(super) fn load(
+    common: &Common,
     plan: &str,
     options: &PlanOptions,
     duration: Option<std::time::Duration>,
 ) -> Result<Plan, Failure> {
-    let plan = crate::plan::load(&request(plan, options, duration)).map_err(|error| bad(&error))?;
+    resolved(&sources(common, plan, options, duration)?)
+}
+
+/// The layers of a plan, for a verb that puts one of its own on them.
+pub(super) fn sources(
+    common: &Common,
+    plan: &str,
+    options: &PlanOptions,
+    duration: Option<std::time::Duration>,
+) -> Result<Sources, Failure> {
+    crate::plan::load::sources(&request(common, plan, options, duration))
+        .map_err(|error| bad(&error))
+}
+
+/// The plan of these layers; what cannot work is bad input.
+pub(super) fn resolved(sources: &Sources) -> Result<Plan, Failure> {
+    let plan = crate::plan::resolved(sources).map_err(|error| bad(&error))?;
     let refusals = check::check(&plan).refusals;
     if refusals.is_empty() {
         return Ok(plan);
@@ -38,7 +55,8 @@ fn bad(error: &PlanError) -> Failure {
     Failure::usage("the plan cannot be used").because(error)
 }
 
-fn request(
+pub(super) fn request(
+    common: &Common,
     plan: &str,
     options: &PlanOptions,
     duration: Option<std::time::Duration>,
@@ -61,6 +79,10 @@ fn request(
         environment: std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
+        // Without a folder of runs there is no baseline in it, and a plan that names one says so.
+        baselines: state_folder(common)
+            .ok()
+            .map(|state| baseline::folder(&state)),
         date: RunClock::wall().to_string().chars().take(10).collect(),
     }
 }
@@ -75,16 +97,8 @@ pub(super) fn plan(common: &Common, verb: PlanArguments) -> Result<ExitCode, Fai
     }
 }
 
-pub(super) fn profile(common: &Common, verb: ProfileArguments) -> Result<ExitCode, Failure> {
-    match verb.verb {
-        ProfileVerb::List => list(common, PROFILES),
-        ProfileVerb::Show { name } => show("profile", PROFILES, &name),
-        ProfileVerb::Schema => print(schema::profile_schema().as_bytes()),
-    }
-}
-
 fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Failure> {
-    let plan = crate::plan::load(&request(&verb.plan, &verb.options, verb.duration))
+    let plan = crate::plan::load(&request(common, &verb.plan, &verb.options, verb.duration))
         .map_err(|error| bad(&error))?;
     if verb.resolved {
         return print_json(&plan);
@@ -140,7 +154,7 @@ fn print_schedule(common: &Common, plan: &Plan) -> Result<ExitCode, Failure> {
 
 fn reach_height(common: &Common, verb: &PlanReachArguments) -> Result<ExitCode, Failure> {
     let answer = reach::reach(
-        &request(&verb.plan, &verb.options, None),
+        &request(common, &verb.plan, &verb.options, None),
         verb.height,
         verb.within,
     )
@@ -154,7 +168,7 @@ fn reach_height(common: &Common, verb: &PlanReachArguments) -> Result<ExitCode, 
     Ok(if possible { Exit::Pass } else { Exit::Fail }.into())
 }
 
-fn list(common: &Common, shipped: &[Shipped]) -> Result<ExitCode, Failure> {
+pub(super) fn list(common: &Common, shipped: &[Shipped]) -> Result<ExitCode, Failure> {
     for item in shipped {
         if common.json {
             print_json(&serde_json::json!({ "name": item.name, "about": item.about() }))?;
@@ -165,7 +179,7 @@ fn list(common: &Common, shipped: &[Shipped]) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(what: &str, list: &[Shipped], name: &str) -> Result<ExitCode, Failure> {
+pub(super) fn show(what: &str, list: &[Shipped], name: &str) -> Result<ExitCode, Failure> {
     let names: Vec<_> = list.iter().map(|item| item.name).collect();
     let item = shipped::find(list, name).ok_or_else(|| {
         Failure::usage(format!(

@@ -22,6 +22,7 @@ use crate::{
     run::{
         directory::{RunDirectory, RunRecord, RunState},
         live::{LiveStatus, STOP_REQUEST},
+        live_page,
         ownership::engine_runs,
     },
 };
@@ -98,7 +99,8 @@ pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Fai
     match verb.verb.unwrap_or(RunsVerb::List) {
         RunsVerb::List => list(common),
         RunsVerb::Show(run) => show(common, &run),
-        RunsVerb::Attach(run) => soak::attach(common, &run.run),
+        RunsVerb::Attach(run) => soak::attach(common, &run),
+        RunsVerb::Prune(verb) => super::prune::prune(common, &verb),
     }
 }
 
@@ -154,6 +156,12 @@ fn show(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
         record.verdict.as_deref().unwrap_or("-"),
         line.directory,
     );
+    for fault in &record.unhealed {
+        text.push_str(&format!(
+            "not healed {}\n",
+            crate::journal::text::clean(fault, 400)
+        ));
+    }
     for name in [
         "report.md",
         "verdict.json",
@@ -181,6 +189,9 @@ pub(super) fn status(common: &Common, verb: &RunArgument) -> Result<ExitCode, Fa
         line.state(),
         line.record.verdict.as_deref().unwrap_or("no verdict yet")
     ))?;
+    if let Some(link) = live_page::address(&directory).filter(|_| line.owner.is_some()) {
+        print_line(&format!("page  {link}"))?;
+    }
     match live {
         Some(live) => {
             let plan = std::fs::read(directory.path().join("plan.json"))?;

@@ -2,8 +2,10 @@
 
 use std::{
     ffi::OsString,
+    io::Write as _,
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
@@ -12,24 +14,49 @@ use clap::ValueEnum as _;
 
 use super::{
     Failure,
-    arguments::{Common, PlanOptions, RunArgument, SoakArguments, UpArguments},
-    clean, network, plan, print, print_json, print_line, runtime, state_folder,
+    arguments::{AttachArguments, Common, PlanOptions, RunArgument, SoakArguments, UpArguments},
+    clean, gate, network, plan, print, print_json, print_line, retry, runtime, state_folder,
 };
 use crate::{
-    engine::Docker,
-    plan::{Keep, Plan},
+    engine::{
+        Docker,
+        pack::{check_executable, find_program},
+    },
+    exit::Exit,
+    plan::{Keep, Plan, Program, Recorded},
+    repro::case::read_plan,
     run::{
         self, AttachRequest, Conclusion, RunError, SoakRequest,
-        directory::{RunDirectory, RunRecord},
+        directory::{RunDirectory, RunRecord, RunState},
         live::LiveStatus,
     },
+    serve::{Metrics, Page},
 };
+
+/// Wait before a spoiled run is made again.
+const BEFORE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Longest wait for a detached run to have taken its directory over.
 const DETACH_DEADLINE: Duration = Duration::from_secs(20);
 
-pub(super) fn soak(common: &Common, verb: SoakArguments) -> Result<ExitCode, Failure> {
-    let mut plan = plan::load(&verb.plan, &verb.options, verb.duration)?;
+pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode, Failure> {
+    if verb.observer_ab {
+        // As any other value of a plan, so that a run in the background has it too.
+        verb.options.set.push("observer_ab=true".to_owned());
+    }
+    let (mut plan, layers) = match &verb.resolved {
+        Some(path) => (resolved(path, &verb.options)?, None),
+        None => {
+            let sources = plan::sources(common, &verb.plan, &verb.options, verb.duration)?;
+            (plan::resolved(&sources)?, Some(Recorded::of(&sources)))
+        }
+    };
+    let sought = verb
+        .sought
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| Failure::usage("--sought is no finding").because(&error))?;
     if let Some(keep) = verb.keep {
         plan.keep = keep;
     }
@@ -40,6 +67,17 @@ pub(super) fn soak(common: &Common, verb: SoakArguments) -> Result<ExitCode, Fai
         let mut arguments = background(common, &verb.plan, &verb.options);
         if let Some(duration) = verb.duration {
             arguments.push(format!("--for={}", humantime::format_duration(duration)).into());
+        }
+        if let Some(address) = verb.metrics {
+            arguments.push(format!("--metrics={address}").into());
+        }
+        if let Some(address) = verb.serve {
+            arguments.push(format!("--serve={address}").into());
+        }
+        if let Some(folder) = &verb.artifacts {
+            let mut word = OsString::from("--artifacts=");
+            word.push(folder);
+            arguments.push(word);
         }
         if let Some(keep) = verb.keep.and_then(|keep| keep.to_possible_value()) {
             arguments.push(format!("--keep={}", keep.get_name()).into());
@@ -60,16 +98,32 @@ pub(super) fn soak(common: &Common, verb: SoakArguments) -> Result<ExitCode, Fai
         // A session of its own: the terminal's signals are not for a run in the background.
         let _ = rustix::process::setsid();
     }
+    let quiet = verb.detached_as.is_some();
     runtime()?.block_on(async {
         let docker = network::connect(common, None).await?;
+        // Bad input, and told as such: from here on what goes wrong is the machine's.
+        if let Program::Binary(path) = &plan.network.program {
+            check_executable(&find_program(path), &docker.info().architecture).map_err(
+                |error| Failure::usage("the node's program cannot be used").because(&error),
+            )?;
+        }
         if let Some(orphan) = clean::orphans(common, &docker).await? {
-            return finish(common, take_over(common, docker, orphan.known).await);
+            let page = page(common, verb.serve, quiet)?;
+            let taken = take_over(common, docker, orphan.known, page).await;
+            return finish(common, taken, verb.artifacts.as_deref());
         }
         let directory = match &verb.detached_as {
             Some(path) => Some(taken(path)?),
             None => None,
         };
+        let metrics = match verb.metrics {
+            Some(address) => Some(serve(common, address).await?),
+            None => None,
+        };
+        let page = page(common, verb.serve, quiet)?;
         let request = SoakRequest {
+            metrics,
+            page,
             plan,
             docker,
             engine: common.engine.clone(),
@@ -78,13 +132,108 @@ pub(super) fn soak(common: &Common, verb: SoakArguments) -> Result<ExitCode, Fai
             linux_binary: verb.options.linux_binary.clone(),
             json: common.json,
             endless: verb.endless,
+            layers,
+            sought,
         };
-        finish(common, run::soak(request).await)
+        let outcome = run::soak(request).await;
+        let spoiled = match &outcome {
+            Ok(conclusion) => conclusion.exit == Exit::Infra,
+            Err(error) => matches!(error, RunError::Engine(_)),
+        };
+        match verb.on_infra.retries.checked_sub(1) {
+            Some(left) if spoiled => Err(again(common, outcome, &verb, left).await),
+            _ => finish(common, outcome, verb.artifacts.as_deref()),
+        }
     })
 }
 
+/// Tells what a spoiled run came to, removes what is left of it, and becomes the next try.
+async fn again(
+    common: &Common,
+    outcome: Result<Conclusion, RunError>,
+    verb: &SoakArguments,
+    left: u32,
+) -> Failure {
+    let directory = outcome.as_ref().ok();
+    let directory = directory.map(|conclusion| conclusion.directory.clone());
+    if let Err(failure) = finish(common, outcome, verb.artifacts.as_deref()) {
+        let _ = std::io::stderr().write_all(failure.render().as_bytes());
+    }
+    if let Some(path) = directory {
+        let directory = RunDirectory::at(path);
+        let cleaned = match directory.record() {
+            Ok(record) if !record.kept && record.state == RunState::Finished => {
+                Ok(ExitCode::SUCCESS)
+            }
+            Ok(record) => clean::clean_one(common, &directory, &record).await,
+            Err(error) => Err(Failure::infra("cannot read the run").because(&error)),
+        };
+        if let Err(failure) = cleaned {
+            let _ = std::io::stderr().write_all(failure.render().as_bytes());
+        }
+    }
+    let further = match left {
+        0 => "for the last time".to_owned(),
+        left => format!("and {left} times more at most"),
+    };
+    let line = format!("infra: the run is made again, {further}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    // An engine that is being restarted needs a moment.
+    tokio::time::sleep(BEFORE_AGAIN).await;
+    retry::become_again(left)
+}
+
+/// Begins to serve metrics; a port that was left to the system is told.
+async fn serve(common: &Common, address: SocketAddr) -> Result<Metrics, Failure> {
+    let metrics = Metrics::serve(address)
+        .await
+        .map_err(|error| Failure::usage("cannot serve metrics").because(&error))?;
+    if address.port() == 0 && !common.json {
+        print_line(&format!("metrics on http://{}/metrics", metrics.address()))?;
+    }
+    Ok(metrics)
+}
+
+/// Begins to serve the live page; its link holds a secret, so that only here it can be known.
+fn page(
+    common: &Common,
+    address: Option<SocketAddr>,
+    quiet: bool,
+) -> Result<Option<Page>, Failure> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let page = Page::serve(address)
+        .map_err(|error| Failure::usage("cannot serve the live page").because(&error))?;
+    if quiet {
+        // `status` tells it: what a run in the background prints is kept in a file that may travel.
+    } else if common.json {
+        print_json(&serde_json::json!({ "page": page.link() }))?;
+    } else {
+        print_line(&format!("live page on {}", page.link()))?;
+    }
+    Ok(Some(page))
+}
+
+/// A resolved plan, with the program that the options name.
+fn resolved(path: &Path, options: &PlanOptions) -> Result<Plan, Failure> {
+    let mut plan = read_plan(path)
+        .map_err(|error| Failure::usage("the plan cannot be used").because(&error))?;
+    match (&options.binary, &options.image) {
+        (Some(binary), _) => plan.network.program = Program::Binary(binary.clone()),
+        (None, Some(image)) => plan.network.program = Program::Image(image.clone()),
+        (None, None) => {}
+    }
+    plan.allow_helper |= options.allow_helper;
+    Ok(plan)
+}
+
 /// Prints what a run came to, once.
-fn finish(common: &Common, outcome: Result<Conclusion, RunError>) -> Result<ExitCode, Failure> {
+fn finish(
+    common: &Common,
+    outcome: Result<Conclusion, RunError>,
+    artifacts: Option<&Path>,
+) -> Result<ExitCode, Failure> {
     let conclusion =
         outcome.map_err(|error| Failure::infra("the run could not be done").because(&error))?;
     if common.json {
@@ -92,16 +241,19 @@ fn finish(common: &Common, outcome: Result<Conclusion, RunError>) -> Result<Exit
     } else {
         print(conclusion.summary.as_bytes())?;
     }
+    gate::leave(&conclusion, artifacts, common.json)?;
     Ok(conclusion.exit.into())
 }
 
-pub(super) fn attach(common: &Common, text: &str) -> Result<ExitCode, Failure> {
+pub(super) fn attach(common: &Common, verb: &AttachArguments) -> Result<ExitCode, Failure> {
     let known = state_folder(common)?
-        .find(text)
+        .find(&verb.run)
         .map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
     runtime()?.block_on(async {
         let docker = network::connect(common, Some(&known.1)).await?;
-        finish(common, take_over(common, docker, Some(known)).await)
+        let page = page(common, verb.serve, false)?;
+        let taken = take_over(common, docker, Some(known), page).await;
+        finish(common, taken, None)
     })
 }
 
@@ -109,6 +261,7 @@ async fn take_over(
     common: &Common,
     docker: Docker,
     known: Option<(RunDirectory, RunRecord)>,
+    page: Option<Page>,
 ) -> Result<Conclusion, RunError> {
     let Some((directory, record)) = known else {
         return Err(RunError::Attach {
@@ -121,6 +274,7 @@ async fn take_over(
         directory,
         record,
         json: common.json,
+        page,
     })
     .await
 }
@@ -221,7 +375,7 @@ fn wait_until_owned(mut command: Command, directory: &RunDirectory) -> Result<()
 
 pub(super) fn up(common: &Common, verb: UpArguments) -> Result<ExitCode, Failure> {
     // Checked here, so that a bad plan is told at once and not in a file.
-    let mut plan = plan::load(&verb.plan, &verb.options, None)?;
+    let mut plan = plan::load(common, &verb.plan, &verb.options, None)?;
     plan.keep = Keep::Never;
     let mut arguments = background(common, &verb.plan, &verb.options);
     arguments.extend(["--endless".into(), "--keep=never".into()]);

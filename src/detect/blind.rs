@@ -14,9 +14,10 @@
 //! single node whose RPC is silent is `hung`, never blind.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
+    judgement::Source,
     world::{Node, Probe, World},
 };
 use crate::journal::Entry;
@@ -31,6 +32,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Canary]
+    }
+
     fn step(&mut self, _: &Entry, world: &World, findings: &mut Findings) {
         if !world.pulse && world.sight_lost.is_none() && self.all.is_none() {
             return;
@@ -62,6 +67,10 @@ impl Detector for Watch {
                 findings,
             );
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS | Wants::PULSE
     }
 }
 

@@ -1,23 +1,26 @@
 //! # What it reports
 //! The canary, its containers included, over its own budget: CPU over a minute, memory in three looks in a row, or
-//! observations that waited for seconds before they were written. `info`: what it does to the verdict is decided over
-//! the whole soak.
+//! observations that waited for seconds before they were written; or a load generator that is too late for a tenth of
+//! the transactions that it is to make. `info`: what it does to the verdict is decided over the whole soak.
 //!
 //! # Why it matters
-//! A canary that starves the network it watches finds failures that it made itself.
+//! A canary that starves the network it watches finds failures that it made itself, and one that offers less load than
+//! the plan says shows less than its green claims. Load that the chain does not take is the chain's, and counts as offered.
 //!
 //! # Evidence
-//! The costs that showed it; figures are in the summary.
+//! The costs or figures that showed it; numbers are in the summary.
 //!
 //! # When it stays quiet
-//! Outside the soak (starting and collecting cost more, and nothing is gated then) and within the budget.
+//! Outside the soak (starting and collecting cost more, and nothing is gated then) and within the budget; for the
+//! generator of a node that did not run all the time.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::{
@@ -31,7 +34,11 @@ use crate::{
 /// CPU is judged over this long: shorter peaks hurt nobody.
 const WINDOW: Duration = Duration::from_secs(60);
 /// An observation that is older than this when it is written is late for every window.
-const LAG: Duration = Duration::from_secs(2);
+pub(super) const LAG: Duration = Duration::from_secs(2);
+/// Share of the transactions that a generator may be too late for.
+const LATE: f64 = 0.1;
+/// Fewer transactions say nothing of a generator.
+const LEAST: u64 = 10;
 
 /// Watches the canary's cost.
 #[derive(Debug, Default)]
@@ -39,21 +46,84 @@ pub struct Watch {
     costs: VecDeque<(Elapsed, u64)>,
     heavy: u32,
     open: Option<Handle>,
+    generators: Vec<Option<Offered>>,
+    behind: Slots,
+}
+
+/// What a node's generator had done by its last figures.
+#[derive(Debug, Clone, Copy, Default)]
+struct Offered {
+    at: Elapsed,
+    /// Made or held back.
+    offered: u64,
+    missed: u64,
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Canary, Source::Metrics]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         match &entry.event {
             Event::Stage { .. } | Event::WatchPaused | Event::WatchResumed => self.costs.clear(),
             Event::Cost(cost) if world.stage == Some(Stage::Soak) && !world.watch_paused => {
                 self.look(cost, world, findings);
             }
+            Event::Figures(figures) if world.stage == Some(Stage::Soak) => {
+                let offered = figures.made.zip(figures.held_back);
+                if let (Some(place), Some((made, held_back)), Some(missed)) =
+                    (world.touched_node, offered, figures.missed)
+                {
+                    let now = Offered {
+                        at: world.now,
+                        offered: made.saturating_add(held_back),
+                        missed,
+                    };
+                    self.generator(place, now, world, findings);
+                }
+            }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::COSTS | Wants::OTHERS
     }
 }
 
 impl Watch {
+    fn generator(&mut self, place: usize, now: Offered, world: &World, findings: &mut Findings) {
+        self.generators.resize(world.nodes.len(), None);
+        let node = &world.nodes[place];
+        let Some(before) = self.generators[place].replace(now) else {
+            return;
+        };
+        let runs = node.runs() && node.started_at <= before.at && !node.was_down_since(before.at);
+        let share = late_share(before.offered, now.offered, before.missed, now.missed);
+        let Some(share) = share.filter(|_| runs) else {
+            return;
+        };
+        match self.behind.get(place) {
+            None if share > LATE => {
+                let summary = format!(
+                    "the load generator of {} was too late for {:.0} % of its transactions",
+                    node.name,
+                    share * 100.0
+                );
+                let opening = Opening::new("canary-overloaded", Severity::Info, before.at, summary)
+                    .shard(world.shards[node.shard].id)
+                    .node(&node.name);
+                self.behind.put(place, findings.open(opening));
+            }
+            Some(handle) if share <= LATE => {
+                self.behind.take(place);
+                findings.close(handle, world.now);
+            }
+            _ => {}
+        }
+    }
+
     fn look(&mut self, cost: &Cost, world: &World, findings: &mut Findings) {
         let (cpu_budget, memory_budget) = (world.budget.cpu_share, world.budget.memory);
         let over_cpu = self.cpu(cost, world).filter(|&share| share > cpu_budget);
@@ -108,6 +178,19 @@ impl Watch {
                 / span.as_secs_f64()
         })
     }
+}
+
+/// Share that a generator was too late for between two figures; `None` if they are of two processes, or too few.
+pub(super) fn late_share(
+    offered_before: u64,
+    offered: u64,
+    missed_before: u64,
+    missed: u64,
+) -> Option<f64> {
+    let offered = offered.checked_sub(offered_before)?;
+    let missed = missed.checked_sub(missed_before)?;
+    let due = offered.saturating_add(missed);
+    (due >= LEAST).then(|| missed as f64 / due as f64)
 }
 
 /// CPU time of canary, watcher, samplers and helper, in microseconds.

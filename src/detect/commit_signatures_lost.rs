@@ -1,8 +1,8 @@
 //! # What it reports
-//! A node that has lost the last commit signatures `critical`.
+//! A node that has lost the last commit signatures, `critical`: as a leader it cannot propose.
 //!
 //! # Why it matters
-//!  as a leader it cannot propose.:In the incident the last commit signatures were only in memory; a restarted leader had nothing to propose on.
+//! In the incident the last commit signatures were only in memory; a restarted leader had nothing to propose on.
 //!
 //! # Evidence
 //! The log lines, from the first on.
@@ -11,7 +11,11 @@
 //! While the host's own disk is dry. It closes when the node said nothing of the kind for a while.
 
 use super::{
-    detector::Detector, disk_error::StorageWatch, finding::Severity, findings::Findings,
+    detector::{Detector, Wants},
+    disk_error::StorageWatch,
+    finding::Severity,
+    findings::Findings,
+    judgement::Source,
     world::World,
 };
 use crate::journal::{Entry, event::LogClass};
@@ -30,7 +34,15 @@ impl Default for Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Log]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         self.0.step(entry, world, findings);
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::LOGS | Wants::PULSE
     }
 }

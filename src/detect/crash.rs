@@ -14,9 +14,10 @@
 //! engine's word. It closes when the node is started again.
 
 use super::{
-    detector::{Detector, Slots, nodes_at},
+    detector::{Detector, Slots, Wants, nodes_at},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::{Down, Hand, Node, World},
 };
 use crate::{ids::Seq, journal::Entry};
@@ -29,6 +30,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Engine]
+    }
+
     fn step(&mut self, _: &Entry, world: &World, findings: &mut Findings) {
         self.reported.resize(world.nodes.len(), None);
         for place in nodes_at(world) {
@@ -61,6 +66,10 @@ impl Detector for Watch {
                 self.open.put(place, findings.open(opening));
             }
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::CONTAINERS | Wants::PULSE
     }
 }
 

@@ -11,9 +11,10 @@
 //! For ends by an outside hand, by the canary or with the engine. It closes when a window has passed without an end.
 
 use super::{
-    detector::{Detector, Slots, nodes_at},
+    detector::{Detector, Slots, Wants, nodes_at},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::{Hand, World},
 };
 use crate::{ids::Seq, journal::Entry, time::Elapsed};
@@ -29,6 +30,10 @@ pub struct Watch {
 const KEPT: usize = 32;
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Engine]
+    }
+
     fn step(&mut self, _: &Entry, world: &World, findings: &mut Findings) {
         self.ends.resize(world.nodes.len(), Vec::new());
         let window = world.thresholds.crash_loop_window;
@@ -76,5 +81,9 @@ impl Detector for Watch {
                 .resting_on(ends.iter().map(|&(_, seq)| seq));
             self.open.put(place, findings.open(opening));
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::CONTAINERS | Wants::PULSE
     }
 }

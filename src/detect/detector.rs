@@ -4,15 +4,87 @@ use crate::{
     detect::{
         finding::Severity,
         findings::{Findings, Handle},
+        judgement::Source,
         world::World,
     },
-    journal::Entry,
+    journal::{Entry, Event},
 };
 
 /// A pure state machine over the journal.
 pub trait Detector: Send {
     /// Looks at one entry, which `world` already holds. "Now" is `world.now`.
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings);
+
+    /// Where what it judges comes from: a stretch in which one of these was not seen is none that it has judged.
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Chain]
+    }
+
+    /// The entries that it is to look at. A detector that leaves some out is not called for them: most entries concern
+    /// few detectors, and a month has a hundred million.
+    fn wants(&self) -> Wants {
+        Wants::ALL
+    }
+}
+
+/// Classes of entries, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants(u16);
+
+impl Wants {
+    /// Blocks and positions: whatever may move a shard's head.
+    pub const BLOCKS: Self = Self(1);
+    /// Samples of nodes.
+    pub const SAMPLES: Self = Self(1 << 1);
+    /// Classified log lines.
+    pub const LOGS: Self = Self(1 << 2);
+    /// Counts of log lines.
+    pub const COUNTS: Self = Self(1 << 3);
+    /// Changes of containers.
+    pub const CONTAINERS: Self = Self(1 << 4);
+    /// Changes of probes.
+    pub const PROBES: Self = Self(1 << 5);
+    /// What watching costs.
+    pub const COSTS: Self = Self(1 << 6);
+    /// All others: rare, but for ticks.
+    pub const OTHERS: Self = Self(1 << 7);
+    /// Whatever the entry is: so much time has passed that timers are to be looked at.
+    pub const PULSE: Self = Self(1 << 8);
+    /// All entries.
+    pub const ALL: Self = Self((1 << 9) - 1);
+
+    /// Every class without and with a pulse, in the order of [`Self::class`].
+    pub(super) fn classes() -> impl Iterator<Item = Self> {
+        (0..8).flat_map(|class| [Self(1 << class), Self(1 << class) | Self::PULSE])
+    }
+
+    /// The number of an entry's class.
+    pub(super) fn class(event: &Event, pulse: bool) -> usize {
+        let class = match event {
+            Event::Block { .. } | Event::Head { .. } | Event::Heads { .. } => Self::BLOCKS,
+            Event::Sample(_) => Self::SAMPLES,
+            Event::Log { .. } => Self::LOGS,
+            Event::LogCount { .. } => Self::COUNTS,
+            Event::Container { .. } => Self::CONTAINERS,
+            Event::ProbeAnswered { .. } | Event::ProbeFailed { .. } => Self::PROBES,
+            Event::Cost(_) => Self::COSTS,
+            _ => Self::OTHERS,
+        };
+        class.0.trailing_zeros() as usize * 2 + usize::from(pulse)
+    }
+
+    /// Whether the two have a class in common.
+    pub(super) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl std::ops::BitOr for Wants {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// A line of the table: everything that names a detector follows from it.
@@ -20,40 +92,55 @@ pub trait Detector: Send {
 pub struct DetectorInfo {
     /// Id of its findings, stable.
     pub id: &'static str,
+    /// Version of canarynet that it came with: in a plan that was made for an older one its findings only warn.
+    pub since: &'static str,
     /// The worst severity that it opens or raises to.
     pub severity: Severity,
     /// One line for people.
     pub summary: &'static str,
+    /// Its file, whose documentation is what people are told.
+    pub source: &'static str,
     /// Makes one.
     pub build: fn() -> Box<dyn Detector>,
 }
 
 macro_rules! detectors {
-    ($($id:literal, $severity:ident, $module:ident, $summary:literal;)*) => {
+    ($($since:literal => { $($id:literal, $severity:ident, $module:ident, $summary:literal;)* })*) => {
         /// All detectors, in the order in which they look at an entry: what explains others comes first.
         pub const DETECTORS: &[DetectorInfo] = &[
-            $(DetectorInfo {
+            $($(DetectorInfo {
                 id: $id,
+                since: $since,
                 severity: Severity::$severity,
                 summary: $summary,
+                source: include_str!(concat!(stringify!($module), ".rs")),
                 build: || Box::<super::$module::Watch>::default(),
-            },)*
+            },)*)*
         ];
     };
 }
 
+// One group a version, the newest last: a new detector goes into the group of the version that it comes with.
 detectors! {
+"0.1.0" => {
     "oom-kill", Major, oom_kill, "the kernel ended a node's process for memory";
     "crash", Major, crash, "a node's process ended";
     "crash-loop", Critical, crash_loop, "a node ends again and again";
     "disk-full", Major, disk_full, "a node's writes fail for want of room";
     "disk-error", Major, disk_error, "a node's storage fails";
     "disk-read-only", Major, disk_read_only, "a node's file system turned read-only";
+    "disk-hang", Major, disk_hang, "a node's disk does not answer";
+    "slow-fsync", Minor, slow_fsync, "a node's disk takes long to make writes durable";
     "inodes-full", Major, inodes_full, "a node's file system has no more inodes";
     "ghost-bytes", Major, ghost_bytes, "disk space is used by files that nobody can see";
     "db-corruption", Critical, db_corruption, "a node finds its own data damaged";
     "commit-signatures-lost", Critical, commit_signatures_lost, "a leader cannot propose: the last commit signatures are gone";
     "invalid-announce", Major, invalid_announce, "a leader's announcement was refused";
+    "double-proposal", Critical, double_proposal, "a leader proposed two blocks at one height and view";
+    "height-mismatch", Critical, height_mismatch, "a node's sources disagree on where it stands";
+    "state-mismatch", Critical, state_mismatch, "a node holds another state than its block says";
+    "tx-lost", Critical, tx_lost, "transactions that a block had are gone";
+    "value-not-conserved", Critical, value_not_conserved, "value appeared or vanished";
     "fork", Critical, fork, "two blocks at one height";
     "height-regression", Critical, height_regression, "a node's head went back";
     "never-started", Critical, never_started, "a shard never made a block";
@@ -62,15 +149,42 @@ detectors! {
     "view-change-loop", Critical, view_change_loop, "views advance, the height does not";
     "no-leader", Critical, no_leader, "no node of a shard leads while no block comes";
     "view-change-storm", Major, view_change_storm, "too many blocks need a view change";
+    "leader-flapping", Major, leader_flapping, "the lead goes to and fro";
     "slow-blocks", Major, slow_blocks, "blocks come slower than asked for";
     "low-signers", Major, low_signers, "too few of the committee sign";
+    "idle-validator", Major, idle_validator, "a validator takes part and does not sign";
+    "cross-shard-stall", Critical, cross_shard_stall, "receipts of one shard stop moving at another";
+    "empty-blocks", Major, empty_blocks, "blocks hold nothing while transactions wait";
+    "tx-not-included", Major, tx_not_included, "a transaction is in no block";
+    "memory-growth", Major, memory_growth, "a node's memory grows without end";
+    "fd-growth", Major, fd_growth, "a node opens more and more files";
+    "disk-growth", Major, disk_growth, "a data disk fills faster than it should";
+    "disk-exhaustion-forecast", Major, disk_exhaustion_forecast, "a node's data would soon fill its disk on mainnet";
+    "cpu-creep", Major, cpu_creep, "a node needs more and more CPU time for a block";
+    "log-flood", Major, log_flood, "a node logs far more than it usually does";
+    "block-time-creep", Major, block_time_creep, "a shard's blocks take longer and longer";
     "hung", Major, hung, "a node runs and answers nothing";
     "node-lagging", Major, node_lagging, "a node is behind its shard";
     "stuck-syncing", Major, stuck_syncing, "a node does not leave sync mode";
     "fault-ineffective", Info, fault_ineffective, "an injected fault had no effect, or could not be healed";
     "blind", Info, blind, "the canary lost sight";
     "log-lines-lost", Info, log_lines_lost, "log lines were lost before they were read";
+    "new-log-template", Minor, new_log_template, "a log line of a form that was never seen";
+    "log-template-vanished", Minor, log_template_vanished, "log lines that came all the time come no more";
+    "log-template-storm", Minor, log_template_storm, "a node says the same thing many times as often";
     "canary-overloaded", Info, canary_overloaded, "the canary exceeds its own budget";
+}
+}
+
+/// Whether the detector of such findings came with a later version than this one. What no detector finds is never new.
+#[must_use]
+pub fn newer_than(kind: &str, version: &str) -> bool {
+    let since = DETECTORS
+        .iter()
+        .find(|detector| detector.id == kind)
+        .map(|detector| detector.since);
+    let read = |text: &str| semver::Version::parse(text).ok();
+    matches!((since.and_then(read), read(version)), (Some(since), Some(version)) if since > version)
 }
 
 /// Open findings by place (of a shard or a node).
@@ -130,10 +244,132 @@ mod tests {
         for detector in DETECTORS {
             let _ = (detector.build)();
             assert!(!detector.summary.is_empty());
+            let since = semver::Version::parse(detector.since).unwrap();
+            let own = semver::Version::parse(env!("CARGO_PKG_VERSION")).unwrap();
+            assert!(since <= own, "{} is of the future", detector.id);
         }
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), DETECTORS.len());
+    }
+
+    #[test]
+    fn a_detector_is_newer_than_versions_before_its_own() {
+        assert!(newer_than("stall", "0.0.9"));
+        assert!(newer_than("stall", "0.1.0-rc.1"));
+        assert!(!newer_than("stall", "0.1.0"));
+        assert!(!newer_than("stall", "1.0.0"));
+        assert!(!newer_than("stall", "soon"));
+        assert!(!newer_than("no-such-finding", "0.0.1"));
+    }
+
+    /// The findings of the project's vocabulary, family by family.
+    const VOCABULARY: &[&str] = &[
+        "stall",
+        "slow-blocks",
+        "never-started",
+        "no-recovery",
+        "cross-shard-stall",
+        "view-change-loop",
+        "view-change-storm",
+        "leader-flapping",
+        "no-leader",
+        "fork",
+        "height-regression",
+        "double-proposal",
+        "height-mismatch",
+        "state-mismatch",
+        "tx-not-included",
+        "empty-blocks",
+        "tx-lost",
+        "value-not-conserved",
+        "low-signers",
+        "idle-validator",
+        "node-lagging",
+        "stuck-syncing",
+        "disk-full",
+        "inodes-full",
+        "disk-error",
+        "disk-read-only",
+        "disk-hang",
+        "slow-fsync",
+        "db-corruption",
+        "ghost-bytes",
+        "unsynced-data",
+        "disk-exhaustion-forecast",
+        "crash",
+        "crash-loop",
+        "oom-kill",
+        "hung",
+        "memory-growth",
+        "fd-growth",
+        "disk-growth",
+        "cpu-creep",
+        "log-flood",
+        "block-time-creep",
+        "commit-signatures-lost",
+        "invalid-announce",
+        "new-log-template",
+        "log-template-vanished",
+        "log-template-storm",
+        "blind",
+        "log-lines-lost",
+        "fault-ineffective",
+        "canary-overloaded",
+    ];
+
+    /// Of these no detector exists yet.
+    const MISSING: &[&str] = &[
+        "double-proposal",
+        "unsynced-data",
+        "disk-exhaustion-forecast",
+        "memory-growth",
+        "fd-growth",
+        "disk-growth",
+        "cpu-creep",
+        "log-flood",
+        "block-time-creep",
+    ];
+
+    #[test]
+    fn every_finding_of_the_vocabulary_has_a_detector_and_a_severity() {
+        for id in VOCABULARY {
+            assert!(crate::plan::findings::severity(id).is_some(), "{id}");
+            let detected = DETECTORS.iter().any(|detector| detector.id == *id);
+            assert!(detected || MISSING.contains(id), "{id} is never found");
+        }
+        for detector in DETECTORS {
+            assert!(VOCABULARY.contains(&detector.id), "{}", detector.id);
+        }
+        assert_eq!(crate::plan::findings::FINDINGS.len(), VOCABULARY.len());
+    }
+
+    #[test]
+    fn detectors_name_the_sources_of_the_facts_that_they_look_at() {
+        for detector in DETECTORS {
+            let path = format!(
+                "{}/src/detect/{}.rs",
+                env!("CARGO_MANIFEST_DIR"),
+                detector.id.replace('-', "_")
+            );
+            let text = std::fs::read_to_string(&path).unwrap();
+            let needs = (detector.build)().needs();
+            for (fact, source) in [
+                ("Event::Sample", Source::Resources),
+                ("Event::Figures", Source::Metrics),
+                ("Event::Log ", Source::Log),
+                ("Event::Template", Source::Log),
+                ("Event::Ledger", Source::Chain),
+                ("Event::Block", Source::Chain),
+                ("Event::Heads", Source::Chain),
+            ] {
+                assert!(
+                    !text.contains(fact) || needs.contains(&source),
+                    "{} looks at {fact} and does not need {source:?}",
+                    detector.id
+                );
+            }
+        }
     }
 
     #[test]

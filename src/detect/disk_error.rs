@@ -14,9 +14,10 @@
 use std::time::Duration;
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     time::Elapsed,
 };
 
-/// A store that works again is quiet; a minute is many retries of any node.
+/// What is over is not said again; a minute is many retries of any node.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Watches every node for one class of log lines about its storage.
@@ -63,17 +64,39 @@ impl Default for Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Log]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         self.0.step(entry, world, findings);
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::LOGS | Wants::PULSE
+    }
+}
+
+impl StorageWatch {
+    /// How long nothing is said until it is over. A disk that fails is written to at every block: half of the time to
+    /// recover is five blocks at least. Longer, and what a fault did would stay open when nothing excuses it any more.
+    fn quiet(&self, world: &World) -> Duration {
+        match self.class {
+            LogClass::DiskError | LogClass::DiskReadOnly => {
+                QUIET.min(world.thresholds.recovery / 2)
+            }
+            _ => QUIET,
+        }
     }
 }
 
 impl Detector for StorageWatch {
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         if world.pulse && self.open.any() {
+            let quiet = self.quiet(world);
             for place in 0..world.nodes.len() {
                 if self.open.get(place).is_some()
-                    && world.now.since(self.last[place]) >= QUIET
+                    && world.now.since(self.last[place]) >= quiet
                     && let Some(handle) = self.open.take(place)
                 {
                     findings.close(handle, self.last[place]);
@@ -93,23 +116,38 @@ impl Detector for StorageWatch {
         if *class != self.class {
             return;
         }
-        let Some(place) = world.node(node) else {
-            return;
-        };
+        if let Some(place) = world.node(node) {
+            self.sign(place, error.as_ref().unwrap_or(message), world, findings);
+        }
+    }
+}
+
+impl StorageWatch {
+    /// A sign of the trouble, in these words.
+    pub(super) fn sign(
+        &mut self,
+        place: usize,
+        said: &str,
+        world: &World,
+        findings: &mut Findings,
+    ) {
         if world.host_dry || !world.judging() {
             return;
         }
         self.last.resize(world.nodes.len(), Elapsed::default());
         self.last[place] = world.now;
         if let Some(handle) = self.open.get(place) {
-            findings.cite(handle, entry.seq);
+            findings.cite(handle, world.seq);
             return;
         }
         let node = &world.nodes[place];
-        let said = clean(error.as_ref().unwrap_or(message), 160);
+        let said = clean(said, 160);
         let summary = match self.class {
             LogClass::CommitSignaturesLost => {
                 format!("{} has lost the last commit signatures: {said}", node.name)
+            }
+            LogClass::DoubleProposal => {
+                format!("{} was sent two blocks of one view: {said}", node.name)
             }
             LogClass::InvalidAnnounce => format!("{} refused an announcement: {said}", node.name),
             _ => format!("the storage of {} fails: {said}", node.name),

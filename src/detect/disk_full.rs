@@ -14,9 +14,10 @@
 //! while.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::journal::{Entry, Event, event::LogClass, text::clean};
@@ -28,6 +29,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Log, Source::Resources]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         let Some(place) = world.touched_node else {
             return;
@@ -63,6 +68,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::SAMPLES | Wants::LOGS
     }
 }
 

@@ -114,7 +114,12 @@ impl<'a> Selection<'a> {
             | Event::ProbeAnswered { node: of, .. }
             | Event::ProbeFailed { node: of, .. }
             | Event::Log { node: of, .. }
-            | Event::LogCount { node: of, .. } => node(of),
+            | Event::LogCount { node: of, .. }
+            | Event::TemplateSeen { node: of, .. }
+            | Event::TemplateCounts { node: of, .. } => node(of),
+            Event::Position(position) => node(&position.node),
+            Event::Ledger(ledger) => ledger.node.as_ref().is_some_and(node),
+            Event::Figures(figures) => figures.node.as_ref().is_some_and(node),
             Event::Sample(sample) => sample.node.as_ref().is_some_and(node),
             Event::RunStarted { .. } | Event::Cost(_) | Event::HostDisk { .. } => false,
             _ => true,

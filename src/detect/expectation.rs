@@ -9,12 +9,26 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     ids::{NodeName, ShardId},
     journal::{effect::Effect, event::FaultStep},
+    plan::foreign::Quorum,
     time::Elapsed,
 };
 
 /// How long what is wrong with one node (not with its shard) is excused after a heal, in recovery budgets: the time in
 /// which a shard is to be back at its normal rate.
 const CATCHING_UP: u32 = 3;
+
+/// What a node says of a disk that the canary has lost may come so long before the engine tells of the loss: the two
+/// come by different ways.
+const DISK_LOST_REACH: Duration = Duration::from_secs(10);
+
+/// What a finding was concluded from: it may rest on what lies that far back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookBack {
+    /// One moment.
+    Moment,
+    /// The window of rates before it.
+    Window,
+}
 
 /// A fault with what it takes away while it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +65,7 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committee {
     powers: BTreeMap<NodeName, u64>,
+    quorum: Quorum,
 }
 
 impl Committee {
@@ -59,13 +74,14 @@ impl Committee {
     pub fn new(powers: impl IntoIterator<Item = (NodeName, u64)>) -> Self {
         Self {
             powers: powers.into_iter().collect(),
+            quorum: Quorum::default(),
         }
     }
 
-    /// Whether these powers together are a quorum: more than two thirds.
+    /// With another share that must agree.
     #[must_use]
-    pub fn is_quorum(total: u64, present: u64) -> bool {
-        u128::from(present) * 3 > u128::from(total) * 2
+    pub fn with(self, quorum: Quorum) -> Self {
+        Self { quorum, ..self }
     }
 
     fn total(&self) -> u64 {
@@ -80,27 +96,48 @@ impl Committee {
 pub struct Expectation {
     committees: BTreeMap<ShardId, Committee>,
     recovery: Duration,
+    window: Duration,
     faults: Vec<Fault>,
+    disks_lost: BTreeMap<NodeName, Elapsed>,
 }
 
 impl Expectation {
-    /// Nothing is excused until a fault is injected. `recovery` is the budget after a heal.
+    /// Nothing is excused until a fault is injected. `recovery` is the budget after a heal, `window` what rates look back.
     #[must_use]
-    pub fn new(committees: BTreeMap<ShardId, Committee>, recovery: Duration) -> Self {
+    pub fn new(
+        committees: BTreeMap<ShardId, Committee>,
+        recovery: Duration,
+        window: Duration,
+    ) -> Self {
         Self {
             committees,
             recovery,
+            window,
             faults: Vec::new(),
+            disks_lost: BTreeMap::new(),
         }
+    }
+
+    /// The canary has lost the FUSE disk of a node.
+    pub fn disk_lost(&mut self, node: &NodeName, at: Elapsed) {
+        self.disks_lost.entry(node.clone()).or_insert(at);
+    }
+
+    /// Whether what was noticed of a node then may be the canary's doing, who has lost its disk.
+    #[must_use]
+    pub fn had_no_disk(&self, node: &NodeName, noticed: Elapsed) -> bool {
+        self.disks_lost
+            .get(node)
+            .is_some_and(|lost| noticed + DISK_LOST_REACH >= *lost)
     }
 
     /// A step of a fault, as journalled.
     pub fn fold(&mut self, id: &Arc<str>, kind: &Arc<str>, step: &FaultStep, at: Elapsed) {
         if let FaultStep::Requested { takes, effects, .. } = step {
             // What healed long ago excuses nothing any more; only so many are kept in mind.
-            let (recovery, keep) = (self.recovery * CATCHING_UP, at);
+            let reach = self.after_heal(LookBack::Window);
             self.faults
-                .retain(|fault| fault.healed.is_none_or(|healed| keep <= healed + recovery));
+                .retain(|fault| fault.healed.is_none_or(|healed| at <= healed + reach));
             self.faults.push(Fault {
                 id: Arc::clone(id),
                 kind: Arc::clone(kind),
@@ -121,6 +158,16 @@ impl Expectation {
             FaultStep::Ineffective { .. } => fault.ineffective = true,
             FaultStep::Healed => fault.healed = fault.healed.or(Some(at)),
             _ => {}
+        }
+    }
+
+    /// How long after a heal what was measured may still be of the fault's making.
+    fn after_heal(&self, back: LookBack) -> Duration {
+        let catching_up = self.recovery * CATCHING_UP;
+        match back {
+            LookBack::Moment => catching_up,
+            // A window of so many blocks is longer than its time where blocks were late.
+            LookBack::Window => catching_up + self.window * 3 / 2,
         }
     }
 
@@ -163,7 +210,7 @@ impl Expectation {
         let present = left
             .values()
             .fold(0_u64, |sum, power| sum.saturating_add(*power));
-        if Committee::is_quorum(committee.total(), present) {
+        if committee.quorum.is_met(committee.total(), present) {
             return None;
         }
         last
@@ -171,10 +218,10 @@ impl Expectation {
 
     /// The fault that slows a shard down or thins out its signers at this moment: one that takes any of its validators.
     #[must_use]
-    pub fn weakens_shard(&self, shard: ShardId, at: Elapsed) -> Option<&Fault> {
+    pub fn weakens_shard(&self, shard: ShardId, at: Elapsed, back: LookBack) -> Option<&Fault> {
         let committee = self.committees.get(&shard)?;
         self.faults.iter().find(|fault| {
-            fault.excuses(at, self.recovery * CATCHING_UP)
+            fault.excuses(at, self.after_heal(back))
                 && fault
                     .takes
                     .iter()
@@ -182,11 +229,25 @@ impl Expectation {
         })
     }
 
+    /// The fault that weakens any shard at this moment.
+    #[must_use]
+    pub fn weakens_any(&self, at: Elapsed, back: LookBack) -> Option<&Fault> {
+        self.committees
+            .keys()
+            .find_map(|shard| self.weakens_shard(*shard, at, back))
+    }
+
     /// The fault that excuses what is wrong with a node at this moment, if it has one of these effects.
     #[must_use]
-    pub fn excuses_node(&self, node: &NodeName, effects: &[Effect], at: Elapsed) -> Option<&Fault> {
+    pub fn excuses_node(
+        &self,
+        node: &NodeName,
+        effects: &[Effect],
+        at: Elapsed,
+        back: LookBack,
+    ) -> Option<&Fault> {
         self.faults.iter().find(|fault| {
-            fault.excuses(at, self.recovery * CATCHING_UP)
+            fault.excuses(at, self.after_heal(back))
                 && fault.takes.contains(node)
                 && fault.effects.iter().any(|effect| effects.contains(effect))
         })
@@ -227,6 +288,7 @@ mod tests {
         Expectation::new(
             BTreeMap::from([(ShardId(0), committee)]),
             Duration::from_secs(5),
+            Duration::from_secs(20),
         )
     }
 
@@ -257,7 +319,7 @@ mod tests {
         let at = Elapsed::from_secs(20);
         assert_eq!(expectation.excuses_shard(ShardId(0), at), None);
         assert_eq!(
-            expectation.excuses_node(&node(0), &[Effect::Down], at),
+            expectation.excuses_node(&node(0), &[Effect::Down], at, LookBack::Moment),
             None
         );
     }
@@ -270,16 +332,20 @@ mod tests {
         assert_eq!(shard(&expectation, 20), None, "a quorum is left");
         assert!(
             expectation
-                .excuses_node(&node(1), &[Effect::Down], at(20))
+                .excuses_node(&node(1), &[Effect::Down], at(20), LookBack::Moment)
                 .is_some()
         );
         assert!(
             expectation
-                .excuses_node(&node(1), &[Effect::DiskFull], at(20))
+                .excuses_node(&node(1), &[Effect::DiskFull], at(20), LookBack::Moment)
                 .is_none(),
             "another effect"
         );
-        assert!(expectation.weakens_shard(ShardId(0), at(20)).is_some());
+        assert!(
+            expectation
+                .weakens_shard(ShardId(0), at(20), LookBack::Moment)
+                .is_some()
+        );
         inject(&mut expectation, "kill-2", &[2], 12);
         assert_eq!(shard(&expectation, 9), None, "before the start");
         assert_eq!(shard(&expectation, 20).unwrap(), "kill-2");
@@ -293,6 +359,44 @@ mod tests {
         assert_eq!(expectation.healed(ShardId(0), at(31)).unwrap().0, at(30));
         assert_eq!(shard(&expectation, 35).unwrap(), "kill-2", "budget");
         assert_eq!(shard(&expectation, 36), None);
+    }
+
+    #[test]
+    fn what_looks_back_over_a_window_is_excused_for_as_long_as_the_fault_is_in_it() {
+        let mut expectation = expectation();
+        inject(&mut expectation, "kill-1", &[1], 10);
+        step(&mut expectation, "kill-1", FaultStep::Healed, 30);
+        // Three budgets of 5 s; the window of 20 s and half of it again.
+        for (at, moment, window) in [
+            (45, true, true),
+            (46, false, true),
+            (75, false, true),
+            (76, false, false),
+        ] {
+            let at = Elapsed::from_secs(at);
+            let weakens = |back| expectation.weakens_shard(ShardId(0), at, back).is_some();
+            let excuses = |back| {
+                expectation
+                    .excuses_node(&node(1), &[Effect::Down], at, back)
+                    .is_some()
+            };
+            assert_eq!(
+                (weakens(LookBack::Moment), weakens(LookBack::Window)),
+                (moment, window)
+            );
+            assert_eq!(
+                (excuses(LookBack::Moment), excuses(LookBack::Window)),
+                (moment, window)
+            );
+        }
+        // It is kept in mind for as long, though another one comes.
+        inject(&mut expectation, "kill-2", &[2], 60);
+        let at = Elapsed::from_secs(60);
+        assert!(
+            expectation
+                .excuses_node(&node(1), &[Effect::Down], at, LookBack::Window)
+                .is_some()
+        );
     }
 
     #[test]
@@ -314,10 +418,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_noticed_of_a_node_without_a_disk_is_not_its_own() {
+        let mut expectation = expectation();
+        expectation.disk_lost(&node(1), Elapsed::from_secs(60));
+        let had_no_disk = |index, at| expectation.had_no_disk(&node(index), Elapsed::from_secs(at));
+        assert!(had_no_disk(1, 61) && had_no_disk(1, 50));
+        assert!(!had_no_disk(1, 49), "long before");
+        assert!(!had_no_disk(2, 61), "another node");
+    }
+
+    #[test]
     fn quorum_is_more_than_two_thirds_and_does_not_overflow() {
-        assert!(Committee::is_quorum(4, 3));
-        assert!(!Committee::is_quorum(3, 2));
-        assert!(!Committee::is_quorum(u64::MAX, u64::MAX / 3 * 2));
-        assert!(Committee::is_quorum(u64::MAX, u64::MAX));
+        assert!(Quorum::TwoThirds.is_met(4, 3));
+        assert!(!Quorum::TwoThirds.is_met(3, 2) && Quorum::Majority.is_met(3, 2));
+        assert!(!Quorum::Majority.is_met(4, 2));
+        assert!(!Quorum::TwoThirds.is_met(u64::MAX, u64::MAX / 3 * 2));
+        assert!(Quorum::TwoThirds.is_met(u64::MAX, u64::MAX));
     }
 }

@@ -11,9 +11,10 @@
 //! For faults that were skipped: those are in the report's table.
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::journal::{Entry, Event, event::FaultStep, text::clean};
@@ -23,6 +24,10 @@ use crate::journal::{Entry, Event, event::FaultStep, text::clean};
 pub struct Watch;
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Canary]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         let Event::Fault { id, step, .. } = &entry.event else {
             return;
@@ -40,5 +45,9 @@ impl Detector for Watch {
             world.now,
             summary,
         ));
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }

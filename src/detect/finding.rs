@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::causes::Cause;
 use crate::{
     ids::{Height, NodeName, Seq, ShardId},
     time::{Elapsed, micros},
@@ -73,4 +74,22 @@ pub struct Finding {
     pub waived: Option<String>,
     /// What came before it, oldest first, for people.
     pub causes: Vec<String>,
+    /// What came before it on its nodes or in its shard, oldest first, with times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Cause>,
+    /// When its severity last rose, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Elapsed>,
+}
+
+impl Finding {
+    /// What it is and where, stable over runs and versions: `stall shard 1`. Moment, height and node differ from night to
+    /// night although the bug is the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        match self.shard {
+            Some(shard) => format!("{} shard {shard}", self.kind),
+            None => self.kind.clone(),
+        }
+    }
 }

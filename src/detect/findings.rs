@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     detect::{
+        causes::Cause,
         finding::{Finding, Severity},
         judgement::Page,
     },
@@ -232,6 +233,8 @@ impl Findings {
             excused_by: opening.excused_by,
             waived: None,
             causes,
+            chain: Vec::new(),
+            raised: None,
         };
         self.all.push(finding);
         let handle = Handle(self.all.len() - 1);
@@ -254,6 +257,7 @@ impl Findings {
         let severity = self.effective(&finding.kind, severity);
         if finding.end.is_none() && severity > finding.severity {
             self.all[handle.0].severity = severity;
+            self.all[handle.0].raised = Some(self.now);
             self.cite(handle, self.seq);
             self.changed(handle, ChangeKind::Raised);
         }
@@ -289,6 +293,28 @@ impl Findings {
             && !finding.nodes.contains(node)
         {
             finding.nodes.push(node.clone());
+        }
+    }
+
+    /// The changes at the entry at hand.
+    pub(super) fn changes(&self) -> &[FindingChange] {
+        &self.changes
+    }
+
+    /// Looks again at what came before findings that changed at this entry or are open.
+    pub(super) fn link(&mut self, chain: impl Fn(&Finding) -> Vec<Cause>) {
+        let first = self.all.len().saturating_sub(MOST_OF_A_KIND);
+        for finding in &mut self.all[first..] {
+            let changed = |change: &FindingChange| change.finding.id == finding.id;
+            if finding.end.is_some() && !self.changes.iter().any(changed) {
+                continue;
+            }
+            finding.chain = chain(finding);
+            for change in &mut self.changes {
+                if change.finding.id == finding.id {
+                    change.finding.chain.clone_from(&finding.chain);
+                }
+            }
         }
     }
 

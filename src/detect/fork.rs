@@ -11,7 +11,7 @@
 //! Never: safety is owed under every fault. One finding per shard and height names all nodes seen on another branch.
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
     world::{Contradiction, World},
@@ -64,5 +64,9 @@ impl Detector for Watch {
             self.last.remove(0);
         }
         self.last.push((shard.id, *height, handle));
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }

@@ -1,22 +1,26 @@
 //! # What it reports
 //! Space on a node's data disk that no visible file accounts for: `minor` from a tenth of the disk, `major` from half
-//! of it, or from a tenth once nine tenths of the disk are used.
+//! of it, or from a tenth once nine tenths of the disk are used, or when it grows and would fill the disk within the
+//! plan's horizon of mainnet time.
 //!
 //! # Why it matters
 //! It is the incident's culprit: a tool unpacked the logs into an unlinked file, `df` went up and down and `du` saw
 //! nothing.
 //!
 //! # Evidence
-//! The first two samples that showed it.
+//! The first two samples that showed it; of a growth samples from along it, and its slope with its interval.
 //!
 //! # When it stays quiet
 //! For a single sample: a file may just have been removed while it is still open. It closes when the space is back.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
-    world::World,
+    growth::{Growth, Kind, Limit},
+    judgement::Source,
+    outlook::Unit,
+    world::{Series, World},
 };
 use crate::{
     ids::Seq,
@@ -25,9 +29,27 @@ use crate::{
     time::Elapsed,
 };
 
+const KIND: Kind = Kind {
+    id: "ghost-bytes",
+    series: Series::GhostBytes,
+    name: "space that nobody can see on the data disk",
+    quantum: 4096.0,
+    noise: 1.0,
+    expected: |_| 0.0,
+    limit: |world, node, _| {
+        let size = world.nodes[node].disk.size();
+        (size > 0).then(|| Limit {
+            value: size as f64,
+            what: format!("the disk's size of {}", human_size(size)),
+        })
+    },
+    unit: Unit::Bytes,
+};
+
 /// Watches every node.
 #[derive(Debug, Default)]
 pub struct Watch {
+    growth: Growth,
     open: Slots,
     /// The first sample that showed it, by the node's place.
     first: Vec<Option<(Elapsed, Seq)>>,
@@ -39,7 +61,12 @@ fn ghost(sample: &Sample) -> u64 {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Resources]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        self.growth.step(&KIND, world, findings);
         let (Event::Sample(sample), Some(place)) = (&entry.event, world.touched_node) else {
             return;
         };
@@ -80,5 +107,9 @@ impl Detector for Watch {
         if ghost(sample) >= size / 2 || sample.disk_used >= size / 10 * 9 {
             findings.raise(handle, Severity::Major);
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::SAMPLES | Wants::CONTAINERS
     }
 }

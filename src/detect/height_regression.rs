@@ -12,7 +12,7 @@
 //! height again.
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
     world::{Contradiction, World},
@@ -39,6 +39,10 @@ impl Detector for Watch {
                 !back
             });
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }
 

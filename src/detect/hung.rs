@@ -13,7 +13,7 @@
 //! against a node. For nodes that are down. It closes with the next answer.
 
 use super::{
-    detector::{Detector, Slots, nodes_at},
+    detector::{Detector, Slots, Wants, nodes_at},
     finding::Severity,
     findings::{Findings, Opening},
     world::{Container, Node, World},
@@ -64,6 +64,10 @@ impl Detector for Watch {
                 _ => {}
             }
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::PROBES | Wants::CONTAINERS | Wants::PULSE
     }
 }
 

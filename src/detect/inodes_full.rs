@@ -11,9 +11,10 @@
 //! On file systems that count no inodes. It closes when there is one again.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::{
@@ -29,6 +30,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Resources]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         let (Event::Sample(sample), Some(place)) = (&entry.event, world.touched_node) else {
             return;
@@ -53,5 +58,9 @@ impl Detector for Watch {
                 .node(&node.name);
             self.open.put(place, findings.open(opening));
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::SAMPLES
     }
 }

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    detector::{DETECTORS, Detector},
+    causes::Causes,
+    detector::{DETECTORS, Detector, Wants},
     excuses,
     finding::Finding,
     findings::{FindingChange, Findings},
@@ -33,7 +34,10 @@ pub struct Judge {
     plan: Plan,
     world: World,
     detectors: Vec<(&'static str, Option<Box<dyn Detector>>)>,
+    /// Places of the detectors that want an entry, by its class.
+    wanted: Vec<Vec<usize>>,
     findings: Findings,
+    causes: Causes,
     measures: Measures,
     /// The world itself panicked: nothing can be said from there on.
     broken: bool,
@@ -55,13 +59,22 @@ impl Judge {
         detectors: Vec<(&'static str, Box<dyn Detector>)>,
     ) -> Self {
         let world = World::new(plan);
+        let wanted = Wants::classes().map(|class| {
+            let of = |(_, (_, detector)): &(usize, &(_, Box<dyn Detector>))| {
+                detector.wants().meets(class)
+            };
+            let wanting = detectors.iter().enumerate().filter(of);
+            wanting.map(|(place, _)| place).collect()
+        });
         Self {
             plan: plan.clone(),
+            wanted: wanted.collect(),
             detectors: detectors
                 .into_iter()
                 .map(|(id, detector)| (id, Some(detector)))
                 .collect(),
             findings: Findings::new(plan.clocks, plan.gate.severity.clone()),
+            causes: Causes::new(plan, &world),
             measures: Measures::new(&world),
             world,
             broken: false,
@@ -88,32 +101,46 @@ impl Judge {
             again && (world.expectation.any() || world.drill.is_some()),
             |finding| excuses::excuse(world, finding),
         );
+        let new = self.causes.step(entry, world, self.findings.changes());
+        if new || !self.findings.changes().is_empty() {
+            let causes = &self.causes;
+            self.findings.link(|finding| causes.chain(finding, world));
+        }
         let changes = self.findings.take_changes();
         self.measures.step(entry, &self.world, &changes);
         changes
     }
 
-    /// All detectors look at the entry. One guard for all of them: a guard each would cost more than most of them.
+    /// All detectors that want the entry look at it. One guard for all of them: a guard each would cost more than most
+    /// of them.
     fn detect(&mut self, entry: &Entry) {
-        let mut place = 0;
-        while place < self.detectors.len() {
-            let (world, findings, detectors) =
-                (&self.world, &mut self.findings, &mut self.detectors);
+        let class = Wants::class(&entry.event, self.world.pulse);
+        let mut next = 0;
+        while next < self.wanted[class].len() {
+            let (world, findings) = (&self.world, &mut self.findings);
+            let (wanted, detectors) = (&self.wanted[class], &mut self.detectors);
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                while let Some((_, slot)) = detectors.get_mut(place) {
-                    if let Some(detector) = slot {
+                while let Some(place) = wanted.get(next) {
+                    if let Some(detector) = &mut detectors[*place].1 {
                         detector.step(entry, world, findings);
                     }
-                    place += 1;
+                    next += 1;
                 }
             }));
             if outcome.is_err() {
                 // Its state may be anything now; the others go on after it.
+                let place = self.wanted[class][next];
                 self.detectors[place].1 = None;
                 self.panicked(self.detectors[place].0, self.world.now);
-                place += 1;
+                next += 1;
             }
         }
+    }
+
+    /// Whether a shard is on its way back from a heal: no block yet, or nodes that have not caught up.
+    #[must_use]
+    pub fn coming_back(&self) -> bool {
+        self.measures.coming_back()
     }
 
     fn panicked(&mut self, detector: &str, from: Elapsed) {
@@ -160,11 +187,18 @@ impl Judge {
         self.findings.all().iter().find(|finding| {
             finding.severity >= self.plan.gate.fail_on
                 && finding.excused_by.is_none()
+                && !crate::verdict::only_warns(&self.plan.gate, &finding.kind)
                 && !self.plan.gate.waive.iter().any(|waiver| {
                     crate::verdict::waives(waiver, finding)
                         && !crate::verdict::expired(waiver, wall)
                 })
         })
+    }
+
+    /// The first finding so far for which this holds.
+    #[must_use]
+    pub fn finding(&self, wanted: impl Fn(&Finding) -> bool) -> Option<&Finding> {
+        self.findings.all().iter().find(|finding| wanted(finding))
     }
 
     /// Everything concluded so far; at the end of the journal, all of it.

@@ -3,18 +3,25 @@
 //! Plain data, the same for the live display, `canarynet judge` and every report. Times are wall time of the canary
 //! unless a name says `mainnet`; shares are 0 to 1.
 
+mod faults;
+mod told;
+
 use std::{collections::BTreeMap, time::Duration};
+
+pub use told::{DetectorView, Latencies, LoadView, Participation, Source, TemplateView, Traffic};
 
 use serde::{Deserialize, Serialize};
 
+pub use faults::{DrillView, FaultView, KindView, Spread};
+
 use crate::{
-    detect::finding::Finding,
+    detect::{finding::Finding, outlook::NodeOutlook},
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     journal::{
+        Capability,
         event::{FinishReason, Mode, Stage},
-        text::clean,
     },
-    plan::{Role, SoakTime},
+    plan::Role,
     time::{Elapsed, WallTime, micros},
 };
 
@@ -58,11 +65,23 @@ pub struct Judgement {
     /// Injected faults, in the order in which they fired; bounded.
     #[serde(default)]
     pub faults: Vec<FaultView>,
+    /// What became of all faults of each kind, in the order in which the kinds first fired.
+    #[serde(default)]
+    pub kinds: Vec<KindView>,
     /// Fake stalls by which the canary tested itself.
     #[serde(default)]
     pub drills: Vec<DrillView>,
+    /// What the plan's faults need of the machine, as it was tried.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
     /// What could not be judged, per detector, scope and stretch of time; bounded.
     pub doubts: Vec<Doubt>,
+    /// What each detector could judge.
+    #[serde(default)]
+    pub detectors: Vec<DetectorView>,
+    /// Forms of log lines, in the order in which they came first; bounded.
+    #[serde(default)]
+    pub templates: Vec<TemplateView>,
 }
 
 /// The end of a run that ended in order.
@@ -153,6 +172,9 @@ pub struct ShardView {
     pub disk_share: Option<f64>,
     /// Ends of stalls: how often, how long.
     pub recovery: Recovery,
+    /// What its blocks held.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// Open findings, by severity from info to critical.
     pub open: [u32; 4],
 }
@@ -239,6 +261,12 @@ pub struct NodeView {
     pub blind_share: f64,
     /// Log lines read, and lines known to be lost.
     pub lines: (u64, u64),
+    /// Log lines whose form was not looked at, to keep the budget.
+    #[serde(default)]
+    pub lines_passed_over: u64,
+    /// Its part as a validator.
+    #[serde(default)]
+    pub participation: Participation,
     /// Memory in use at the last sample, in bytes.
     pub memory: u64,
     /// Most memory in use, in bytes.
@@ -251,15 +279,17 @@ pub struct NodeView {
     pub disk_peak: u64,
     /// Growth of the data disk after the warm-up; `None` with too few samples.
     pub disk_slope: Option<Slope>,
+    /// Where its memory, disk and open files go.
+    #[serde(default)]
+    pub outlook: NodeOutlook,
 }
 
-/// Growth over the second half of the soak, by least squares over least values of stretches of time. The first half may
-/// still fill what the chain keeps.
+/// Growth of the data disk in wall time; [`NodeOutlook`] tells more.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Slope {
     /// Bytes per hour of wall time.
     pub bytes_per_hour: f64,
-    /// Whether that is flat: less than 1 % of the disk over the stretch.
+    /// Whether that is flat: not even the upper bound of the slope fills the disk within the plan's horizon.
     pub flat: bool,
 }
 
@@ -282,6 +312,15 @@ pub struct Measured {
     pub full_disks: u64,
     /// ... and had room again.
     pub full_disks_recovered: u64,
+    /// Leaders that a fault ended.
+    #[serde(default)]
+    pub leader_kills: u64,
+    /// Receipts of one shard that another executed.
+    #[serde(default)]
+    pub receipts: u64,
+    /// Share of the load asked for that the generators offered; `None` where nobody tells.
+    #[serde(default)]
+    pub load_share: Option<f64>,
     /// Time in the soak that was watched (pauses on purpose left out).
     #[serde(with = "micros")]
     pub watched: Duration,
@@ -327,72 +366,6 @@ pub enum Unit {
     PerSecond,
 }
 
-/// What became of one injected fault.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FaultView {
-    /// Its id.
-    pub id: String,
-    /// Its kind.
-    pub kind: String,
-    /// The nodes that it was done to.
-    pub targets: Vec<String>,
-    /// Their shards.
-    pub shards: Vec<ShardId>,
-    /// When it fired.
-    pub requested: Elapsed,
-    /// When all of it was acknowledged.
-    pub acknowledged: Option<Elapsed>,
-    /// Whether its effect was seen; `None` if that was never read.
-    pub effective: Option<bool>,
-    /// What was read back.
-    pub proof: String,
-    /// Why it did not fire.
-    pub skipped: Option<String>,
-    /// When it was healed.
-    pub healed: Option<Elapsed>,
-    /// What failed in healing.
-    pub heal_failed: Option<String>,
-    /// From the heal to the first block of each of its shards.
-    pub first_block: Option<SoakTime>,
-    /// From the heal until every node of its shards has the newest block.
-    pub caught_up: Option<SoakTime>,
-}
-
-impl FaultView {
-    pub(super) fn new(id: &str, kind: &str, requested: Elapsed) -> Self {
-        Self {
-            id: clean(id, 64),
-            kind: clean(kind, 64),
-            targets: Vec::new(),
-            shards: Vec::new(),
-            requested,
-            acknowledged: None,
-            effective: None,
-            proof: String::new(),
-            skipped: None,
-            healed: None,
-            heal_failed: None,
-            first_block: None,
-            caught_up: None,
-        }
-    }
-}
-
-/// One fake stall.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrillView {
-    /// Where.
-    pub shard: ShardId,
-    /// The nodes that were paused.
-    pub nodes: Vec<NodeName>,
-    /// From when.
-    pub begins: Elapsed,
-    /// Until when.
-    pub ends: Option<Elapsed>,
-    /// When the judge noticed the stall as critical.
-    pub found: Option<Elapsed>,
-}
-
 /// What watching cost during the soak.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct CostView {
@@ -425,8 +398,26 @@ pub struct CostView {
     pub lag: Duration,
     /// Observations thrown away because a queue was full.
     pub dropped: u64,
+    /// Whether watching slows the network, where the plan asked (`observer_ab`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer: Option<ObserverView>,
     /// Whether all of it kept the plan's budget.
     pub within_budget: bool,
+}
+
+/// The network's block interval with and without watching, by turns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ObserverView {
+    /// Turns, each a stretch without watching and one with it.
+    pub turns: u64,
+    /// Mean block interval with watching, in milliseconds.
+    pub watched_interval: f64,
+    /// ... without.
+    pub unwatched_interval: f64,
+    /// How much longer it is with watching, as a share of that without.
+    pub difference: f64,
+    /// The interval of the difference at 95 %, over the turns.
+    pub interval: (f64, f64),
 }
 
 /// Acceleration as asked for and as measured over the soak.

@@ -11,9 +11,10 @@
 //! While no line is lost. It closes when a later count shows no further loss. Its share decides at the verdict.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::journal::{Entry, Event};
@@ -26,6 +27,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Canary]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         let Event::LogCount {
             node, lines, lost, ..
@@ -56,5 +61,9 @@ impl Detector for Watch {
             }
             (None, false) => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::COUNTS
     }
 }

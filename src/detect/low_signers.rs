@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::{Shard, Sums, World},
@@ -61,6 +61,10 @@ impl Detector for Watch {
                 self.open.put(place, handle);
             }
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }
 

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::{
-    detector::{Detector, Slots, shards_at},
+    detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
     findings::{Findings, Opening},
     stall::trouble_evidence,
@@ -50,7 +50,7 @@ impl Detector for Watch {
                 .iter()
                 .map(|&(node, _)| world.nodes[node].power)
                 .sum();
-            let quorum = super::expectation::Committee::is_quorum(shard.total_power, power);
+            let quorum = shard.quorum.is_met(shard.total_power, power);
             let Some(since) = started.iter().map(|&(_, at)| at).max().filter(|_| quorum) else {
                 continue;
             };
@@ -75,5 +75,9 @@ impl Detector for Watch {
             opening.nodes = nodes;
             self.open.put(place, findings.open(opening));
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::PULSE
     }
 }

@@ -12,7 +12,7 @@
 //! the shard, and where the chain does not tell who leads. It closes with a leader or a block.
 
 use super::{
-    detector::{Detector, Slots, shards_at},
+    detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -62,5 +62,9 @@ impl Detector for Watch {
             opening.heights = Some((height, height));
             self.open.put(place, findings.open(opening));
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::PULSE
     }
 }

@@ -11,7 +11,7 @@
 //! While another fault takes the quorum away, and while the canary does not see the shard. It closes with a block.
 
 use super::{
-    detector::{Detector, Slots, shards_at},
+    detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
     findings::{Findings, Opening},
     stall::trouble_evidence,
@@ -69,5 +69,9 @@ impl Detector for Watch {
             opening.heights = Some((waiting, waiting));
             self.open.put(place, findings.open(opening));
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::PULSE
     }
 }

@@ -13,7 +13,7 @@
 //! node is within the limit. It closes when the node is back within it or goes down.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -63,6 +63,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::CONTAINERS
     }
 }
 

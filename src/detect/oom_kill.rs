@@ -11,9 +11,10 @@
 //! Never while the network is judged. It closes when the node is started again; at once if its main process lived on.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
+    judgement::Source,
     world::World,
 };
 use crate::journal::{Entry, Event, event::ContainerChange};
@@ -25,6 +26,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
+    fn needs(&self) -> &'static [Source] {
+        &[Source::Engine]
+    }
+
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         let Event::Container { node, change, .. } = &entry.event else {
             return;
@@ -58,5 +63,9 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::CONTAINERS
     }
 }

@@ -14,7 +14,7 @@
 //! finding then says which. Windows count from the arrival of the last block, without the time that nothing was seen.
 
 use super::{
-    detector::{Detector, Slots, shards_at},
+    detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
     findings::{Findings, Opening},
     world::{Shard, World},
@@ -46,6 +46,10 @@ impl Detector for Watch {
                 self.look(place, world, findings);
             }
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::PULSE
     }
 }
 

@@ -12,7 +12,7 @@
 //! `disk-full` says so. It closes when the node leaves the mode.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -45,6 +45,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::CONTAINERS
     }
 }
 

@@ -14,7 +14,7 @@
 //! block.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -64,5 +64,9 @@ impl Detector for Watch {
         opening.nodes = nodes;
         opening.heights = Some((height, height));
         self.open.put(place, findings.open(opening));
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }

@@ -12,7 +12,7 @@
 //! dead leader is no storm. It closes when the share is back under the limit.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -62,5 +62,9 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }

@@ -7,16 +7,14 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{CWD, FileType, makedev, mknodat},
+    fs::{CWD, FileType, Mode, OFlags, makedev, mknodat},
     ioctl::{self, Getter, NoArg, Setter},
 };
-
-use super::make::NODE_MODE;
 
 /// `LOOP_CONFIGURE`, since Linux 5.8: attaches and configures in one step, so that no half-configured device can
 /// be seen by others.
@@ -26,6 +24,8 @@ const GET_STATUS: ioctl::Opcode = 0x4C05;
 const GET_FREE: ioctl::Opcode = 0x4C82;
 /// Major number of loop devices.
 const MAJOR: u32 = 7;
+/// Mode of device nodes that the helper makes for itself.
+const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Tries at getting a free device that others may take first.
 const TRIES: usize = 64;
 
@@ -142,6 +142,26 @@ pub(super) fn status(number: u32) -> Result<Status, io::Error> {
     Ok(unsafe { ioctl::ioctl(&device, Getter::<GET_STATUS, Status>::new()) }?)
 }
 
+/// Whether somebody has mounted the device, in whatever namespace. What holds it exclusively lets no second one in.
+pub(super) fn in_use(number: u32) -> Result<bool, io::Error> {
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
+    match rustix::fs::open(node(number)?, flags, Mode::empty()) {
+        Ok(_) => Ok(false),
+        Err(rustix::io::Errno::BUSY) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Numbers of the devices that a file backs.
+pub(super) fn of_file(file: &File) -> Result<Vec<u32>, io::Error> {
+    let facts = file.metadata()?;
+    let backed = |number: &u32| {
+        // One that went away meanwhile, or that this container may not see, is not ours.
+        status(*number).is_ok_and(|status| status.is_file(facts.dev(), facts.ino()))
+    };
+    Ok(attached()?.into_iter().filter(backed).collect())
+}
+
 /// Numbers of all attached loop devices of the machine.
 pub(super) fn attached() -> Result<Vec<u32>, io::Error> {
     let mut numbers = Vec::new();
@@ -184,7 +204,12 @@ fn open_node(name: &str, kind: FileType, major: u32, minor: u32) -> Result<File,
 }
 
 /// Makes a device node in `/dev`, whose tmpfs belongs to the container and, unlike a scratch folder, allows devices.
-fn make_node(name: &str, kind: FileType, major: u32, minor: u32) -> Result<PathBuf, io::Error> {
+pub(super) fn make_node(
+    name: &str,
+    kind: FileType,
+    major: u32,
+    minor: u32,
+) -> Result<PathBuf, io::Error> {
     let path = Path::new("/dev").join(name);
     match mknodat(CWD, &path, kind, NODE_MODE, makedev(major, minor)) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(path),

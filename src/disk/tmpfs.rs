@@ -61,6 +61,7 @@ mod tests {
             inodes: Some(64),
             write_iops: None,
             write_bytes_per_second: None,
+            thin: false,
             bytes_per_block: None,
             bytes_at_rest: None,
             retention: None,

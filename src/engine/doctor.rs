@@ -1,5 +1,7 @@
 //! What this machine's engine can do for a canary, each proved by doing it, each with the remedy where it cannot.
 
+mod faulty;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, TcpListener, UdpSocket},
@@ -7,25 +9,25 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::Serialize;
-
 use super::{
+    capabilities::{chain, network_abilities},
     docker::Docker,
     error::EngineError,
     inside::ask_toolbox,
     labels::RunLabels,
     launch::{self, Images, LaunchRequest, Launched, RenderedNode, launch},
-    network_probe::NetworkAbilities,
     owner::Owner,
     room,
     teardown::teardown,
     toolbox::{ConnectOutcome, FillOutcome},
 };
 use crate::{
-    disk::helper::{HelperOp, run_helper},
+    fault::kinds::{KINDS, Need},
     ids::{NodeName, RunId, ShardId},
+    journal::Capability,
     plan::{
-        DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan, ProbePlan, Program, Role,
+        DiskKind, DiskPlan, Limits, MainnetPlan, MetricNames, NetworkPlan, NodePlan, ProbePlan,
+        Program, Role,
     },
 };
 
@@ -37,47 +39,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const ROOM: u64 = 4 << 30;
 /// Memory below which the default plan cannot be expected to run.
 const MEMORY: u64 = 2 << 30;
-
-/// One thing that a canary wants, and whether it can be had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Capability {
-    /// Stable id in kebab-case.
-    pub id: &'static str,
-    /// Whether it can be had.
-    pub able: bool,
-    /// What was done and seen.
-    pub proof: String,
-    /// What to do if it cannot be had and is wanted.
-    pub remedy: Option<String>,
-}
-
-impl Capability {
-    fn able(id: &'static str, proof: impl Into<String>) -> Self {
-        Self {
-            id,
-            able: true,
-            proof: proof.into(),
-            remedy: None,
-        }
-    }
-
-    fn unable(id: &'static str, proof: impl Into<String>, remedy: &str) -> Self {
-        Self {
-            id,
-            able: false,
-            proof: proof.into(),
-            remedy: Some(remedy.to_owned()),
-        }
-    }
-
-    fn of(id: &'static str, able: bool, proof: String, remedy: &str) -> Self {
-        if able {
-            Self::able(id, proof)
-        } else {
-            Self::unable(id, proof, remedy)
-        }
-    }
-}
 
 /// Examines the engine. Leaves nothing behind but packed images. `allow_helper` permits privileged helper containers.
 pub async fn doctor(
@@ -132,9 +93,11 @@ pub async fn doctor(
     found.extend(tmpfs(&docker, &run, &network, &images).await);
     if allow_helper {
         found.extend(ext4(&docker, &run, linux_binary).await);
+        found.extend(faulty::faulty(&docker, &run, linux_binary).await);
         found.extend(network_faults(&docker, &run, &images).await);
     } else {
-        for id in ["ext4-disk", "disk-throttle", "netem", "nftables"] {
+        let needs = Need::all().into_iter().map(Need::id);
+        for id in needs.chain(["disk-throttle", "netem"]) {
             found.push(Capability::unable(
                 id,
                 "not tried: it needs the privileged helper, which was not allowed",
@@ -142,18 +105,38 @@ pub async fn doctor(
             ));
         }
     }
+    found.push(fault_kinds(&found));
     found
 }
 
-fn chain(error: &EngineError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
+/// Which kinds of faults can be done here, from what they need.
+fn fault_kinds(found: &[Capability]) -> Capability {
+    let lacks = |needs: &[Need]| {
+        needs.iter().map(|need| need.id()).find(|id| {
+            !found
+                .iter()
+                .any(|capability| capability.id == *id && capability.able)
+        })
+    };
+    let mut can = Vec::new();
+    let mut cannot = Vec::new();
+    for info in KINDS {
+        match lacks(info.needs) {
+            None => can.push(info.kind),
+            Some(need) => cannot.push(format!("{} ({need})", info.kind)),
+        }
     }
-    text
+    let proof = if cannot.is_empty() {
+        format!("all {} kinds of faults can be injected", can.len())
+    } else {
+        format!("not possible here: {}", cannot.join(", "))
+    };
+    Capability::of(
+        "fault-kinds",
+        cannot.is_empty(),
+        proof,
+        "each kind names in brackets what it lacks",
+    )
 }
 
 /// What the engine says of itself.
@@ -202,6 +185,7 @@ fn network(kind: DiskKind) -> NetworkPlan {
         nodes: vec![node(0), node(1)],
         program: Program::Itself,
         command: Vec::new(),
+        defects: Vec::new(),
         environment: BTreeMap::new(),
         user: "1000:1000".to_owned(),
         read_only_root: true,
@@ -220,20 +204,26 @@ fn network(kind: DiskKind) -> NetworkPlan {
             inodes: None,
             write_iops: (kind == DiskKind::Ext4).then_some(1000),
             write_bytes_per_second: None,
+            thin: false,
             bytes_per_block: None,
             bytes_at_rest: None,
             retention: None,
         },
         probe: ProbePlan {
+            reads: Default::default(),
             dialect: "none".to_owned(),
             rpc_port: 1,
             metrics_port: None,
             interval: DEADLINE,
             deadline: DEADLINE,
+            metrics: MetricNames::default(),
+            log: None,
         },
         log_files: Vec::new(),
         log_rules: Vec::new(),
+        clock_skew: None,
         mainnet: MainnetPlan { disk: None },
+        foreign: Default::default(),
         stop_timeout: Duration::from_secs(1),
     }
 }
@@ -260,6 +250,7 @@ async fn launch_idle(
         })
     };
     let request = LaunchRequest {
+        beside: None,
         run,
         network,
         allow_helper,
@@ -420,34 +411,7 @@ async fn ext4(docker: &Docker, run: &RunId, linux_binary: Option<&Path>) -> Vec<
 
 async fn network_faults(docker: &Docker, run: &RunId, images: &Images) -> Vec<Capability> {
     let labels = RunLabels::new(run, &Owner::this_process(), "", DEADLINE);
-    let probed: Result<NetworkAbilities, EngineError> = run_helper(
-        docker,
-        &images.program.reference,
-        &labels,
-        &HelperOp::ProbeNetwork,
-    )
-    .await;
-    let ability = |id, why: &Option<String>, module: &str| match why {
-        None => Capability::able(id, "made one in a network of its own"),
-        Some(why) => Capability::unable(
-            id,
-            format!("the kernel says: {why}"),
-            &format!(
-                "load the kernel module {module} on the engine's machine (`modprobe {module}`)"
-            ),
-        ),
-    };
-    match probed {
-        Ok(abilities) => vec![
-            ability("netem", &abilities.netem, "sch_netem"),
-            ability("nftables", &abilities.nftables, "nf_tables"),
-        ],
-        Err(error) => vec![Capability::unable(
-            "network-faults",
-            chain(&error),
-            "the engine must grant NET_ADMIN to a container",
-        )],
-    }
+    network_abilities(docker, &images.program.reference, &labels).await
 }
 
 fn answer(

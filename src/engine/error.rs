@@ -173,6 +173,12 @@ pub enum EngineError {
         /// What needs it.
         what: &'static str,
     },
+    /// A fault of a block device on a disk that is none.
+    #[error("{node} has no disk on a block device: set disk.kind = \"ext4\" in the profile")]
+    NoBlockDisk {
+        /// The node.
+        node: NodeName,
+    },
     /// A helper or toolbox operation failed inside its container.
     #[error("{operation} failed in its container: {message}")]
     Inside {
@@ -202,6 +208,14 @@ pub enum EngineError {
     /// A local file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A local file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -246,6 +260,12 @@ impl EngineError {
                 ..
             }
         )
+    }
+
+    /// Whether the engine said that a process cannot be signalled because it has ended, which the engine has yet to see.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        matches!(self, Self::Call { message, .. } if message.contains("is zombie"))
     }
 
     /// A failure inside a container, with text that the container wrote.

@@ -29,16 +29,18 @@ pub const TIME_TO_LIVE: &str = "canarynet.ttl";
 pub const NODE: &str = "canarynet.node";
 /// The run directory on the owner's machine.
 pub const STATE: &str = "canarynet.state";
-/// Kind of the node's disk as launched: `tmpfs` or `ext4`.
+/// Kind of the node's disk as launched: `tmpfs`, `ext4`, `xfs` or `faulty`.
 pub const DISK_KIND: &str = "canarynet.disk-kind";
 /// Usable bytes of the node's disk as launched.
 pub const DISK_BYTES: &str = "canarynet.disk-bytes";
-/// Block device of the node's disk, ext4 only.
+/// Block device of the node's disk as launched, where it has one; where the engine has a FUSE disk mounted.
 pub const DISK_DEVICE: &str = "canarynet.disk-device";
 /// The watcher's: file name of the loader in the toolbox; absent if this program is static.
 pub const TOOLBOX_LOADER: &str = "canarynet.toolbox-loader";
 /// The disks volume's: the image that can detach its loop devices.
 pub const HELPER_IMAGE: &str = "canarynet.helper-image";
+/// What a node ran before it was replaced, as JSON: what a heal puts back.
+pub const BEFORE: &str = "canarynet.before";
 /// Name of a packed image, without tag.
 pub const IMAGE_NAME: &str = "canarynet.image";
 
@@ -57,22 +59,37 @@ pub enum Role {
     ManagementNetwork,
     /// A disk's volume.
     Disk,
+    /// The container that serves a node's FUSE disk.
+    FaultyDisk,
     /// The volume with this program for use inside nodes.
     Toolbox,
-    /// The volume with the image files of ext4 disks; also the label of packed images.
+    /// The volume that nodes find their files in.
+    Shared,
+    /// A container that runs to its end before the nodes.
+    Init,
+    /// A container beside the nodes that is none.
+    Service,
+    /// A container that makes load.
+    Load,
+    /// The volume with the image files of disks; also the label of packed images.
     Images,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::Node,
         Self::Watcher,
         Self::Helper,
         Self::DataNetwork,
         Self::ManagementNetwork,
         Self::Disk,
+        Self::FaultyDisk,
         Self::Toolbox,
+        Self::Shared,
+        Self::Init,
+        Self::Service,
+        Self::Load,
         Self::Images,
     ];
 
@@ -86,7 +103,12 @@ impl Role {
             Self::DataNetwork => "data-network",
             Self::ManagementNetwork => "management-network",
             Self::Disk => "disk",
+            Self::FaultyDisk => "faulty-disk",
             Self::Toolbox => "toolbox",
+            Self::Shared => "shared",
+            Self::Init => "init",
+            Self::Service => "service",
+            Self::Load => "load",
             Self::Images => "images",
         }
     }
@@ -183,6 +205,15 @@ pub fn node_name(run: &RunId, node: &NodeName) -> String {
     format!("{run}-{node}")
 }
 
+/// Ending of the name of a container that is to take a node's place.
+pub const NEXT: &str = "-next";
+
+/// Name of the container that serves a node's FUSE disk.
+#[must_use]
+pub fn faulty_name(run: &RunId, node: &NodeName) -> String {
+    format!("{run}-{node}-disk")
+}
+
 /// Name of the watcher's container.
 #[must_use]
 pub fn watcher_name(run: &RunId) -> String {
@@ -195,7 +226,19 @@ pub fn toolbox_volume(run: &RunId) -> String {
     format!("{run}-toolbox")
 }
 
-/// Name of the volume with the image files of ext4 disks.
+/// Name of the volume that nodes find their files in.
+#[must_use]
+pub fn shared_volume(run: &RunId) -> String {
+    format!("{run}-shared")
+}
+
+/// Name of the container that makes load on this shard.
+#[must_use]
+pub fn load_name(run: &RunId, shard: u64) -> String {
+    format!("{run}-load-{shard}")
+}
+
+/// Name of the volume with the image files of disks.
 #[must_use]
 pub fn disks_volume(run: &RunId) -> String {
     format!("{run}-disks")

@@ -11,18 +11,23 @@
 //! module. Whatever is removed was found by the run's own label; objects of other runs are never touched.
 
 mod antagonist;
+pub mod capabilities;
+pub mod disk_probe;
 pub mod docker;
 pub mod doctor;
 pub mod error;
 pub mod inject;
 pub mod inside;
+pub mod inventory;
 pub mod labels;
 pub mod launch;
+pub mod load;
 pub mod network_probe;
 pub mod owner;
 pub mod pack;
 pub mod room;
 pub mod runs;
+mod share;
 mod stuck_network;
 pub mod teardown;
 pub mod toolbox;

@@ -1,32 +1,76 @@
-//! What the kernel can do to a network: tried in the helper's own, empty network, by the kernel's own interface.
+//! What the kernel can do to a network: each fault tried in the helper's own, empty network, on its loopback interface.
 //!
-//! A module that is listed may not load and one that is not listed may be built in; only trying tells.
+//! A module that is listed may not load and one that is not listed may be built in; only trying tells. What is tried is
+//! what faults do, by the same code, and it is proved in the same way: by what the kernel counts, or by measuring.
 
-use std::{io, mem::MaybeUninit, time::Duration};
-
-use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, netlink, recv, sendto, socket,
-    sockopt::{Timeout, set_socket_timeout},
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
 };
+
 use serde::{Deserialize, Serialize};
 
-/// The kernel answers at once, or never.
-const DEADLINE: Duration = Duration::from_secs(2);
+use crate::{
+    fault::{
+        kinds::Need,
+        operation::{
+            Outcome,
+            link::{Direction, Fate},
+        },
+    },
+    link::{Break, break_links, heal, kernel_delays},
+};
 
-const REQUEST: u16 = 0x1;
-const ACKNOWLEDGE: u16 = 0x4;
-const EXCLUSIVE: u16 = 0x200;
-const CREATE: u16 = 0x400;
-/// Type of the kernel's answer.
-const ERROR: u16 = 2;
+/// This end, and an address that is nobody else's: all of 127.0.0.0/8 answers.
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const PEER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+/// Pause between the packets that prove something.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Long enough to be measured on any machine.
+const DELAY: Duration = Duration::from_millis(20);
+/// Half of all packets, of a million.
+const HALF: u32 = 500_000;
+const ALL: u32 = 1_000_000;
 
-/// What was tried; `None` where it worked, else why not.
+/// What came of trying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Whether it can be done.
+    pub able: bool,
+    /// What was done and seen, or why it cannot be done.
+    pub proof: String,
+}
+
+/// What was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkAbilities {
-    /// Delay, loss and corruption by the queueing discipline made for that.
-    pub netem: Option<String>,
-    /// Packet filter tables.
-    pub nftables: Option<String>,
+    /// Delay by the kernel's own queue.
+    pub netem: Tried,
+    /// Packets lost, damaged and refused by rules of the packet filter.
+    pub nftables: Tried,
+    /// Packets that wait by a rate, in both directions.
+    pub queues: Tried,
+    /// Packets that come later, by the kernel's own queue or through a program.
+    pub tunnel: Tried,
+}
+
+impl NetworkAbilities {
+    /// What tells whether a need of faults is met; `None` if it is not about the network.
+    #[must_use]
+    pub fn meets(&self, need: Need) -> Option<&Tried> {
+        match need {
+            Need::PacketFilter => Some(&self.nftables),
+            Need::Queues => Some(&self.queues),
+            Need::Tunnel => Some(&self.tunnel),
+            _ => None,
+        }
+    }
 }
 
 /// Tries each ability.
@@ -34,139 +78,106 @@ pub struct NetworkAbilities {
 /// # Errors
 /// None today; an answer is given for whatever the kernel says.
 pub fn probe() -> Result<NetworkAbilities, io::Error> {
-    let why = |result: Result<(), io::Error>| result.err().map(|error| error.to_string());
+    let lost = |per_million| Fate::Lost { per_million };
+    let damaged = Fate::Damaged { per_million: HALF };
+    let limited = || Fate::Limited {
+        bytes_per_second: 4_000,
+    };
+    let late = Fate::Late {
+        delay: DELAY,
+        jitter: Duration::ZERO,
+        // The time in which it is measured, and a little.
+        lasts: DELAY * 20,
+    };
     Ok(NetworkAbilities {
-        // The routing protocol has the number 0, which this interface leaves out.
-        netem: why(ask(None, &netem_request())),
-        nftables: why(ask(Some(netlink::NETFILTER), &nftables_request())),
+        netem: netem(),
+        nftables: try_all(vec![
+            ("lost", Direction::Both, lost(ALL)),
+            ("lost by chance", Direction::In, lost(HALF)),
+            ("damaged", Direction::In, damaged),
+            ("refused", Direction::Both, Fate::Refused),
+        ]),
+        queues: try_all(vec![
+            ("limited out", Direction::Out, limited()),
+            ("limited in", Direction::In, limited()),
+        ]),
+        tunnel: try_all(vec![("late", Direction::Both, late)]),
     })
 }
 
-/// Sends a request; the first answer that tells an outcome decides.
-fn ask(protocol: Option<Protocol>, request: &[u8]) -> Result<(), io::Error> {
-    let socket = socket(AddressFamily::NETLINK, SocketType::RAW, protocol)?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(DEADLINE))?;
-    sendto(
-        &socket,
-        request,
-        SendFlags::empty(),
-        &netlink::SocketAddrNetlink::new(0, 0),
-    )?;
-    let mut buffer = [MaybeUninit::uninit(); 4096];
-    let ((answer, _), _) = recv(&socket, &mut buffer, RecvFlags::empty())?;
-    outcome(answer)
-}
-
-/// The outcome in an answer: an errno, 0 for done.
-fn outcome(answer: &[u8]) -> Result<(), io::Error> {
-    let kind = answer
-        .get(4..6)
-        .map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
-    let code = answer
-        .get(16..20)
-        .map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    match (kind, code) {
-        (Some(ERROR), Some(0)) => Ok(()),
-        (Some(ERROR), Some(code)) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
-        _ => Err(io::Error::other("the kernel's answer makes no sense")),
+fn order(direction: Direction, fate: Fate) -> Break {
+    Break {
+        fault: "probe".to_owned(),
+        address: HERE,
+        peers: vec![PEER],
+        direction,
+        fate,
     }
 }
 
-/// Appends one message with its header.
-fn message(into: &mut Vec<u8>, kind: u16, flags: u16, body: &[u8]) {
-    let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-    into.extend(length.to_ne_bytes());
-    into.extend(kind.to_ne_bytes());
-    into.extend(flags.to_ne_bytes());
-    // Sequence number and sender: this socket asks once.
-    into.extend(1_u32.to_ne_bytes());
-    into.extend(0_u32.to_ne_bytes());
-    into.extend(body);
-}
-
-/// Appends one attribute, padded to four bytes.
-fn attribute(into: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    into.extend(length.to_ne_bytes());
-    into.extend(kind.to_ne_bytes());
-    into.extend(value);
-    into.resize(into.len().next_multiple_of(4), 0);
-}
-
-/// Puts netem at the root of the loopback interface.
-fn netem_request() -> Vec<u8> {
-    const NEW_QDISC: u16 = 36;
-    const LOOPBACK: i32 = 1;
-    const HANDLE: u32 = 0x0001_0000;
-    const ROOT: u32 = u32::MAX;
-    let mut body = vec![0_u8; 4];
-    body.extend(LOOPBACK.to_ne_bytes());
-    for word in [HANDLE, ROOT, 0] {
-        body.extend(word.to_ne_bytes());
+fn netem() -> Tried {
+    let late = Fate::Late {
+        delay: DELAY,
+        jitter: Duration::ZERO,
+        lasts: DELAY,
+    };
+    match kernel_delays(&order(Direction::Both, late)) {
+        Ok(()) => Tried {
+            able: true,
+            proof: "made such queues on an interface of its own".to_owned(),
+        },
+        Err(error) => Tried {
+            able: false,
+            proof: format!("the kernel says: {error}"),
+        },
     }
-    attribute(&mut body, 1, b"netem\0");
-    // Latency, limit of packets, loss, gap, duplication, jitter.
-    let options: Vec<u8> = [0_u32, 1000, 0, 0, 0, 0]
-        .iter()
-        .flat_map(|word| word.to_ne_bytes())
-        .collect();
-    attribute(&mut body, 2, &options);
-    let mut request = Vec::new();
-    message(
-        &mut request,
-        NEW_QDISC,
-        REQUEST | ACKNOWLEDGE | CREATE | EXCLUSIVE,
-        &body,
-    );
-    request
 }
 
-/// Makes a packet filter table in one batch, as the kernel wants it.
-fn nftables_request() -> Vec<u8> {
-    const BATCH_BEGIN: u16 = 0x10;
-    const BATCH_END: u16 = 0x11;
-    const SUBSYSTEM: u16 = 10;
-    const NEW_TABLE: u16 = SUBSYSTEM << 8;
-    const IP_VERSION_4: u8 = 2;
-    let subsystem = SUBSYSTEM.to_be_bytes();
-    let batch = [0, 0, subsystem[0], subsystem[1]];
-    let mut table = vec![IP_VERSION_4, 0, 0, 0];
-    attribute(&mut table, 1, b"canarynet\0");
-    let mut request = Vec::new();
-    message(&mut request, BATCH_BEGIN, REQUEST, &batch);
-    message(
-        &mut request,
-        NEW_TABLE,
-        REQUEST | ACKNOWLEDGE | CREATE,
-        &table,
-    );
-    message(&mut request, BATCH_END, REQUEST, &batch);
-    request
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn requests_are_whole_messages() {
-        for request in [netem_request(), nftables_request()] {
-            let mut at = 0;
-            while at < request.len() {
-                let length = u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
-                assert_eq!(length % 4, 0);
-                at += usize::try_from(length).unwrap();
-            }
-            assert_eq!(at, request.len());
+/// Tries one after the other; all must have an effect.
+fn try_all(what: Vec<(&str, Direction, Fate)>) -> Tried {
+    let mut proofs = Vec::new();
+    for (name, direction, fate) in what {
+        let outcome = try_one(&order(direction, fate));
+        let (able, proof) = match outcome {
+            Ok(outcome) => (outcome.effective, outcome.proof),
+            Err(error) => (false, format!("the kernel says: {error}")),
+        };
+        proofs.push(format!("{name}: {proof}"));
+        if !able {
+            let proof = proofs.pop().unwrap_or_default();
+            return Tried { able, proof };
         }
     }
+    Tried {
+        able: true,
+        proof: proofs.join("; "),
+    }
+}
 
-    proptest! {
-        #[test]
-        fn any_answer_gets_an_outcome(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = outcome(&bytes);
+/// Breaks the way to a peer that is talked to all the time, and heals it.
+fn try_one(order: &Break) -> Result<Outcome, io::Error> {
+    let over = AtomicBool::new(false);
+    let early = Mutex::new(None);
+    let say = |outcome: &Outcome| {
+        if let Ok(mut early) = early.lock() {
+            *early = Some(outcome.clone());
         }
+    };
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| talk(&over));
+        let outcome = break_links(order, &say);
+        over.store(true, Ordering::Relaxed);
+        outcome
+    });
+    heal(&order.fault, order.address)?;
+    let early = early.into_inner().unwrap_or_default();
+    outcome.map(|outcome| early.unwrap_or(outcome))
+}
+
+/// Nobody listens there: each try is a packet, and another one back.
+fn talk(over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        let _ = TcpStream::connect_timeout(&SocketAddr::from((PEER, 9)), PAUSE * 10);
+        thread::sleep(PAUSE);
     }
 }

@@ -106,8 +106,12 @@ pub async fn reattach(docker: &Docker, run: &RunId) -> Result<Launched, EngineEr
         {
             Some(Role::Node) => {
                 let facts = docker.inspect(&container.id).await?;
+                let whole = !facts.name.ends_with(labels::NEXT);
                 let (name, handle) = node(run, facts)?;
-                nodes.insert(name, handle);
+                // Two where a replacement is under way or was cut short: the one that it began with.
+                if whole || !nodes.contains_key(&name) {
+                    nodes.insert(name, handle);
+                }
             }
             Some(Role::Watcher) => {
                 linkage = Some(pack::Linkage {
@@ -158,6 +162,8 @@ fn node(run: &RunId, facts: ContainerFacts) -> Result<(NodeName, NodeHandle), En
     };
     let kind = match facts.labels.get(labels::DISK_KIND).map(String::as_str) {
         Some("ext4") => DiskKind::Ext4,
+        Some("xfs") => DiskKind::Xfs,
+        Some("faulty") => DiskKind::Faulty,
         Some("tmpfs") => DiskKind::Tmpfs,
         _ => return Err(lacks("its disk's kind")),
     };
@@ -167,6 +173,7 @@ fn node(run: &RunId, facts: ContainerFacts) -> Result<(NodeName, NodeHandle), En
         .and_then(|bytes| bytes.parse().ok())
         .ok_or_else(|| lacks("its disk's size"))?;
     let handle = NodeHandle {
+        container: labels::node_name(run, &name),
         container_id: facts.id.clone(),
         addresses,
         disk: DiskInfo {

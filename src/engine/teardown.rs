@@ -3,8 +3,14 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::OnceCell;
 
-use super::{docker::Docker, error::EngineError, stuck_network};
+use super::{
+    docker::Docker,
+    error::EngineError,
+    labels::{self, Labels, Role},
+    stuck_network,
+};
 use crate::{disk::ext4, ids::RunId};
 
 /// Containers are removed one after another. Engines before 28.1 lose count of a network's endpoints when several leave
@@ -19,6 +25,8 @@ const PASSES: usize = 4;
 /// The last look is at least this long after the first: calls of a launcher that was killed go on inside the engine, and
 /// what they make appears after a first look that found nothing (seen with networks on a busy machine).
 const SETTLE: Duration = Duration::from_secs(1);
+/// A container that is not removed after this long is held by something.
+const STUCK: Duration = Duration::from_secs(2);
 /// Pause before another pass when something could not be removed yet.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -37,7 +45,7 @@ pub struct TeardownReport {
     pub left: Vec<String>,
 }
 
-/// Removes containers, then loop devices, then networks and volumes of a run, in that order.
+/// Removes containers, then mounts of FUSE disks and loop devices, then networks and volumes of a run, in that order.
 ///
 /// # Errors
 /// Only if the engine cannot be asked what there is. What it refuses to remove is in the report.
@@ -68,18 +76,27 @@ async fn remove_once(
     run: &RunId,
     report: &mut TeardownReport,
 ) -> Result<(), EngineError> {
-    let containers = docker.containers_of(run).await?;
+    let mut containers = docker.containers_of(run).await?;
+    // A node that waits for a FUSE disk that holds it would not die before it is answered.
+    let serves_disk = |labels: &Labels| {
+        labels.get(labels::ROLE).map(String::as_str) == Some(Role::FaultyDisk.as_str())
+    };
+    containers.sort_by_key(|container| !serves_disk(&container.labels));
     let names = containers.into_iter().map(|container| container.id);
+    let thaw = OnceCell::new();
+    let thaw = &thaw;
     report.containers += remove_all(CONTAINERS, names, report, |id| async move {
-        docker.remove(&id).await
+        remove_container(docker, run, &id, thaw).await
     })
     .await;
 
-    // Loop devices hold the image files open: before the volume that the files are in.
+    // Mounts and loop devices hold the disks volume: before it.
     match ext4::detach_all(docker, run).await {
         Ok(count) => report.loop_devices += count,
         Err(error) => {
-            report.left.push(format!("loop devices: {error}"));
+            report
+                .left
+                .push(format!("mounts and loop devices: {error}"));
             // Without them detached the volume could be removed, and its room would be lost until the next boot.
             return Ok(());
         }
@@ -96,6 +113,25 @@ async fn remove_once(
     })
     .await;
     Ok(())
+}
+
+/// Removes a container. One that does not end may wait on a frozen disk: all disks are thawed then, once.
+async fn remove_container(
+    docker: &Docker,
+    run: &RunId,
+    id: &str,
+    thaw: &OnceCell<()>,
+) -> Result<(), EngineError> {
+    let removal = docker.remove(id);
+    tokio::pin!(removal);
+    tokio::select! {
+        result = &mut removal => result,
+        () = tokio::time::sleep(STUCK) => {
+            // What cannot be thawed shows by the container that does not go.
+            thaw.get_or_init(|| async { let _ = ext4::thaw_all(docker, run).await; }).await;
+            removal.await
+        }
+    }
 }
 
 /// Removes all of one kind; answers how many went.

@@ -17,7 +17,8 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::{antagonist, room::Room},
+    disk::faulty::control,
+    engine::{antagonist, disk_probe, inventory, room::Room, share},
     exit::Exit,
 };
 
@@ -66,6 +67,17 @@ pub struct FillOutcome {
     pub error: Option<i32>,
 }
 
+/// How long writes took that were each synced, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncedWrites {
+    /// Half took less.
+    pub median: u64,
+    /// On average.
+    pub mean: u64,
+    /// The slowest.
+    pub worst: u64,
+}
+
 /// Runs one operation; prints its result as one line of JSON.
 #[must_use]
 pub fn toolbox_main(arguments: &[String]) -> ExitCode {
@@ -82,13 +94,27 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         },
         ["flood", lines] => return flood(lines),
         ["hold"] => return hold(),
+        ["sync-writes", path, count] => json(&sync_writes(Path::new(path), count)),
         ["fill", path] => json(&Ok::<_, io::Error>(fill(Path::new(path)))),
+        ["probe-disk", disk, count, bytes] => match (count.parse(), bytes.parse()) {
+            (Ok(count), Ok(bytes)) => json(&disk_probe::probe(Path::new(disk), count, bytes)),
+            _ => Err("the count or the bytes are no number".to_owned()),
+        },
+        ["put", path, bytes, how @ ("synced" | "unsynced")] => match bytes.parse() {
+            Ok(bytes) => json(&disk_probe::put(Path::new(path), bytes, *how == "synced")),
+            Err(_) => Err("the bytes are no number".to_owned()),
+        },
+        ["size", path] => json(&fs::metadata(path).map(|facts| facts.len())),
+        ["share", root, user, orders @ ..] => json(&share::share(Path::new(root), user, orders)),
         ["remove", path] => json(&fs::remove_file(path)),
         ["end-antagonist", mark, disk] => json(&antagonist::end(mark, Path::new(disk))),
+        ["inventory", disk] => json(&inventory::inside(Path::new(disk))),
+        ["network-inventory"] => json(&inventory::network()),
+        ["disk-order", order] => json(&control::ask(Path::new(control::CONTROL), order)),
         ["state", pid] => json(&state(pid)),
         ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, remove, signal, state, antagonist, end-antagonist, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, remove, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, flood, hold"
                 .to_owned(),
         ),
     };
@@ -190,6 +216,28 @@ fn try_connect(address: SocketAddr) -> ConnectOutcome {
     }
 }
 
+/// Writes blocks of 4 KiB one behind the other, each synced, and removes them.
+fn sync_writes(path: &Path, count: &str) -> Result<SyncedWrites, io::Error> {
+    let count: usize = count.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut file = fs::File::create(path)?;
+    let mut took = Vec::with_capacity(count);
+    for number in 0..count {
+        let block = [number as u8; 4096];
+        let begun = std::time::Instant::now();
+        file.write_all(&block)?;
+        file.sync_all()?;
+        took.push(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    fs::remove_file(path)?;
+    took.sort_unstable();
+    let nothing = || io::Error::from(io::ErrorKind::InvalidInput);
+    Ok(SyncedWrites {
+        median: *took.get(count / 2).ok_or_else(nothing)?,
+        mean: took.iter().sum::<u64>() / count as u64,
+        worst: *took.last().ok_or_else(nothing)?,
+    })
+}
+
 /// Writes until the disk takes no more, byte by byte at the end; the file stays.
 fn fill(path: &Path) -> FillOutcome {
     let mut bytes = 0;
@@ -229,7 +277,7 @@ fn limits(root: &Path, containers: &[&str]) -> Result<BTreeMap<String, CgroupLim
     } else {
         root.join("memory")
     };
-    let found = find(&searched, containers)?;
+    let found = find_cgroups(&searched, containers)?;
     Ok(found
         .into_iter()
         .map(|(container, folder)| {
@@ -243,8 +291,11 @@ fn limits(root: &Path, containers: &[&str]) -> Result<BTreeMap<String, CgroupLim
         .collect())
 }
 
-/// Folders of containers below `root`, relative to it.
-fn find(root: &Path, containers: &[&str]) -> Result<BTreeMap<String, PathBuf>, io::Error> {
+/// Folders of containers below `root`, relative to it, by their ids or beginnings of them.
+pub(crate) fn find_cgroups(
+    root: &Path,
+    containers: &[&str],
+) -> Result<BTreeMap<String, PathBuf>, io::Error> {
     let mut found = BTreeMap::new();
     let mut seen = 0;
     let mut level = vec![PathBuf::new()];
@@ -269,7 +320,10 @@ fn find(root: &Path, containers: &[&str]) -> Result<BTreeMap<String, PathBuf>, i
                 // `<id>`, or `docker-<id>.scope` under systemd.
                 let id = name.trim_end_matches(".scope");
                 let id = id.rsplit('-').next().unwrap_or(id);
-                match containers.iter().find(|container| **container == id) {
+                match containers
+                    .iter()
+                    .find(|container| id.starts_with(**container))
+                {
                     Some(container) => {
                         found.insert((*container).to_owned(), path);
                     }

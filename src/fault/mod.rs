@@ -7,6 +7,8 @@
 
 pub mod effect;
 pub mod kinds;
+pub mod needs;
 pub mod operation;
+pub mod reach;
 pub mod schedule;
 pub mod target;

@@ -5,35 +5,43 @@
 //! heal that is no shorter than the recovery budget.
 
 mod drawn;
+mod overlaps;
+mod sweep;
 
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha8Rng};
 use sha2::{Digest as _, Sha256};
 
-use super::kinds::{self, KindInfo, Need};
+pub use self::sweep::Sweep;
+use super::kinds::{self, Fault, KindInfo};
+pub use super::needs::Permits;
 use crate::{
     plan::{
-        DiskKind, Plan, PlanError,
+        Plan, PlanError,
         faults::{
-            ChaosManifest, DrillManifest, FaultManifest, PlannedDrill, PlannedFault, Target,
-            TargetManifest, Trigger, Who,
+            ChaosManifest, DrillManifest, FaultManifest, OnMissing, PlannedDrill, PlannedFault,
+            Target, TargetManifest, Trigger, Who,
         },
         resolve::Sources,
     },
-    time::Window,
+    time::{Clocks, Window},
 };
 
 /// Entries of one schedule: a fault a second for a night, and far from what a network could take.
 const MOST: usize = 20_000;
 /// Words of a log trigger.
 const LONGEST_TEXT: usize = 200;
+/// Keys of `[[fault]]` beside the parameters of its kind.
+const KEYS: [&str; 7] = ["kind", "target", "at", "every", "jitter", "for", "seed"];
 
 /// As typed: what the schedule is computed from.
 #[derive(Debug, Clone, Default)]
 pub struct Typed<'a> {
     /// `[[fault]]`.
     pub faults: &'a [FaultManifest],
+    /// `[sweep]`.
+    pub sweep: Option<&'a Sweep>,
     /// `[chaos]`.
     pub chaos: Option<&'a ChaosManifest>,
     /// `[drill]`.
@@ -58,9 +66,13 @@ pub fn schedule(
             return Err(sources.bad(&key, &format!("more than {MOST} faults in one schedule")));
         }
     }
-    drafts.refuse_overlaps(&faults)?;
+    if let Some(sweep) = typed.sweep {
+        drafts.sweep(sweep, &mut faults)?;
+    }
+    let drill = typed.drill.map(|drill| drafts.drill(drill)).transpose()?;
+    drafts.refuse_overlaps(&faults, drill.as_ref())?;
     if let Some(chaos) = typed.chaos {
-        drafts.chaos(chaos, &mut faults)?;
+        drafts.chaos(chaos, drill.as_ref(), &mut faults)?;
     }
     // By time; what waits for a height or a line has no time and comes last. Stable, so entries keep their order.
     faults.sort_by_key(|fault| match fault.trigger {
@@ -70,7 +82,6 @@ pub fn schedule(
     for (number, fault) in faults.iter_mut().enumerate() {
         fault.id = format!("f{}-{}", number + 1, fault.kind);
     }
-    let drill = typed.drill.map(|drill| drafts.drill(drill)).transpose()?;
     Ok((faults, drill))
 }
 
@@ -107,11 +118,6 @@ impl Drafts<'_> {
         }
     }
 
-    fn default_length(&self) -> Duration {
-        let clocks = &self.plan.clocks;
-        clocks.blocks(40).max(clocks.view_change_timeout * 2)
-    }
-
     fn explicit(
         &self,
         index: usize,
@@ -122,15 +128,13 @@ impl Drafts<'_> {
         let info = self.kind(&key("kind"), &fault.kind)?;
         let parameters = serde_json::to_value(&fault.parameters)
             .map_err(|error| self.sources.bad(&key("kind"), &error.to_string()))?;
-        (info.parse)(&parameters).map_err(|error| {
-            self.sources
-                .bad(&key("kind"), &parameter_error(info, &error))
-        })?;
-        self.machine(&key("kind"), info)?;
+        self.read(&format!("fault[{index}]"), info, &parameters, &KEYS)?;
+        self.permitted(&key("kind"), info)?;
         let target = self.target(&key("target"), fault.target.as_ref())?;
         let lasts = self
             .window(&key("for"), fault.lasts)?
-            .unwrap_or_else(|| self.default_length());
+            .unwrap_or_else(|| default_length(&self.plan.clocks));
+        let own_seed = self.own_seed(&key("seed"), fault.seed.as_deref())?;
         let mut random = stream(&self.plan.seed, &format!("fault {index}"));
         let mut draft = |trigger| PlannedFault {
             id: String::new(),
@@ -139,7 +143,7 @@ impl Drafts<'_> {
             trigger,
             lasts,
             target: target.clone(),
-            seed: random.random(),
+            seed: own_seed.unwrap_or_else(|| random.random()),
             drawn: false,
         };
         match (&fault.at, fault.every) {
@@ -190,6 +194,16 @@ impl Drafts<'_> {
         }
     }
 
+    fn own_seed(&self, key: &str, typed: Option<&str>) -> Result<Option<u64>, PlanError> {
+        let read = |text: &str| {
+            text.trim().parse().map_err(|_| {
+                self.sources
+                    .bad(key, "write a whole number as text: \"42\"")
+            })
+        };
+        typed.map(read).transpose()
+    }
+
     /// A fault that is still in force when the soak ends would be healed by the end of the run, not by its schedule.
     fn fits(&self, key: &str, end: Duration) -> Result<(), PlanError> {
         if end <= self.soak() {
@@ -204,44 +218,41 @@ impl Drafts<'_> {
     }
 
     fn kind(&self, key: &str, name: &str) -> Result<&'static KindInfo, PlanError> {
-        kinds::kind(name).ok_or_else(|| {
-            let names = kinds::KINDS.iter().map(|info| info.kind);
-            let hint = crate::plan::error::did_you_mean(name, names.clone());
-            let all: Vec<&str> = names.collect();
-            let message = format!(
-                "{name:?} is no kind of fault{hint}; known are {}",
-                all.join(", ")
-            );
-            self.sources.bad(key, &message)
+        kinds::kind(name).ok_or_else(|| unknown_kind(self.sources, key, name))
+    }
+
+    /// A fault of these parameters; `beside` are the keys that stand beside them.
+    fn read(
+        &self,
+        table: &str,
+        info: &KindInfo,
+        parameters: &serde_json::Value,
+        beside: &[&str],
+    ) -> Result<Box<dyn Fault>, PlanError> {
+        if let Some(unknown) = info.unknown(parameters) {
+            let known = (info.parameters)();
+            let allowed: Vec<&str> = beside
+                .iter()
+                .copied()
+                .chain(known.iter().map(String::as_str))
+                .collect();
+            return Err(self.sources.unknown(table, unknown, &allowed));
+        }
+        (info.parse)(parameters).map_err(|error| {
+            let message = format!("parameters of `{}`: {error}", info.kind);
+            self.sources.bad(table, &message)
         })
     }
 
     /// What the plan itself rules out; what the machine cannot do is probed before the start.
-    fn machine(&self, key: &str, info: &KindInfo) -> Result<(), PlanError> {
-        let refuse =
-            |message: &str| Err(self.sources.bad(key, &format!("`{}` {message}", info.kind)));
-        let kind = self.plan.network.disk.kind;
-        for need in info.needs {
-            match need {
-                Need::Helper | Need::PacketFilter | Need::Queues | Need::Tunnel
-                    if !self.plan.allow_helper =>
-                {
-                    return refuse(
-                        "needs the privileged helper: add `allow_helper = true` or --allow-helper",
-                    );
-                }
-                Need::BlockDisk if kind == DiskKind::Tmpfs => {
-                    return refuse(
-                        "needs a disk on a block device: `disk.kind = \"ext4\"` in the profile",
-                    );
-                }
-                Need::FaultyDisk if format!("{kind:?}") != "Faulty" => {
-                    return refuse("needs the FUSE disk: `disk.kind = \"faulty\"` in the profile");
-                }
-                _ => {}
+    fn permitted(&self, key: &str, info: &KindInfo) -> Result<(), PlanError> {
+        match Permits::of(self.plan).rules_out_kind(info) {
+            Some(why) if self.plan.on_missing == OnMissing::Refuse => {
+                let message = format!("`{}` {why}; or `on_missing = \"skip\"`", info.kind);
+                Err(self.sources.bad(key, &message))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn target(&self, key: &str, typed: Option<&TargetManifest>) -> Result<Target, PlanError> {
@@ -266,25 +277,7 @@ impl Drafts<'_> {
                 }
             }
         };
-        let shards = self.plan.network.shards;
-        if let Some(shard) = target.shard.filter(|shard| shard.0 >= shards) {
-            return Err(bad(&format!(
-                "there is no shard {shard}: the network has {shards}, from 0"
-            )));
-        }
-        if let Who::Nodes(names) = &target.who {
-            for name in names {
-                let known = self
-                    .plan
-                    .network
-                    .nodes
-                    .iter()
-                    .any(|node| node.name == *name);
-                if !known {
-                    return Err(bad(&format!("there is no node {name}")));
-                }
-            }
-        }
+        super::target::check(&target, &self.plan.network.nodes).map_err(|message| bad(&message))?;
         Ok(target)
     }
 
@@ -318,60 +311,23 @@ impl Drafts<'_> {
             self.window(key, Some(window))?.unwrap_or_default(),
         ))
     }
-
-    /// Two faults of one kind on what may be the same nodes at the same time: healing the one would heal the other.
-    fn refuse_overlaps(&self, faults: &[PlannedFault]) -> Result<(), PlanError> {
-        let timed: Vec<(&PlannedFault, Duration)> = faults
-            .iter()
-            .filter_map(|fault| match fault.trigger {
-                Trigger::After(after) => Some((fault, after)),
-                _ => None,
-            })
-            .collect();
-        let mut ordered = timed;
-        ordered.sort_by_key(|(_, after)| *after);
-        for (place, (one, start)) in ordered.iter().enumerate() {
-            for (other, later) in &ordered[place + 1..] {
-                if *later >= *start + one.lasts {
-                    break;
-                }
-                let same = one.kind == other.kind || (holds_down(one) && holds_down(other));
-                if same && may_meet(&one.target, &other.target) {
-                    let message = format!(
-                        "`{}` on {} at {} and `{}` on {} at {} overlap and may be on the same node",
-                        one.kind,
-                        one.target,
-                        crate::time::human(*start),
-                        other.kind,
-                        other.target,
-                        crate::time::human(*later),
-                    );
-                    return Err(self.sources.bad("fault", &message));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-fn parameter_error(info: &KindInfo, error: &serde_json::Error) -> String {
-    format!("parameters of `{}`: {error}", info.kind)
+fn unknown_kind(sources: &Sources, key: &str, name: &str) -> PlanError {
+    let names = kinds::KINDS.iter().map(|info| info.kind);
+    let hint = crate::plan::error::did_you_mean(name, names.clone());
+    let all: Vec<&str> = names.collect();
+    let message = format!(
+        "{name:?} is no kind of fault{hint}; known are {}",
+        all.join(", ")
+    );
+    sources.bad(key, &message)
 }
 
-/// Faults that decide whether a node's process runs: two of them on one node undo each other.
-fn holds_down(fault: &PlannedFault) -> bool {
-    kinds::kind(&fault.kind).is_some_and(|info| info.decides_running)
-}
-
-/// Whether two targets can name the same node.
-fn may_meet(one: &Target, other: &Target) -> bool {
-    match (&one.who, &other.who) {
-        (Who::Nodes(one), Who::Nodes(other)) => one.iter().any(|node| other.contains(node)),
-        _ => match (one.shard, other.shard) {
-            (Some(one), Some(other)) => one == other,
-            _ => true,
-        },
-    }
+/// Length of a fault whose plan says none.
+#[must_use]
+pub fn default_length(clocks: &Clocks) -> Duration {
+    clocks.blocks(40).max(clocks.view_change_timeout * 2)
 }
 
 #[cfg(test)]

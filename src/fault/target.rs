@@ -1,6 +1,6 @@
 //! Targets: which nodes a fault is done to, decided when it fires, from what is seen then and from its own seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha8Rng, seq::SliceRandom as _};
 
@@ -21,6 +21,32 @@ pub struct Seen {
     pub disk_free: BTreeMap<NodeName, u64>,
 }
 
+/// Checks what can be known of a target before it fires: its shard and its nodes are there.
+///
+/// # Errors
+/// What is not, for people.
+pub fn check(target: &Target, nodes: &[NodePlan]) -> Result<(), String> {
+    if let Some(shard) = target.shard
+        && !nodes.iter().any(|node| node.shard == shard)
+    {
+        let shards: BTreeSet<ShardId> = nodes.iter().map(|node| node.shard).collect();
+        return Err(format!(
+            "there is no shard {shard}: the network has {}, from 0",
+            shards.len()
+        ));
+    }
+    let Who::Nodes(names) = &target.who else {
+        return Ok(());
+    };
+    match names
+        .iter()
+        .find(|name| !nodes.iter().any(|node| node.name == **name))
+    {
+        Some(unknown) => Err(format!("there is no node {unknown}")),
+        None => Ok(()),
+    }
+}
+
 /// Resolves a target.
 ///
 /// # Errors
@@ -32,14 +58,9 @@ pub fn resolve(
     seed: u64,
 ) -> Result<Vec<NodeName>, String> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
+    check(target, nodes)?;
     if let Who::Nodes(names) = &target.who {
-        return match names
-            .iter()
-            .find(|name| !nodes.iter().any(|node| node.name == **name))
-        {
-            Some(unknown) => Err(format!("there is no node {unknown}")),
-            None => Ok(names.clone()),
-        };
+        return Ok(names.clone());
     }
     if target.who == Who::All && target.shard.is_none() {
         return Ok(nodes.iter().map(|node| node.name.clone()).collect());
@@ -57,9 +78,6 @@ pub fn resolve(
         .copied()
         .filter(|node| node.role == Role::Validator && node.voting_power > 0)
         .collect();
-    if of_shard.is_empty() {
-        return Err(format!("there is no shard {shard}"));
-    }
     let leader = || {
         seen.leaders
             .get(&shard)
@@ -105,6 +123,21 @@ pub fn resolve(
         }
         Who::Nodes(_) | Who::FullestDisk => Err("not a target of a shard".to_owned()),
     }
+}
+
+/// Whether every shard keeps a quorum when these nodes are taken away.
+#[must_use]
+pub fn leave_quorum(taken: &[NodeName], nodes: &[NodePlan]) -> bool {
+    let mut shards: BTreeMap<ShardId, (u128, u128)> = BTreeMap::new();
+    for node in nodes {
+        let (total, left) = shards.entry(node.shard).or_default();
+        let power = u128::from(node.voting_power);
+        *total += power;
+        *left += if taken.contains(&node.name) { 0 } else { power };
+    }
+    shards
+        .values()
+        .all(|(total, left)| *total == 0 || left * 3 > total * 2)
 }
 
 /// Nodes in this order for as long as their power together passes the test; those that do not fit are left out.

@@ -11,14 +11,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::Effect;
+pub use super::told::{BlockContent, Figures, Ledger, Origin, Position};
+use super::{capability::Capability, effect::Effect};
 use crate::{
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     time::{Elapsed, WallTime, micros},
 };
 
 /// Version of the journal's format, written in [`Event::RunStarted`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,8 @@ pub enum Event {
         #[serde(with = "micros")]
         delay: Duration,
     },
+    /// Something that faults of the plan need of the machine was tried.
+    Capability(Capability),
     /// A step in the life of an injected fault.
     Fault {
         /// Its id in the schedule.
@@ -147,6 +150,15 @@ pub enum Event {
         detail: String,
         /// Whether the run cannot go on.
         fatal: bool,
+    },
+
+    /// The process that serves a node's FUSE disk ended, unasked: the canary's fault. What the node says of its disk
+    /// from a moment before on is nothing of its own.
+    DiskServerEnded {
+        /// Whose disk.
+        node: NodeName,
+        /// The exit code.
+        exit_code: i64,
     },
 
     // ---- the chain ----
@@ -183,6 +195,9 @@ pub enum Event {
         time: Option<WallTime>,
         /// The node it was first seen on.
         node: NodeName,
+        /// What it holds, where the chain tells.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        content: Option<BlockContent>,
     },
     /// One node's head that contradicts what was seen: another hash at a height already journalled as
     /// [`Event::Block`], or a height lower than the node's own last head. Ordinary heads come in [`Event::Heads`].
@@ -211,6 +226,12 @@ pub enum Event {
         /// The nodes that answered since the last such entry.
         nodes: Vec<NodeHead>,
     },
+    /// Where a node stands by another source: every few seconds, and when a disk was read.
+    Position(Position),
+    /// What a node's ledger adds up to: one node of a shard every two seconds, in turn.
+    Ledger(Box<Ledger>),
+    /// Figures of a node's metrics page, every few seconds.
+    Figures(Box<Figures>),
 
     // ---- probes ----
     /// A node's probe answers again after a failure (or for the first time).
@@ -281,10 +302,51 @@ pub enum Event {
         /// Lines read but cut at the line limit.
         cut: u64,
     },
+    /// A log line of a form that was not seen before in this run.
+    TemplateSeen {
+        /// Whose.
+        node: NodeName,
+        /// Its number in this run.
+        id: u64,
+        /// Level of the line in lower case; `info` where it tells none.
+        #[serde(deserialize_with = "repeated")]
+        level: Arc<str>,
+        /// The form: the message with what varies as `<*>`; cleaned, at most 300 bytes.
+        text: String,
+    },
+    /// How often lines of each form came since the entry before; every ten seconds.
+    TemplateCounts {
+        /// Whose.
+        node: NodeName,
+        /// Number of the form and lines of it; the most frequent ones.
+        counts: Vec<(u64, u64)>,
+        /// Lines of further forms.
+        rest: u64,
+        /// Lines that were not looked at, to keep the budget, since the run started.
+        dropped: u64,
+    },
 
     // ---- resources ----
     /// What the sampler inside a node saw.
     Sample(Sample),
+    /// What a node's FUSE disk has acknowledged and would lose with its power; at most once a second, at a change.
+    Unsynced {
+        /// Whose disk.
+        node: NodeName,
+        /// Bytes of its files.
+        bytes: u64,
+        /// Files that have changed since they were synced.
+        files: u64,
+        /// Names that have changed since their folder was synced.
+        names: u64,
+        /// How long ago the first of these changes came.
+        #[serde(with = "micros")]
+        oldest: Duration,
+        /// The file with most of these bytes, from the top of the disk; cleaned, at most 200 bytes.
+        most: String,
+        /// Bytes since the start that were never asked to be synced, and that only time has brought to the disk.
+        written_back: u64,
+    },
     /// What the canary, its containers and the engine cost.
     Cost(Cost),
     /// Room on the file system that holds the engine's data and on that of the run directory.
@@ -424,7 +486,7 @@ pub struct NodeHead {
 }
 
 /// Consensus mode of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Takes part.
@@ -447,6 +509,8 @@ pub enum ProbeKind {
     Rpc,
     /// Its metrics page.
     Metrics,
+    /// Another request of the profile's, beside the one that tells where it stands.
+    Other,
     /// Its standard output.
     Log,
     /// The sampler inside its container.
@@ -501,6 +565,8 @@ pub enum LogClass {
     InvalidAnnounce,
     /// The last commit signatures are missing.
     CommitSignaturesLost,
+    /// A leader proposed two blocks at one height and view.
+    DoubleProposal,
     /// Only worth counting.
     Note,
 }
@@ -548,6 +614,16 @@ pub struct Sample {
     /// Counts up each time the node's process was seen to have been replaced (0 until then).
     #[serde(default)]
     pub incarnation: u64,
+    /// How long a thread of the node's process has been waiting for a disk without a break, in microseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stuck: u64,
+    /// The data disk is mounted read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What watching costs, since the run started.
@@ -587,7 +663,7 @@ fn repeated<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arc<str
     deserializer.deserialize_str(Text(crate::ids::intern))
 }
 
-fn repeated_option<'de, D: serde::Deserializer<'de>>(
+pub(super) fn repeated_option<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Arc<str>>, D::Error> {
     struct Maybe;

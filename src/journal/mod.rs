@@ -3,6 +3,7 @@
 //! One writer gives the total order. A journal is a folder of numbered segments, one compact JSON line an entry
 //! (`000000.jsonl`, the finished ones compressed to `000000.jsonl.zst`), readable with `zstdcat` and `jq`.
 
+pub mod capability;
 mod compressor;
 pub mod effect;
 mod error;
@@ -13,10 +14,13 @@ mod reader;
 mod segments;
 mod text_lines;
 mod thinning;
+pub mod told;
+mod usual_lines;
 mod writer;
 
 pub mod text;
 
+pub use capability::Capability;
 pub use error::JournalError;
 pub use event::{Entry, Event};
 pub use read_ahead::ReadAhead;

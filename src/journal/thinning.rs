@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, LogClass, Mode, NodeHead};
+use super::event::{Event, LogClass, Mode, NodeHead, Origin};
 use crate::ids::{Height, NodeName, ShardId, ViewId};
 
 /// How much is left out.
@@ -77,7 +77,8 @@ pub struct Thinning {
     thinness: Thinness,
     shards: BTreeMap<ShardId, ShardMemory>,
     nodes: BTreeMap<NodeName, NodeHead>,
-    samples: BTreeMap<Option<NodeName>, u64>,
+    /// Periodic facts seen, by their kind and node.
+    samples: BTreeMap<(u8, Option<NodeName>), u64>,
     /// Counts of log lines seen, and the lost lines the last one told of.
     counts: BTreeMap<NodeName, (u64, u64)>,
     left_out: u64,
@@ -131,11 +132,15 @@ impl Thinning {
                 let more_lost = std::mem::replace(&mut counts.1, *lost) != *lost;
                 thin.notes || more_lost || counts.0 % 6 == 1
             }
-            Event::Sample(sample) => {
-                let count = self.samples.entry(sample.node.clone()).or_default();
-                *count += 1;
-                thin.samples <= 1 || *count % thin.samples == 1
+            Event::Sample(sample) => self.keeps_sample(0, sample.node.as_ref()),
+            Event::Figures(figures) => self.keeps_sample(1, figures.node.as_ref()),
+            Event::Ledger(ledger) => self.keeps_sample(2, ledger.node.as_ref()),
+            Event::TemplateCounts { node, .. } => self.keeps_sample(3, Some(node)),
+            // A disk that was read is no periodic fact.
+            Event::Position(position) if position.origin != Origin::Disk => {
+                self.keeps_sample(4 + position.origin as u8, Some(&position.node))
             }
+            Event::Unsynced { .. } => thin.samples <= 1,
             Event::Heads { shard, nodes } => self.keeps_heads(*shard, nodes, thin.heads),
             Event::Block {
                 shard,
@@ -171,6 +176,12 @@ impl Thinning {
         };
         self.left_out += u64::from(!keep);
         keep
+    }
+
+    fn keeps_sample(&mut self, kind: u8, node: Option<&NodeName>) -> bool {
+        let count = self.samples.entry((kind, node.cloned())).or_default();
+        *count += 1;
+        self.thinness.samples <= 1 || *count % self.thinness.samples == 1
     }
 
     fn keeps_heads(&mut self, shard: ShardId, nodes: &[NodeHead], of: u64) -> bool {
@@ -209,6 +220,7 @@ mod tests {
             committee: None,
             time: None,
             node: NodeName::of(ShardId(0), 0),
+            content: None,
         }
     }
 

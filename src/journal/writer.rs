@@ -449,6 +449,7 @@ fn must_last(event: &Event) -> bool {
             | Event::Container { .. }
             | Event::Attached { .. }
             | Event::Infra { .. }
+            | Event::DiskServerEnded { .. }
             | Event::Signal { .. }
             | Event::RunFinished { .. }
     )

@@ -3,16 +3,20 @@
 //!
 //! Pure arithmetic over the [`Plan`]; what the machine has is compared where the engine is known.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
 use super::{
     DiskKind, Lever, Plan,
+    foreign::Quorum,
     thresholds::{Basis, by_key},
     values::human_size,
 };
-use crate::time::{human, micros};
+use crate::{
+    fault::{kinds, needs::Permits},
+    time::{human, micros},
+};
 
 /// What a plan means.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -188,8 +192,9 @@ fn windows(plan: &Plan) -> Vec<WindowCheck> {
             .interval
             .saturating_add(plan.network.probe.deadline),
     };
-    let rows = basis.windows().into_iter().map(|rule| {
-        let wall = by_key(&plan.thresholds, rule.key).unwrap_or_default();
+    let rules = basis.windows().into_iter().chain(basis.told_windows());
+    let rows = rules.map(|rule| {
+        let wall = by_key(&plan.thresholds, &plan.clocks, rule.key).unwrap_or_default();
         let default = rule.deciding().filter(|term| term.wall == wall);
         let key = format!("detectors.{}", rule.key);
         let origin = plan.origins.get(&key).map_or("the plan", String::as_str);
@@ -318,7 +323,7 @@ fn memory(plan: &Plan) -> MemoryCheck {
     let disks_in_memory = match network.disk.kind {
         DiskKind::Tmpfs => true,
         DiskKind::Auto => !plan.allow_helper,
-        DiskKind::Ext4 => false,
+        DiskKind::Ext4 | DiskKind::Xfs | DiskKind::Faulty => false,
     };
     let disk = if disks_in_memory {
         network.disk.size
@@ -345,7 +350,30 @@ fn memory(plan: &Plan) -> MemoryCheck {
     }
 }
 
+/// Kinds of faults that the plan itself rules out and that it skips.
+fn skipped(plan: &Plan) -> Vec<String> {
+    let permits = Permits::of(plan);
+    let mut counts: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for fault in &plan.schedule {
+        let Some(info) = kinds::kind(&fault.kind) else {
+            continue;
+        };
+        if let Some(why) = permits.rules_out_kind(info) {
+            counts.entry(info.kind).or_insert((0, why)).0 += 1;
+        }
+    }
+    counts
+        .into_iter()
+        .map(|(kind, (count, why))| {
+            format!(
+                "{count} faults `{kind}` will be skipped and count against coverage: `{kind}` {why}"
+            )
+        })
+        .collect()
+}
+
 fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
+    warnings.extend(skipped(plan));
     let stages = plan
         .start_deadline
         .saturating_add(length.soak)
@@ -357,10 +385,15 @@ fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
             human(stages)
         ));
     }
-    if plan.network.disk.kind == DiskKind::Ext4 && !plan.allow_helper {
-        warnings.push(
-            "ext4 disks need the helper: `allow_helper = true` or `--allow-helper`".to_owned(),
-        );
+    let privileged = match plan.network.disk.kind {
+        DiskKind::Ext4 | DiskKind::Xfs => Some("disks on block devices"),
+        DiskKind::Faulty => Some("FUSE disks"),
+        DiskKind::Auto | DiskKind::Tmpfs => None,
+    };
+    if let Some(disks) = privileged.filter(|_| !plan.allow_helper) {
+        warnings.push(format!(
+            "{disks} need the helper: `allow_helper = true` or `--allow-helper`"
+        ));
     }
     let coverage = plan.gate.coverage.blocks;
     let possible = length.blocks.saturating_mul(plan.network.shards);
@@ -373,9 +406,13 @@ fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
         .iter()
         .filter(|node| node.shard.0 == 0 && node.voting_power > 0)
         .count();
-    if validators < 4 {
+    let least = match plan.network.foreign.quorum {
+        Quorum::TwoThirds => 4,
+        Quorum::Majority => 3,
+    };
+    if validators < least {
         warnings.push(format!(
-            "{validators} validators a shard tolerate no failure; 4 tolerate one"
+            "{validators} validators a shard tolerate no failure; {least} tolerate one"
         ));
     }
     if plan.load.cross_shard > 0.0 && plan.network.shards == 1 {

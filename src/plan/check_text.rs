@@ -22,7 +22,7 @@ impl Display for CheckReport {
         )?;
         writeln!(
             formatter,
-            "{:<22} {:<10} {:<8} {:<10} decided by",
+            "{:<27} {:<10} {:<8} {:<10} decided by",
             "window", "wall", "blocks", "mainnet"
         )?;
         for window in &self.windows {
@@ -62,7 +62,7 @@ impl Display for CheckReport {
 
 fn window_line(window: &WindowCheck) -> String {
     format!(
-        "{:<22} {:<10} {:<8} {:<10} {} (of {})",
+        "{:<27} {:<10} {:<8} {:<10} {} (of {})",
         window.key,
         precise(window.wall),
         round(window.blocks),

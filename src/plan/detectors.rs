@@ -39,8 +39,31 @@ pub struct Detectors {
     pub disk_full: Option<DiskFull>,
     /// `crash-loop`.
     pub crash_loop: Option<CrashLoop>,
+    /// `cross-shard-stall`.
+    pub cross_shard_stall: Option<After>,
+    /// `height-mismatch`.
+    pub height_mismatch: Option<After>,
+    /// `tx-not-included`.
+    pub tx_not_included: Option<After>,
+    /// `empty-blocks`.
+    pub empty_blocks: Option<EmptyBlocks>,
+    /// `idle-validator`.
+    pub idle_validator: Option<IdleValidator>,
+    /// `slow-fsync`.
+    pub slow_fsync: Option<SlowFsync>,
+    /// `disk-hang`.
+    pub disk_hang: Option<After>,
+    /// The first block of an epoch (`slow-blocks`).
+    pub epoch_boundary: Option<EpochBoundary>,
+    /// `log-template-vanished`.
+    pub log_template_vanished: Option<After>,
+    /// `log-template-storm`.
+    pub log_template_storm: Option<TemplateStorm>,
     /// The window over which rates are taken (`slow-blocks`, `view-change-storm`, `low-signers`).
     pub rates: Option<Rates>,
+    /// All findings about growth: `memory-growth`, `fd-growth`, `disk-growth`, `disk-exhaustion-forecast`,
+    /// `ghost-bytes`, `cpu-creep`, `log-flood`, `block-time-creep`.
+    pub trends: Option<Trends>,
 }
 
 /// A detector that fires when a condition has held for a time.
@@ -127,10 +150,72 @@ pub struct CrashLoop {
     pub window: Option<Window>,
 }
 
+/// Thresholds of growth.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trends {
+    /// Left out at the soak's beginning and after each start of a node.
+    pub warm_up: Option<Window>,
+    /// A shorter stretch is not judged.
+    pub least: Option<Window>,
+    /// Growth is a finding when what it eats up is gone within this time; all of it is reckoned in mainnet time.
+    pub horizon: Option<Window>,
+    /// Growth below this share of where it began is none.
+    pub rise: Option<Share>,
+    /// The multiple of the beginning's CPU time or log volume for a block that must not be reached within the horizon.
+    pub creep_factor: Option<f64>,
+    /// The multiple of a node's usual log volume that is a flood.
+    pub flood_factor: Option<f64>,
+}
+
 /// The window of rates.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rates {
     /// Its length.
     pub window: Option<Window>,
+}
+
+/// Threshold of `empty-blocks`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmptyBlocks {
+    /// Blocks without a transaction in a row, while transactions wait.
+    pub blocks: Option<u64>,
+}
+
+/// Thresholds of `idle-validator`, shares of the blocks of the window of rates.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdleValidator {
+    /// Signs less: minor.
+    pub below: Option<Share>,
+    /// Signs less: major.
+    pub major_below: Option<Share>,
+}
+
+/// Threshold of `slow-fsync`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowFsync {
+    /// Mean time of a sync.
+    pub above: Option<Window>,
+}
+
+/// Budget of an epoch's first block.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EpochBoundary {
+    /// Time from the last block of the epoch before it.
+    pub budget: Option<Window>,
+}
+
+/// Thresholds of `log-template-storm`; both must be exceeded.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateStorm {
+    /// So many times as often as before, above 1.
+    pub factor: Option<f64>,
+    /// Lines a second.
+    pub per_second: Option<f64>,
 }

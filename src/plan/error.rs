@@ -9,7 +9,9 @@ pub struct Place {
     /// File name, `profile NAME`, `--set key=value`, `environment NAME`.
     pub source: Arc<str>,
     /// Line and column, counted from 1, in a file.
-    pub position: Option<(usize, usize)>,
+    pub position: Option<(u32, u32)>,
+    /// Variables of the environment that the value was made with: `${TAG}`.
+    pub variables: Option<Arc<str>>,
 }
 
 impl Place {
@@ -19,6 +21,7 @@ impl Place {
         Self {
             source: clean(source).into(),
             position: None,
+            variables: None,
         }
     }
 }
@@ -26,8 +29,11 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.source)?;
-        match self.position {
-            Some((line, column)) => write!(formatter, ":{line}:{column}"),
+        if let Some((line, column)) = self.position {
+            write!(formatter, ":{line}:{column}")?;
+        }
+        match &self.variables {
+            Some(variables) => write!(formatter, " with {variables}"),
             None => Ok(()),
         }
     }
@@ -86,9 +92,9 @@ pub enum PlanError {
         /// The whole key.
         key: String,
         /// `; did you mean ...?`, or empty.
-        hint: String,
+        hint: Box<str>,
         /// The keys allowed at this place.
-        allowed: String,
+        allowed: Box<str>,
     },
     /// A key that a later version will know. Never ignored: a plan that asks for more than is done would lie.
     #[error("{place}: `{key}` is not in this version of canarynet: {note}")]
@@ -122,7 +128,7 @@ pub enum PlanError {
     },
     /// `${NAME}` without a value.
     #[error(
-        "{place}: `{key}`: variable ${{{name}}} is not defined in the environment (write `$${{` for a literal `${{`)"
+        "{place}: `{key}`: variable ${{{name}}} is not defined in the environment{hint} (set it: `{name}=... canarynet ...`; write `$${{` for a literal `${{`)"
     )]
     Variable {
         /// Where.
@@ -130,7 +136,9 @@ pub enum PlanError {
         /// The whole key.
         key: String,
         /// The variable.
-        name: String,
+        name: Box<str>,
+        /// `; did you mean ...?`, or empty.
+        hint: Box<str>,
     },
     /// The plan wants another version.
     #[error("{place}: this plan requires canarynet {asked}, and this is {have}")]

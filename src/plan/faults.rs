@@ -14,7 +14,7 @@ use crate::{
 /// `[[fault]]`: one fault, or one kind of fault again and again. All other keys are parameters of its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultManifest {
-    /// Its kind: `kill`, `disk-fill`, ... (`canarynet fault --list` names all).
+    /// Its kind: `kill`, `disk-fill`, ... (`canarynet fault` names all).
     pub kind: String,
     /// Who: a node's name or a list of them, `leader`, `next-leader`, `random`, `one`, `minority-third`,
     /// `more-than-f-of`, `all`, `fullest-disk`, each with `shard:N` behind it or without; or `shard:N`. Default `one`.
@@ -29,6 +29,8 @@ pub struct FaultManifest {
     /// How long it lasts. Default: 40 blocks or two view-change timeouts, the longer.
     #[serde(rename = "for")]
     pub lasts: Option<Window>,
+    /// A whole number as text, from which follows what is random about it. Default: drawn from the plan's seed.
+    pub seed: Option<String>,
     /// Parameters of its kind.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, serde_json::Value>,
@@ -42,6 +44,32 @@ pub enum TargetManifest {
     One(String),
     /// Nodes by name.
     Nodes(Vec<String>),
+}
+
+/// `[sweep]`: every kind of fault once, one after the other, each after the shard had its time to come back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepManifest {
+    /// Which kinds. Default: all that the plan's disk, profile and permissions allow.
+    pub kinds: Option<Vec<String>>,
+    /// Who, as in `[[fault]]`. Default `leader`.
+    pub target: Option<TargetManifest>,
+    /// Length of each fault. Default: as in `[[fault]]`.
+    #[serde(rename = "for")]
+    pub lasts: Option<Window>,
+    /// Time from one heal to the next fault. Default: two recovery budgets.
+    pub rest: Option<Window>,
+}
+
+/// What becomes of faults that need what the machine does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnMissing {
+    /// The plan is refused before anything is started.
+    #[default]
+    Refuse,
+    /// They are skipped when their time comes: told, journalled, and counted against `gate.coverage.faults`.
+    Skip,
 }
 
 /// `[chaos]`: a schedule drawn from the plan's seed.
@@ -75,6 +103,17 @@ pub struct DrillManifest {
     pub shard: Option<u64>,
 }
 
+/// How a node's clock is set wrong: by a file that it follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockLever {
+    /// Name of the file on the data disk.
+    pub file: String,
+    /// Port of the node's metrics.
+    pub port: u16,
+    /// Metric that shows the node's wall clock in milliseconds: by it the effect is read back.
+    pub metric: String,
+}
+
 /// A fault in the schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedFault {
@@ -93,7 +132,7 @@ pub struct PlannedFault {
     pub target: Target,
     /// Its own number, drawn from the plan's seed: what is random about it follows from this alone.
     pub seed: u64,
-    /// Drawn by `[chaos]`: skipped, not refused, where the machine cannot do it.
+    /// Drawn by `[chaos]`: it never takes a quorum away, also not together with what else is in force when it fires.
     pub drawn: bool,
 }
 

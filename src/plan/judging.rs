@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Coverage, Gate, NetworkPlan, Thresholds, Waiver,
+    Coverage, Exercised, Gate, NetworkPlan, Thresholds, TrendThresholds, Waiver, against,
     detectors::Detectors,
     error::{PlanError, did_you_mean},
     findings::{self, FINDINGS},
@@ -34,6 +34,12 @@ pub fn thresholds(
     };
     windows(sources, &basis.clocks, detectors, &mut thresholds)?;
     numbers(sources, detectors, &mut thresholds)?;
+    if let Some(typed) = &detectors.trends {
+        trends(sources, &basis.clocks, typed, &mut thresholds.trends)?;
+    }
+    if let Some(told) = &mut thresholds.told {
+        super::told::set(sources, &basis.clocks, detectors, told)?;
+    }
     if thresholds.stall_suspected > thresholds.stall {
         return Err(sources.bad("detectors.stall", "`suspected` is longer than `after`"));
     }
@@ -185,6 +191,51 @@ fn numbers(
     Ok(())
 }
 
+fn trends(
+    sources: &Sources,
+    clocks: &Clocks,
+    typed: &super::detectors::Trends,
+    thresholds: &mut TrendThresholds,
+) -> Result<(), PlanError> {
+    let wall =
+        |key: &str, typed| window(sources, &format!("detectors.trends.{key}"), typed, clocks);
+    for (key, typed, blocks) in [
+        ("warm-up", typed.warm_up, &mut thresholds.warm_up),
+        ("least", typed.least, &mut thresholds.least),
+    ] {
+        if let Some(wall) = wall(key, typed)? {
+            let interval = clocks.block_interval.as_secs_f64().max(1e-9);
+            *blocks = (wall.as_secs_f64() / interval).ceil() as u64;
+        }
+    }
+    if let Some(horizon) = wall("horizon", typed.horizon)? {
+        thresholds.horizon = clocks.to_mainnet(horizon);
+    }
+    if let Some(rise) = typed.rise {
+        thresholds.rise = rise.0;
+    }
+    for (key, typed, factor) in [
+        (
+            "creep-factor",
+            typed.creep_factor,
+            &mut thresholds.creep_factor,
+        ),
+        (
+            "flood-factor",
+            typed.flood_factor,
+            &mut thresholds.flood_factor,
+        ),
+    ] {
+        let Some(typed) = typed else { continue };
+        if !(typed > 1.0 && typed <= 1_000_000.0) {
+            let key = format!("detectors.trends.{key}");
+            return Err(sources.bad(&key, "above 1 and at most 1000000"));
+        }
+        *factor = typed;
+    }
+    Ok(())
+}
+
 /// The gate.
 ///
 /// # Errors
@@ -220,6 +271,13 @@ pub fn gate(
             limit.map_err(|message| sources.bad(&key, &message))?,
         );
     }
+    let against = match &gate.against {
+        None => None,
+        Some(typed) => Some(
+            against::resolve(typed, sources.baseline.as_ref())
+                .map_err(|(key, message)| sources.bad(&key, &message))?,
+        ),
+    };
     let mut waive = Vec::new();
     for (index, waiver) in manifest.waive.iter().flatten().enumerate() {
         waive.push(resolve_waiver(sources, index, waiver, network)?);
@@ -228,18 +286,30 @@ pub fn gate(
         fail_on: gate.fail_on.unwrap_or(Severity::Major),
         severity,
         limits,
-        coverage: coverage(gate.coverage.as_ref(), clocks, network.shards, until),
+        coverage: coverage(gate.coverage.as_ref(), clocks, network, until),
         waive,
+        against,
+        new_detectors: gate.new_detectors.unwrap_or_default(),
+        // What is no range was refused before.
+        made_for: manifest
+            .requires
+            .as_deref()
+            .and_then(|range| semver::VersionReq::parse(range).ok())
+            .map(|range| super::gate::lowest(&range).to_string()),
     })
 }
 
 fn coverage(
     typed: Option<&manifest::Coverage>,
     clocks: &Clocks,
-    shards: u64,
+    network: &NetworkPlan,
     until: &Until,
 ) -> Coverage {
     let typed = typed.cloned().unwrap_or_default();
+    let shards = network.shards;
+    // A generator that cannot keep up with a tenth of its load shows less than the plan says.
+    let tells_load = network.probe.metrics.made.is_some() && network.probe.metrics.missed.is_some();
+    let load_share = if tells_load { 0.9 } else { 0.0 };
     let by_time = until.time.map_or(u64::MAX, |time| {
         u64::try_from(time.as_nanos() / clocks.block_interval.as_nanos().max(1)).unwrap_or(u64::MAX)
     });
@@ -251,6 +321,17 @@ fn coverage(
         epochs: typed.epochs.unwrap_or(0),
         blind_share: typed.blind.map_or(0.01, |share| share.0),
         lines_lost_share: typed.lines_lost.map_or(0.001, |share| share.0),
+        faults_share: typed.faults.map_or(1.0, |share| share.0),
+        exercised: Exercised {
+            leader_turns: typed.leader_turns.unwrap_or(0),
+            leader_kills: typed.leader_kills.unwrap_or(0),
+            view_changes: typed.view_changes.unwrap_or(0),
+            restarts: typed.restarts.unwrap_or(0),
+            full_disks: typed.full_disks.unwrap_or(0),
+            full_disks_recovered: typed.full_disks_recovered.unwrap_or(0),
+            receipts: typed.receipts.unwrap_or(0),
+            load_share: typed.load.map_or(load_share, |share| share.0),
+        },
     }
 }
 

@@ -49,30 +49,13 @@ pub const PLAN: &[Later] = &[
         "gate.inconclusive",
         "an inconclusive run ends with exit code 4",
     ),
-    later(
-        "gate.against",
-        "comparing with a baseline comes later; use `gate.limits`",
-    ),
-    later(
-        "gate.coverage.leader_kills",
-        "fault injection comes later, so nothing would count here",
-    ),
-    later(
-        "gate.coverage.full_disks_recovered",
-        "fault injection comes later, so nothing would count here",
-    ),
 ];
 
 /// Keys of profiles.
 pub const PROFILE: &[Later] = &[
     later("join", "nodes that join later come later"),
     later("secrets", "secrets for nodes come later"),
-    later("init", "one-shot containers before the nodes come later"),
-    later(
-        "files",
-        "files from templates come later; use `command` and `environment`",
-    ),
-    later("defects", "switchable defects come later"),
+    later("files", "write `[[file]]` with `path` and `text`"),
     Later {
         key: "image",
         only_tables: true,
@@ -84,19 +67,11 @@ pub const PROFILE: &[Later] = &[
     ),
     later(
         "probe.rpc.base",
-        "free RPC mappings come later; name a shipped `dialect` and a `port`",
-    ),
-    later(
-        "probe.rpc.height",
-        "free RPC mappings come later; name a shipped `dialect` and a `port`",
+        "nodes are asked at their own addresses: write `port`",
     ),
     later(
         "probe.rpc.syncing",
-        "free RPC mappings come later; name a shipped `dialect` and a `port`",
-    ),
-    later(
-        "probe.rpc.view",
-        "free RPC mappings come later; name a shipped `dialect` and a `port`",
+        "write `mode`, and in `modes` what its values mean",
     ),
     later(
         "log.match",

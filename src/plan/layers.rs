@@ -21,6 +21,7 @@ pub const ENVIRONMENT_PREFIX: &str = "CANARYNET_SET_";
 const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("", &["binary", "image", "itself"]),
     ("", &["speedup", "block_interval"]),
+    ("probe.rpc", &["dialect", "height"]),
     ("accelerate.*", &["set", "lever"]),
 ];
 
@@ -30,6 +31,17 @@ const IN_FRONT: &[&str] = &["log"];
 impl Layer {
     /// Puts another layer over this one.
     pub fn put(&mut self, over: Self) {
+        for array in IN_FRONT {
+            let length = |table: &Table| {
+                table
+                    .get(*array)
+                    .and_then(Value::as_array)
+                    .map_or(0, Vec::len)
+            };
+            if length(&self.table) > 0 {
+                self.move_back(array, length(&over.table));
+            }
+        }
         let mut gone = Vec::new();
         merge(&mut self.table, over.table, "", &mut gone);
         for key in gone {
@@ -38,13 +50,41 @@ impl Layer {
         self.places.extend(over.places);
     }
 
-    /// The place of the value with this key, or of the first value within it.
+    /// Elements of an array are this much further back: others were put in front of them.
+    fn move_back(&mut self, array: &str, by: usize) {
+        let places = std::mem::take(&mut self.places);
+        let moved = places.into_iter().map(|(key, place)| {
+            let index = key
+                .strip_prefix(array)
+                .and_then(|rest| rest.strip_prefix('[')?.split_once(']'));
+            let index = index.and_then(|(index, rest)| Some((index.parse::<usize>().ok()?, rest)));
+            match index {
+                Some((index, rest)) => (format!("{array}[{}]{rest}", index + by), place),
+                None => (key, place),
+            }
+        });
+        self.places = moved.collect();
+    }
+
+    /// The place of the value with this key, or of the first value within it; of something in an array that was set as
+    /// a whole, the array's.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<&Place> {
-        self.places
-            .iter()
-            .find(|(place, _)| is_within(place, key))
-            .map(|(_, place)| place)
+        let mut around = key;
+        loop {
+            let within = self
+                .places
+                .iter()
+                .find(|(place, _)| is_within(place, around));
+            if let Some((_, place)) = within {
+                return Some(place);
+            }
+            let outermost = key.find('[')?;
+            around = &around[..around.rfind(['.', '['])?];
+            if around.len() < outermost {
+                return None;
+            }
+        }
     }
 }
 
@@ -177,7 +217,8 @@ impl Setting {
             .map_err(|name| PlanError::Variable {
                 place: self.place.clone(),
                 key: key.clone(),
-                name: clean(&name),
+                hint: variables.near(&name).into(),
+                name: clean(&name).into(),
             })?;
         let text = expanded.unwrap_or_else(|| self.value.clone());
         let parsed = parse_value(&text);

@@ -28,16 +28,30 @@ pub const METRICS: &[(&str, MetricUnit)] = &[
     ("recovery.p50", MetricUnit::Time),
     ("recovery.p99", MetricUnit::Time),
     ("recovery.max", MetricUnit::Time),
+    ("catch-up.p50", MetricUnit::Time),
+    ("catch-up.p99", MetricUnit::Time),
+    ("catch-up.max", MetricUnit::Time),
     ("first-block.max", MetricUnit::Time),
+    ("tx-inclusion.p50", MetricUnit::Time),
+    ("tx-inclusion.p95", MetricUnit::Time),
+    ("tx-inclusion.p99", MetricUnit::Time),
+    ("epoch-boundary.p50", MetricUnit::Time),
+    ("epoch-boundary.p99", MetricUnit::Time),
+    ("epoch-boundary.max", MetricUnit::Time),
+    ("rewards.least", MetricUnit::Share),
+    ("load.offered", MetricUnit::Share),
     ("view-changes.per-1000-blocks", MetricUnit::Count),
     ("signers.mean", MetricUnit::Share),
     ("disk-used.max", MetricUnit::Share),
+    ("disk-full.forecast", MetricUnit::Time),
     ("memory.max", MetricUnit::Bytes),
+    ("memory.per-1000-blocks", MetricUnit::Bytes),
     ("acceleration", MetricUnit::Count),
     ("canary.cpu", MetricUnit::Share),
     ("canary.memory", MetricUnit::Bytes),
     ("canary.lag", MetricUnit::Time),
     ("engine.cpu-rise", MetricUnit::Share),
+    ("observer.slower", MetricUnit::Share),
     ("restarts", MetricUnit::Count),
     ("blind", MetricUnit::Share),
     ("lines-lost", MetricUnit::Share),
@@ -48,7 +62,9 @@ pub const METRICS: &[(&str, MetricUnit)] = &[
 /// # Errors
 /// What is wrong and what is allowed.
 pub fn parse(metric: &str, text: &str, clocks: &Clocks) -> Result<Limit, String> {
-    let Some((_, unit)) = METRICS.iter().find(|(known, _)| *known == metric) else {
+    let general = of_all_kinds(metric);
+    let known = general.as_deref().unwrap_or(metric);
+    let Some((_, unit)) = METRICS.iter().find(|(name, _)| *name == known) else {
         let names: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
         let hint = super::error::did_you_mean(metric, names.iter().copied());
         return Err(format!(
@@ -91,6 +107,14 @@ pub fn parse(metric: &str, text: &str, clocks: &Clocks) -> Result<Limit, String>
     })
 }
 
+/// `recovery.p99` of `recovery.disk-fill.p99`: times after heals are measured by kind too.
+fn of_all_kinds(metric: &str) -> Option<String> {
+    let (measure, rest) = metric.split_once('.')?;
+    let (kind, quantile) = rest.split_once('.')?;
+    let by_kind = ["recovery", "catch-up"].contains(&measure);
+    (by_kind && crate::fault::kinds::kind(kind).is_some()).then(|| format!("{measure}.{quantile}"))
+}
+
 fn time(bound: &str, clocks: &Clocks) -> Option<f64> {
     // Checked here as well: a window's own count of blocks may be any number.
     if bound.contains("block") {
@@ -122,6 +146,14 @@ mod tests {
         assert_eq!(limit("signers.mean", "> 90 %"), Ok((false, 0.9)));
         assert_eq!(limit("memory.max", "< 40 MiB"), Ok((true, 41_943_040.0)));
         assert_eq!(limit("acceleration", "> 39.5"), Ok((false, 39.5)));
+        assert_eq!(
+            limit("recovery.disk-fill.p99", "< 15 blocks"),
+            Ok((true, 3_000.0))
+        );
+        assert_eq!(limit("catch-up.kill.max", "< 4s"), Ok((true, 4_000.0)));
+        for metric in ["recovery.kil.p99", "recovery.kill", "blind.kill.p99"] {
+            assert!(limit(metric, "< 4s").unwrap_err().contains("is no metric"));
+        }
         for (metric, text) in [
             ("acceleration", "> inf"),
             ("acceleration", "> NaN"),

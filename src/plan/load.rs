@@ -1,6 +1,8 @@
 //! From what was typed to a plan: finds and reads the plan and the profiles behind it, layers what was set over them,
 //! and resolves the whole. The only part of this module that reads files.
 
+mod alone;
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -13,7 +15,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{
-    Keep, Plan, Program,
+    Keep, LogBaseline, Plan, Program, Side, against,
     error::{Place, PlanError, did_you_mean},
     later::{self, Later},
     layers::{Setting, Settings},
@@ -28,8 +30,16 @@ use crate::profile::{
     shipped::{self, PLANS, PROFILES, Shipped},
 };
 
+pub use alone::profile_sources;
+
 /// Longest plan or profile.
 const LONGEST_FILE: u64 = 256 * 1024;
+
+/// Longest baseline: thousands of runs.
+const LONGEST_BASELINE: u64 = 64 * 1024 * 1024;
+
+/// Longest list of log forms: two thousand of some hundred bytes, with what is told of each.
+const LONGEST_FORMS: u64 = 1024 * 1024;
 
 /// Profiles that may stand behind each other.
 const EXTENDS: usize = 8;
@@ -57,6 +67,8 @@ pub struct PlanRequest {
     pub environment: BTreeMap<String, String>,
     /// Today, as `2026-11-22`, for `${DATE}`.
     pub date: String,
+    /// Folder of saved baselines.
+    pub baselines: Option<PathBuf>,
 }
 
 /// Loads and resolves a plan.
@@ -64,7 +76,30 @@ pub struct PlanRequest {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn load(request: &PlanRequest) -> Result<Plan, PlanError> {
-    resolve(&sources(request)?)
+    resolved(&sources(request)?)
+}
+
+/// Resolves a plan, and reads the log forms that it names.
+///
+/// # Errors
+/// As [`load`].
+pub fn resolved(sources: &Sources) -> Result<Plan, PlanError> {
+    let mut plan = resolve(sources)?;
+    if let Some(Value::String(path)) = sources.plan.table.get("log_baseline") {
+        plan.log_baseline = Some(log_baseline(Path::new(path))?);
+    }
+    Ok(plan)
+}
+
+/// The log forms of an earlier good run.
+fn log_baseline(path: &Path) -> Result<LogBaseline, PlanError> {
+    const WHAT: &str = "log baseline";
+    let text = read_bounded(WHAT, path, LONGEST_FORMS)?;
+    LogBaseline::parse(&text).map_err(|source| PlanError::Read {
+        what: WHAT,
+        path: path.to_owned(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, source),
+    })
 }
 
 /// The merged layers of a plan and its profile, before they are resolved.
@@ -86,7 +121,11 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     };
     let found = Found::find("plan", asked, PLANS)?;
     let mut plan = reader.read::<Manifest>(&found, later::PLAN)?;
-    found.anchor(&mut plan.table, &["profile"]);
+    found.anchor(&mut plan.table, &["profile", "log_baseline"]);
+    if let Some(Value::Array(faults)) = plan.table.get_mut("fault") {
+        let faults = faults.iter_mut().filter_map(Value::as_table_mut);
+        faults.for_each(|fault| found.anchor(fault, &["binary"]));
+    }
     reader.put::<Manifest>(&mut plan, &settings.plan, later::PLAN)?;
     plan.put(flags(request)?);
     let profile = plan
@@ -106,12 +145,68 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     if let Some(program) = &request.program {
         profile.put(program_flag(program));
     }
-    Ok(Sources {
+    let baseline = plan
+        .table
+        .get("gate")
+        .and_then(|gate| gate.get("against")?.get("baseline")?.as_str())
+        .map(str::to_owned);
+    let mut sources = Sources {
         name: found.name,
         profile_name,
         plan,
         profile,
-    })
+        baseline: None,
+    };
+    if let Some(name) = baseline {
+        let runs = baseline_runs(&name, request.baselines.as_deref())
+            .map_err(|message| sources.bad("gate.against.baseline", &message))?;
+        sources.baseline = Some(runs);
+    }
+    Ok(sources)
+}
+
+/// Puts settings (`key=value`) and a program over layers that were read before.
+///
+/// # Errors
+/// When a key is unknown or a value does not fit.
+pub fn put_over(
+    sources: &mut Sources,
+    set: &[String],
+    program: Option<&Program>,
+) -> Result<(), PlanError> {
+    let environment = BTreeMap::new();
+    let variables = Variables {
+        environment: &environment,
+        date: "",
+    };
+    let reader = Reader { variables };
+    let settings = Settings::collect(&environment, set)?;
+    reader.put::<Manifest>(&mut sources.plan, &settings.plan, later::PLAN)?;
+    reader.put::<Profile>(&mut sources.profile, &settings.profile, later::PROFILE)?;
+    if let Some(program) = program {
+        sources.profile.put(program_flag(program));
+    }
+    Ok(())
+}
+
+/// The runs of a baseline: one saved under that name, or the file of that path.
+fn baseline_runs(name: &str, saved: Option<&Path>) -> Result<Vec<Side>, String> {
+    let by_name = saved.map(|folder| folder.join(against::file_name(name)));
+    let path = match by_name {
+        Some(path) if path.is_file() => path,
+        _ if Path::new(name).is_file() => PathBuf::from(name),
+        _ => {
+            return Err(format!(
+                "no baseline {name:?}; `canarynet baseline save NAME RUN` makes one, or name its file"
+            ));
+        }
+    };
+    let mut bytes = Vec::new();
+    let read =
+        File::open(&path).and_then(|file| file.take(LONGEST_BASELINE).read_to_end(&mut bytes));
+    read.map_err(|error| error.to_string())
+        .and_then(|_| against::parse(&bytes))
+        .map_err(|error| format!("the baseline {name:?} cannot be used: {error}"))
 }
 
 fn flags(request: &PlanRequest) -> Result<Layer, PlanError> {
@@ -213,7 +308,7 @@ impl Reader<'_> {
                 });
             }
             let mut layer = self.read::<Profile>(&found, later::PROFILE)?;
-            found.anchor(&mut layer.table, &["extends", "binary"]);
+            found.anchor(&mut layer.table, &["extends", "binary", "programs"]);
             if let Some(Value::String(extends)) = layer.table.remove("extends") {
                 next = Some(extends);
             }
@@ -294,24 +389,7 @@ impl Found {
                 .map(|shipped| shipped.text.to_owned())
                 .unwrap_or_default());
         };
-        let failed = |source| PlanError::Read {
-            what: self.what,
-            path: path.clone(),
-            source,
-        };
-        let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut text))
-            .map_err(failed)?;
-        if text.len() as u64 > LONGEST_FILE {
-            return Err(PlanError::TooLong {
-                what: self.what,
-                path: path.clone(),
-                limit: LONGEST_FILE,
-            });
-        }
-        String::from_utf8(text)
-            .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+        read_bounded(self.what, path, LONGEST_FILE)
     }
 
     /// Makes the relative paths under these keys relative to the working directory instead of to this file.
@@ -320,13 +398,48 @@ impl Found {
             return;
         };
         for key in keys {
-            if let Some(Value::String(text)) = table.get_mut(*key)
-                && (text.contains('/') || text.ends_with(".toml") || *key == "binary")
-            {
-                *text = directory.join(&*text).to_string_lossy().into_owned();
+            let texts = match table.get_mut(*key) {
+                Some(Value::Array(list)) => list.iter_mut().collect(),
+                Some(value) => vec![value],
+                None => Vec::new(),
+            };
+            for value in texts {
+                let Value::String(text) = value else { continue };
+                let is_path = text.contains('/') || text.ends_with(".toml");
+                // A program's bare name may be one on the `PATH`, where there is no such file beside this one.
+                let beside = match *key {
+                    "log_baseline" => true,
+                    "binary" | "programs" => directory.join(&*text).exists(),
+                    _ => false,
+                };
+                if is_path || beside {
+                    *text = directory.join(&*text).to_string_lossy().into_owned();
+                }
             }
         }
     }
+}
+
+/// A text file of at most so many bytes.
+fn read_bounded(what: &'static str, path: &Path, limit: u64) -> Result<String, PlanError> {
+    let failed = |source| PlanError::Read {
+        what,
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut text))
+        .map_err(failed)?;
+    if text.len() as u64 > limit {
+        return Err(PlanError::TooLong {
+            what,
+            path: path.to_owned(),
+            limit,
+        });
+    }
+    String::from_utf8(text)
+        .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
 }
 
 /// A file's name as a name for run directories and containers.

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Keep,
+    alerts::AlertManifest,
     detectors::Detectors,
-    faults::{ChaosManifest, DrillManifest, FaultManifest},
+    faults::{ChaosManifest, DrillManifest, FaultManifest, OnMissing, SweepManifest},
     until::Until,
     values::{Blocks, Rate, Seed, Share, Size, Span},
 };
@@ -35,12 +36,16 @@ pub struct Manifest {
     /// Longest wait for the first block and the warm-up. Default: the window of `never-started` and three times the
     /// warm-up's length, at least a minute.
     pub start_deadline: Option<Span>,
-    /// When the soak ends: `8h`, `height 300000`, or `{ any = ["8h", "height 300000"] }`. Default `5m`.
+    /// When the soak ends: `8h`, `height 300000`, or `{ any = ["8h", "height 300000"] }`. Default `5m`, or as long as
+    /// `[sweep]` takes.
     pub until: Option<Until>,
     /// Age of the run at which verdict and teardown begin at the latest. Default: what the stages may take in all.
     pub deadline: Option<Span>,
     /// Time after the load has ended, for what is in flight. Default `20 blocks`.
     pub settle: Option<Window>,
+    /// Before it settles, watching is switched off and on in turns (a minute or two more): the report says whether it
+    /// slows the network. Default `false`.
+    pub observer_ab: Option<bool>,
     /// Load on the network.
     pub load: Option<Load>,
     /// What stays in the engine after the run: `never` (default), `on-fail`, `always`.
@@ -61,10 +66,22 @@ pub struct Manifest {
     pub budget: Option<Budget>,
     /// Faults, each with its kind, its time and its target.
     pub fault: Option<Vec<FaultManifest>>,
+    /// Every kind of fault once.
+    pub sweep: Option<SweepManifest>,
     /// Faults drawn from the seed.
     pub chaos: Option<ChaosManifest>,
     /// A fake stall that the canary must report, or it has failed itself.
     pub drill: Option<DrillManifest>,
+    /// What becomes of faults that need what the machine does not have: `refuse` (default) or `skip`.
+    pub on_missing: Option<OnMissing>,
+    /// `templates.json` of an earlier good run (relative to this file): log lines of other forms are findings.
+    pub log_baseline: Option<String>,
+    /// Who is told of findings while the run goes on.
+    pub alert: Option<Vec<AlertManifest>>,
+    /// Names of the receivers that are told of drills; no other is.
+    pub drill_to: Option<Vec<String>>,
+    /// Names of the receivers that get a sign of life at the end of every run, so that one that never ran is noticed.
+    pub heartbeat_to: Option<Vec<String>>,
 }
 
 /// Load for the profile's load lever.
@@ -121,6 +138,12 @@ pub struct Gate {
     pub limits: Option<BTreeMap<String, String>>,
     /// What the run must have exercised to be conclusive.
     pub coverage: Option<Coverage>,
+    /// A baseline and how much worse each metric may be: `{ baseline = "release/v3", "memory.max" = "+10 %" }`; `-10 %`
+    /// where less is worse. Missing data fails.
+    pub against: Option<BTreeMap<String, String>>,
+    /// What findings of detectors mean that are younger than the lowest version that `requires` admits: `warn` (default)
+    /// or `fail`. A finding that `severity` names always counts.
+    pub new_detectors: Option<super::NewDetectors>,
 }
 
 /// What the run must have exercised; less makes it inconclusive.
@@ -135,6 +158,26 @@ pub struct Coverage {
     pub blind: Option<Share>,
     /// Largest share of log lines that may be lost. Default `0.1 %`.
     pub lines_lost: Option<Share>,
+    /// Share of the plan's faults that must have been effective; what was skipped or never fired was not. Default
+    /// `100 %`.
+    pub faults: Option<Share>,
+    /// Changes of leader, over all shards. Default 0, as for all that follow.
+    pub leader_turns: Option<u64>,
+    /// Leaders that a fault ended.
+    pub leader_kills: Option<u64>,
+    /// View changes, over all shards.
+    pub view_changes: Option<u64>,
+    /// Starts of nodes beyond the first.
+    pub restarts: Option<u64>,
+    /// Disks that were full.
+    pub full_disks: Option<u64>,
+    /// ... and had room again.
+    pub full_disks_recovered: Option<u64>,
+    /// Receipts of one shard that another executed.
+    pub receipts: Option<u64>,
+    /// Least share of the load asked for that the generators offered; below it the canary failed. Default `90 %` where
+    /// the profile's metrics tell.
+    pub load: Option<Share>,
 }
 
 /// A finding that stays in the report and does not count.

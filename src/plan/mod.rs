@@ -9,37 +9,51 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    detect::finding::Severity,
     ids::{NodeName, ShardId},
-    journal::event::LogClass,
     time::{Clocks, micros},
 };
 
 pub mod acceleration;
+pub mod against;
+pub mod alerts;
 pub mod check;
 mod check_text;
 pub mod detectors;
 pub mod error;
 pub mod faults;
 pub mod findings;
+pub mod foreign;
+mod gate;
 mod judging;
 pub mod later;
 mod layers;
 pub mod limits;
 pub mod load;
+pub mod log_rule;
 pub mod manifest;
 mod network;
+pub mod observer;
+pub mod other;
 pub mod reach;
+pub mod recorded;
 pub mod resolve;
 pub mod schema;
 pub mod source;
 pub mod thresholds;
+pub mod told;
 pub mod until;
 pub mod values;
 pub mod variables;
 
+pub use against::{Against, Side, Tolerance};
 pub use error::PlanError;
-pub use load::{PlanRequest, load};
+pub use faults::ClockLever;
+pub use gate::{Coverage, Gate, Limit, NewDetectors, Waiver};
+pub use load::{PlanRequest, load, resolved};
+pub use log_rule::{LogRule, Texts};
+pub use recorded::Recorded;
+pub use thresholds::TrendThresholds;
+pub use told::{Exercised, LogBaseline, LogPosition, MetricNames, ToldThresholds};
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -77,6 +91,9 @@ pub struct Plan {
     /// Time after the load has ended.
     #[serde(with = "micros")]
     pub settle: Duration,
+    /// Before it settles, watching is switched off and on in turns.
+    #[serde(default)]
+    pub observer_ab: bool,
     /// Load on the network, for the profile's load lever.
     pub load: LoadPlan,
     /// What is kept in the engine after the end.
@@ -99,13 +116,22 @@ pub struct Plan {
     /// The canary's test of itself.
     #[serde(default)]
     pub drill: Option<faults::PlannedDrill>,
+    /// What becomes of faults that need what the machine does not have.
+    #[serde(default)]
+    pub on_missing: faults::OnMissing,
+    /// Log forms of an earlier good run; `None` without one.
+    #[serde(default)]
+    pub log_baseline: Option<LogBaseline>,
+    /// Who is told of findings while the run goes on.
+    #[serde(default)]
+    pub alerts: alerts::Alerts,
     /// Where each value came from that was not the built-in default: key to origin (`profile reference`,
     /// `soak/default.toml`, `--set`, `environment`).
     pub origins: BTreeMap<String, String>,
 }
 
 /// A length of wall time; a type of its own so that `Option` of it serialises as microseconds or null.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SoakTime(#[serde(with = "micros")] pub Duration);
 
@@ -142,6 +168,9 @@ pub struct NetworkPlan {
     pub command: Vec<String>,
     /// Environment, values are templates.
     pub environment: BTreeMap<String, String>,
+    /// Bugs of the nodes' program that are switched on. Nothing that judges reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defects: Vec<DefectPlan>,
     /// `uid:gid` of the node's process; never 0 unless the profile says so.
     pub user: String,
     /// Root file system read-only.
@@ -160,11 +189,17 @@ pub struct NetworkPlan {
     pub log_files: Vec<String>,
     /// Rules that classify log lines, tried in order before the built-in ones.
     pub log_rules: Vec<LogRule>,
+    /// How a node's clock is set wrong; `None` where that cannot be done honestly.
+    #[serde(default)]
+    pub clock_skew: Option<ClockLever>,
     /// Mainnet facts.
     pub mainnet: MainnetPlan,
     /// Longest time a node is given to stop before it is killed.
     #[serde(with = "micros")]
     pub stop_timeout: Duration,
+    /// What there is beside the nodes.
+    #[serde(default)]
+    pub foreign: foreign::Foreign,
 }
 
 /// One node.
@@ -182,6 +217,15 @@ pub struct NodePlan {
     pub role: Role,
     /// Its voting power; zero for all but validators.
     pub voting_power: u64,
+}
+
+/// A bug of the nodes' program that is switched on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefectPlan {
+    /// Its id, as the program knows it.
+    pub id: String,
+    /// On which nodes.
+    pub nodes: Vec<NodeName>,
 }
 
 /// What a node is there for.
@@ -242,10 +286,14 @@ pub struct DiskPlan {
     pub size: u64,
     /// Inodes, or what the file system chooses.
     pub inodes: Option<u64>,
-    /// Write operations per second, ext4 only.
+    /// Write operations per second, on block devices only.
     pub write_iops: Option<u64>,
-    /// Bytes written per second, ext4 only.
+    /// Bytes written per second, on block devices only.
     pub write_bytes_per_second: Option<u64>,
+    /// A block of the device is taken from a backing of its own when it is first written, so that the device can run
+    /// dry; on block devices only.
+    #[serde(default)]
+    pub thin: bool,
     /// Bytes that one block adds to the disk before pruning, as the profile knows or measured it.
     pub bytes_per_block: Option<u64>,
     /// Bytes that an empty node uses.
@@ -264,13 +312,28 @@ pub enum DiskKind {
     Tmpfs,
     /// ext4 on a loop device: real block device, real fsync.
     Ext4,
+    /// xfs on a loop device.
+    Xfs,
+    /// A FUSE file system over an ext4 disk, which can be told to fail and to lose what was not synced.
+    Faulty,
+}
+
+impl DiskKind {
+    /// Whether such a disk is, for sure, a file system on a block device of its own.
+    #[must_use]
+    pub fn is_block(self) -> bool {
+        matches!(self, Self::Ext4 | Self::Xfs)
+    }
 }
 
 /// How the watcher asks the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbePlan {
-    /// The RPC family, one of [`crate::profile::dialect`].
+    /// The RPC family, one of [`crate::profile::dialect`]; empty where `reads` tells.
     pub dialect: String,
+    /// What is asked without a dialect.
+    #[serde(default)]
+    pub reads: foreign::Reads,
     /// RPC port.
     pub rpc_port: u16,
     /// Metrics port, if there is one.
@@ -281,25 +344,12 @@ pub struct ProbePlan {
     /// Deadline of one request.
     #[serde(with = "micros")]
     pub deadline: Duration,
-}
-
-/// A rule that classifies log lines of the profile's chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LogRule {
-    /// The rule's name, shown in findings.
-    pub name: String,
-    /// Text that the message contains, case-sensitive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Text that the error field (or the raw line, where there are no fields) contains.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// Lowest level: debug, info, warn, error, fatal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub level: Option<String>,
-    /// What a matching line means.
-    pub class: LogClass,
+    /// What of the metrics page tells what.
+    #[serde(default)]
+    pub metrics: MetricNames,
+    /// The log line that tells where a node stands.
+    #[serde(default)]
+    pub log: Option<LogPosition>,
 }
 
 /// Facts about mainnet.
@@ -402,63 +452,12 @@ pub struct Thresholds {
     /// `blind`: the canary sees nothing of a node or shard for this long while nothing says it is down.
     #[serde(with = "micros")]
     pub blind: Duration,
-}
-
-/// What decides the verdict.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    /// Fails from this severity.
-    pub fail_on: Severity,
-    /// Severities raised by the plan: finding id to severity.
-    pub severity: BTreeMap<String, Severity>,
-    /// Limits on measured values: metric to condition as typed (`< 15 blocks`), parsed at resolve.
-    pub limits: BTreeMap<String, Limit>,
-    /// Coverage minima.
-    pub coverage: Coverage,
-    /// Findings that do not count.
-    pub waive: Vec<Waiver>,
-}
-
-/// A limit on one measured value, in the metric's own unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Limit {
-    /// As typed.
-    pub text: String,
-    /// `true`: the value must be below `value`; `false`: above.
-    pub below: bool,
-    /// The bound in the metric's base unit (milliseconds for times, blocks for heights, a share for percentages).
-    pub value: f64,
-}
-
-/// Coverage minima; what they do not reach makes the run inconclusive.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Coverage {
-    /// Blocks over all shards.
-    pub blocks: u64,
-    /// Epochs completed over all shards.
-    pub epochs: u64,
-    /// Largest share of the watched time that any node's probe may be blind.
-    pub blind_share: f64,
-    /// Largest share of log lines that may be lost.
-    pub lines_lost_share: f64,
-}
-
-/// A finding that does not count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Waiver {
-    /// The finding's id.
-    pub finding: String,
-    /// Only on this node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    /// Only on this shard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard: Option<u64>,
-    /// Last day it holds, `2026-12-31`.
-    pub until: String,
-    /// Why.
-    pub because: String,
+    /// Trends. Journals that are older than these have the defaults.
+    #[serde(default)]
+    pub trends: TrendThresholds,
+    /// Those of findings that rest on what nodes tell of themselves; `None` in plans that are older than these.
+    #[serde(default)]
+    pub told: Option<ToldThresholds>,
 }
 
 /// What the canary itself may use.

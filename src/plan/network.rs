@@ -1,14 +1,29 @@
 //! The network part of a plan, from the profile.
 
+mod foreign;
+mod probe;
+mod texts;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use texts::{is_capability, is_image, is_path, is_user, is_variable};
+
 use super::{
-    DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan, ProbePlan, Program, Role,
-    error::PlanError, resolve::Sources, values::human_size,
+    ClockLever, DefectPlan, DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan,
+    Program, Role,
+    error::{PlanError, did_you_mean},
+    log_rule,
+    resolve::Sources,
+    source::join,
+    values::human_size,
 };
 use crate::{
     ids::{NodeName, ShardId},
-    profile::manifest::{Disk, Probe, Profile},
+    profile::{
+        arguments, log_position,
+        manifest::{self, Disk, Profile},
+    },
+    reference_node::defects::Defect,
     time::Clocks,
 };
 
@@ -23,6 +38,8 @@ const LEAST_MEMORY: u64 = 6 << 20;
 
 /// Least size of a disk: below it neither a file system nor a store fits.
 const LEAST_DISK: u64 = 1 << 20;
+/// mkfs.xfs makes no file system below 300 MiB, of which its log takes 64.
+const LEAST_XFS_DISK: u64 = 224 << 20;
 
 /// Most entries of a list or map in a profile; keeps plans small whatever a profile says.
 const MOST_ENTRIES: usize = 256;
@@ -48,12 +65,17 @@ pub fn resolve(
             ));
         }
     };
+    let command = arguments::with(&command, &profile.arguments.clone().unwrap_or_default());
+    let defects = defects(sources, profile, &program, &nodes)?;
     let mainnet_disk = profile.mainnet.as_ref().and_then(|mainnet| mainnet.disk);
+    let probe = probe::resolve(sources, profile.probe.clone().unwrap_or_default(), clocks)?;
+    let foreign = foreign::resolve(sources, profile)?;
     let network = NetworkPlan {
         shards,
         nodes,
         program,
         command,
+        defects,
         environment: profile.environment.clone().unwrap_or_default(),
         user: profile
             .user
@@ -64,7 +86,8 @@ pub fn resolve(
         scratch: scratch(sources, profile)?,
         limits: limits(sources, profile)?,
         disk: disk(sources, profile.disk.clone().unwrap_or_default())?,
-        probe: probe(sources, profile.probe.clone().unwrap_or_default(), clocks)?,
+        clock_skew: clock_skew(sources, profile, probe.metrics_port)?,
+        probe,
         log_files: profile.log_files.clone().unwrap_or_default(),
         log_rules: profile.log.clone().unwrap_or_default(),
         mainnet: MainnetPlan {
@@ -73,6 +96,7 @@ pub fn resolve(
         stop_timeout: profile
             .stop_timeout
             .map_or(Duration::from_secs(10), |span| span.0),
+        foreign,
     };
     check_texts(sources, &network)?;
     Ok(network)
@@ -80,6 +104,7 @@ pub fn resolve(
 
 /// What becomes part of a container's configuration has the shape that the engine wants.
 fn check_texts(sources: &Sources, network: &NetworkPlan) -> Result<(), PlanError> {
+    let shards = network.shards;
     let bad = |key: &str, message: &str| Err(sources.bad(&format!("profile.{key}"), message));
     if let Some(name) = network.environment.keys().find(|name| !is_variable(name)) {
         return bad(
@@ -107,12 +132,25 @@ fn check_texts(sources: &Sources, network: &NetworkPlan) -> Result<(), PlanError
     if let Some(path) = network.log_files.iter().find(|path| !is_path(path)) {
         return bad("log_files", &format!("{path:?}: {PATH}"));
     }
-    if let Some(message) = network
-        .log_rules
-        .iter()
-        .find_map(|rule| check_rule(rule).err())
-    {
-        return bad("log", &message);
+    for (index, rule) in network.log_rules.iter().enumerate() {
+        if let Err((key, message)) = log_rule::check_rule(rule) {
+            let rule = format!("log[{index}]");
+            let key = if key.is_empty() {
+                rule
+            } else {
+                join(&rule, key)
+            };
+            return bad(&key, &message);
+        }
+    }
+    let pattern = network.probe.log.as_ref();
+    let pattern = pattern.and_then(|log| log.pattern.as_deref());
+    if let Some(Err(message)) = pattern.map(log_position::compile) {
+        return bad("probe.log.pattern", &message);
+    }
+    let loads = network.foreign.load.as_ref().map_or(0, |_| shards - 1);
+    if network.nodes.len() as u64 + loads > NODES {
+        return bad("nodes", "leave no addresses for what makes load");
     }
     for (key, length) in [
         ("command", network.command.len()),
@@ -199,6 +237,54 @@ fn program(sources: &Sources, profile: &Profile) -> Result<Program, PlanError> {
     }
 }
 
+fn defects(
+    sources: &Sources,
+    profile: &Profile,
+    program: &Program,
+    nodes: &[NodePlan],
+) -> Result<Vec<DefectPlan>, PlanError> {
+    let bad = |message: &str| Err(sources.bad("profile.defects", message));
+    let typed = profile.defects.clone().unwrap_or_default();
+    let told = |text: &String| text.contains("node.defects");
+    let command = profile.command.iter().flatten();
+    let environment = profile.environment.iter().flat_map(BTreeMap::values);
+    if !typed.is_empty() && !command.chain(environment).any(told) {
+        return bad("nothing tells the nodes of them: `{{ node.defects }}` in `command`");
+    }
+    let known = Defect::ids();
+    let mut defects = Vec::new();
+    for defect in typed {
+        let (id, names) = match defect {
+            manifest::Defect::Everywhere(id) => (id, None),
+            manifest::Defect::On(on) => (on.id, Some(on.nodes)),
+        };
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let unknown = *program == Program::Itself && !known.contains(&id);
+        if unknown || id.is_empty() || id.len() > 64 || !id.bytes().all(word) {
+            let hint = did_you_mean(&id, known.iter().map(String::as_str));
+            let all = known.join(", ");
+            return bad(&format!(
+                "{id:?} is no defect{hint}; the reference node has {all}"
+            ));
+        }
+        let on = |node: &&NodePlan| {
+            names
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|name| name == node.name.as_str()))
+        };
+        let on: Vec<NodeName> = nodes
+            .iter()
+            .filter(on)
+            .map(|node| node.name.clone())
+            .collect();
+        if names.is_some_and(|names| names.is_empty() || names.len() != on.len()) {
+            return bad(&format!("{id}: not all of these are nodes of the network"));
+        }
+        defects.push(DefectPlan { id, nodes: on });
+    }
+    Ok(defects)
+}
+
 fn limits(sources: &Sources, profile: &Profile) -> Result<Limits, PlanError> {
     let typed = profile.limits.clone().unwrap_or_default();
     let limits = Limits {
@@ -256,10 +342,25 @@ fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
     }
     let kind = typed.kind.unwrap_or(DiskKind::Auto);
     let throttled = typed.write_iops.is_some() || typed.write_bytes_per_second.is_some();
-    if throttled && kind != DiskKind::Ext4 {
+    if throttled && !kind.is_block() {
         return bad(
             "kind",
-            "`write_iops` and `write_bytes_per_second` need `kind = \"ext4\"`: memory cannot be throttled",
+            "`write_iops` and `write_bytes_per_second` need `kind = \"ext4\"` (or xfs): memory cannot be throttled",
+        );
+    }
+    if typed.thin == Some(true) && kind == DiskKind::Tmpfs {
+        return bad(
+            "thin",
+            "needs `kind = \"ext4\"` (or xfs): memory is no block device",
+        );
+    }
+    if kind == DiskKind::Xfs && size < LEAST_XFS_DISK {
+        return bad(
+            "size",
+            &format!(
+                "xfs is made no smaller than with {} usable bytes",
+                human_size(LEAST_XFS_DISK)
+            ),
         );
     }
     for (key, value) in [
@@ -279,43 +380,43 @@ fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
         path,
         kind,
         size,
-        inodes: typed.inodes,
+        inodes: typed.inodes.filter(|_| kind != DiskKind::Xfs),
         write_iops: typed.write_iops,
         write_bytes_per_second: typed.write_bytes_per_second.map(|size| size.0),
+        thin: typed.thin.unwrap_or(false),
         bytes_per_block: typed.bytes_per_block.map(|size| size.0),
         bytes_at_rest: typed.bytes_at_rest.map(|size| size.0),
         retention: typed.retention.map(|blocks| blocks.0),
     })
 }
 
-fn probe(sources: &Sources, typed: Probe, clocks: &Clocks) -> Result<ProbePlan, PlanError> {
-    let rpc = typed.rpc.unwrap_or_default();
-    let Some(dialect) = rpc.dialect else {
-        return Err(sources.missing(
-            "profile.probe.rpc.dialect",
-            "the family of calls, a shipped dialect",
-        ));
+fn clock_skew(
+    sources: &Sources,
+    profile: &Profile,
+    port: Option<u16>,
+) -> Result<Option<ClockLever>, PlanError> {
+    let Some(typed) = &profile.clock_skew else {
+        return Ok(None);
     };
-    let Some(rpc_port) = rpc.port.filter(|port| *port != 0) else {
-        return Err(sources.missing("profile.probe.rpc.port", "the port of the RPC"));
+    let bad = |key: &str, message: &str| {
+        let key = format!("profile.clock_skew.{key}");
+        Err(sources.bad(&key, message))
     };
-    // A quarter of the interval sees every block; more often than ten times a second costs more than it tells.
-    let quarter =
-        (clocks.block_interval / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
-    let interval = rpc.interval.map_or(quarter, |span| span.0);
-    let deadline = rpc.deadline.map_or(Duration::from_secs(1), |span| span.0);
-    for (key, value) in [("interval", interval), ("deadline", deadline)] {
-        if value < Duration::from_millis(10) || value > Duration::from_secs(60) {
-            return Err(sources.bad(&format!("profile.probe.rpc.{key}"), "between 10ms and 1m"));
-        }
+    let file = typed.file.clone().unwrap_or_default();
+    if !is_path(&format!("/{file}")) || file.contains('/') {
+        return bad("file", "a plain name of a file on the data disk");
     }
-    Ok(ProbePlan {
-        dialect,
-        rpc_port,
-        metrics_port: rpc.metrics_port,
-        interval,
-        deadline,
-    })
+    let metric = typed.metric.clone().unwrap_or_default();
+    if metric.is_empty() || metric.chars().any(char::is_whitespace) {
+        return bad("metric", "the name of a metric that shows the node's clock");
+    }
+    match port {
+        Some(port) => Ok(Some(ClockLever { file, port, metric })),
+        None => bad(
+            "metric",
+            "there is no `probe.rpc.metrics_port` to read it from",
+        ),
+    }
 }
 
 fn scratch(sources: &Sources, profile: &Profile) -> Result<BTreeMap<String, u64>, PlanError> {
@@ -334,74 +435,4 @@ fn scratch(sources: &Sources, profile: &Profile) -> Result<BTreeMap<String, u64>
         .collect())
 }
 
-fn check_rule(rule: &super::LogRule) -> Result<(), String> {
-    if rule.message.is_none() && rule.error.is_none() && rule.level.is_none() {
-        return Err(format!(
-            "rule {:?} matches every line: it needs `message`, `error` or `level`",
-            rule.name
-        ));
-    }
-    let known = ["debug", "info", "warn", "error", "fatal"];
-    match &rule.level {
-        Some(level) if !known.contains(&level.as_str()) => Err(format!(
-            "rule {:?}: {level:?} is no level: {}",
-            rule.name,
-            known.join(", ")
-        )),
-        _ => Ok(()),
-    }
-}
-
 const PATH: &str = "an absolute path below `/`, without `..`, `:`, `,` and control characters";
-
-fn is_path(path: &str) -> bool {
-    let parts = path.strip_prefix('/').map(|path| {
-        path.split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..")
-    });
-    parts == Some(true)
-        && path.len() <= 255
-        && !path
-            .chars()
-            .any(|letter| letter.is_control() || ":,\"\\".contains(letter))
-}
-
-fn is_user(user: &str) -> bool {
-    user.split_once(':').is_some_and(|(uid, gid)| {
-        // Without this `+1` and `1_0` would pass here and fail in the engine.
-        [uid, gid]
-            .iter()
-            .all(|id| id.bytes().all(|byte| byte.is_ascii_digit()) && id.parse::<u32>().is_ok())
-    })
-}
-
-fn is_capability(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 40
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
-}
-
-fn is_variable(name: &str) -> bool {
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    plain
-        && name
-            .bytes()
-            .next()
-            .is_some_and(|byte| !byte.is_ascii_digit())
-}
-
-fn is_image(image: &str) -> bool {
-    let plain = image
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"./:@_-".contains(&byte));
-    plain
-        && image.len() <= 255
-        && image
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric())
-}

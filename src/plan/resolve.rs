@@ -8,9 +8,11 @@ use serde::de::DeserializeOwned;
 use toml::Table;
 
 use super::{
-    Budget, FORMAT, Keep, LoadPlan, Plan, RestartPlan, SoakTime,
+    Budget, DiskKind, FORMAT, Keep, LoadPlan, Plan, RestartPlan, Side, SoakTime,
     acceleration::{Pace, accelerate},
-    error::{Place, PlanError, clean},
+    alerts,
+    error::{Place, PlanError, clean, did_you_mean},
+    faults::OnMissing,
     judging,
     manifest::{self, Manifest, RestartPolicy},
     network,
@@ -20,7 +22,11 @@ use super::{
     values::{LONGEST, Seed},
 };
 use crate::{
-    fault::schedule::{self, Typed},
+    fault::{
+        kinds::Need,
+        needs::needs_of_plan,
+        schedule::{self, Permits, Sweep, Typed},
+    },
     profile::{manifest::Profile, render},
     time::{Clocks, Window},
 };
@@ -36,6 +42,8 @@ pub struct Sources {
     pub plan: Layer,
     /// The profile.
     pub profile: Layer,
+    /// Runs of the baseline that the gate names.
+    pub baseline: Option<Vec<Side>>,
 }
 
 impl Sources {
@@ -50,6 +58,18 @@ impl Sources {
             place,
             key: key.to_owned(),
             message: clean(message),
+        }
+    }
+
+    /// An error about a key of a free-form table that nobody knows.
+    pub(crate) fn unknown(&self, table: &str, name: &str, allowed: &[&str]) -> PlanError {
+        let key = super::source::join(table, name);
+        let place = self.plan.place(&key).cloned();
+        PlanError::UnknownKey {
+            place: place.unwrap_or_else(|| self.default_place(&key)),
+            hint: did_you_mean(name, allowed.iter().copied()).into(),
+            allowed: allowed.join(", ").into(),
+            key,
         }
     }
 
@@ -129,7 +149,22 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         probe,
     };
     let thresholds = judging::thresholds(sources, &basis, manifest.detectors.as_ref())?;
-    let stages = stages(sources, &manifest, &clocks, thresholds.never_started)?;
+    let allow_helper = manifest.allow_helper.unwrap_or(false);
+    let permits = Permits {
+        allow_helper,
+        network: &network,
+    };
+    let sweep = manifest.sweep.as_ref();
+    let swept = sweep
+        .map(|sweep| Sweep::resolve(sources, sweep, permits, &clocks, thresholds.recovery))
+        .transpose()?;
+    let stages = stages(
+        sources,
+        &manifest,
+        &clocks,
+        thresholds.never_started,
+        swept.as_ref().map(Sweep::time),
+    )?;
     let until = stages.until;
     let mut plan = Plan {
         format: FORMAT,
@@ -154,6 +189,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         until_height: until.height,
         deadline: Some(SoakTime(stages.deadline)),
         settle: stages.settle,
+        observer_ab: manifest.observer_ab.unwrap_or(false),
         load: load(&manifest),
         keep: manifest.keep.unwrap_or(Keep::Never),
         stop_on_failure: manifest
@@ -161,22 +197,53 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
             .as_ref()
             .and_then(|failure| failure.stop)
             .unwrap_or(false),
-        allow_helper: manifest.allow_helper.unwrap_or(false),
+        allow_helper,
         restart: restart(sources, &manifest, &profile, &clocks)?,
         thresholds,
         budget: budget(&manifest),
         schedule: Vec::new(),
         drill: None,
+        on_missing: manifest.on_missing.unwrap_or_default(),
+        log_baseline: None,
+        alerts: alerts::resolve(sources, &manifest)?,
         origins: sources.origins(),
     };
     let typed = Typed {
         faults: manifest.fault.as_deref().unwrap_or_default(),
+        sweep: swept.as_ref(),
         chaos: manifest.chaos.as_ref(),
         drill: manifest.drill.as_ref(),
     };
     (plan.schedule, plan.drill) = schedule::schedule(sources, &typed, &plan)?;
-    render::verify(&plan).map_err(|error| sources.bad(&error.key, &error.to_string()))?;
+    // Only a disk that was made for it can run dry.
+    plan.network.disk.thin |= plan.schedule.iter().any(|fault| fault.kind == "device-dry");
+    // Faults on block devices rule out the disk that `auto` falls back to.
+    if plan.network.disk.kind == DiskKind::Auto
+        && plan.on_missing == OnMissing::Refuse
+        && needs_of_plan(&plan).contains(&Need::BlockDisk)
+    {
+        plan.network.disk.kind = DiskKind::Ext4;
+    }
+    render::verify(&plan).map_err(|error| {
+        let key = key_of_template(&profile, &plan, &error.key);
+        sources.bad(&key, &error.to_string())
+    })?;
     Ok(plan)
+}
+
+/// Where a template of the command was typed: one that `arguments` put there stands under its option.
+fn key_of_template(profile: &Profile, plan: &Plan, key: &str) -> String {
+    let index = key
+        .strip_prefix("profile.command[")
+        .and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok());
+    let typed = profile.arguments.iter().flatten();
+    let of_option = index
+        .and_then(|index| plan.network.command.get(index))
+        .and_then(|text| typed.clone().find(|(_, value)| *value == text));
+    of_option.map_or_else(
+        || key.to_owned(),
+        |(option, _)| super::source::join("profile.arguments", option),
+    )
 }
 
 /// When the stages of a run begin and end.
@@ -193,6 +260,7 @@ fn stages(
     manifest: &Manifest,
     clocks: &Clocks,
     never_started: Duration,
+    sweep: Option<Duration>,
 ) -> Result<Stages, PlanError> {
     let warm_up_blocks = manifest.warm_up.map_or(20, |blocks| blocks.0);
     let warm_up = clocks.blocks(warm_up_blocks).saturating_mul(3);
@@ -201,7 +269,7 @@ fn stages(
         .max(Duration::from_secs(60));
     let start_deadline = manifest.start_deadline.map_or(start, |span| span.0);
     let until = manifest.until.unwrap_or(Until {
-        time: Some(SOAK),
+        time: Some(sweep.unwrap_or(SOAK)),
         height: None,
     });
     if until.height.is_some_and(|height| height <= warm_up_blocks) {
@@ -213,7 +281,14 @@ fn stages(
         .height
         .map_or(LONGEST, |height| clocks.blocks(height).saturating_mul(2));
     let soak = until.time.unwrap_or(LONGEST).min(to_height);
-    let needed = start_deadline.saturating_add(soak).saturating_add(settle);
+    let turns = match manifest.observer_ab {
+        Some(true) => super::observer::takes(clocks),
+        _ => Duration::ZERO,
+    };
+    let needed = start_deadline
+        .saturating_add(soak)
+        .saturating_add(turns)
+        .saturating_add(settle);
     let all = needed.saturating_add(Duration::from_secs(60));
     Ok(Stages {
         warm_up_blocks,
@@ -224,8 +299,8 @@ fn stages(
     })
 }
 
-/// A deadline that the plan's file sets is for the length that the file sets: `--for` with another length lifts it,
-/// unless a deadline was set from outside too.
+/// A deadline that the plan's file sets is for the length that the file sets: `--for` with another length and
+/// `--observer-ab` lift it, unless a deadline was set from outside too.
 fn deadline(sources: &Sources, manifest: &Manifest, all: Duration) -> Duration {
     let from_file = |key: &str| {
         sources
@@ -233,8 +308,11 @@ fn deadline(sources: &Sources, manifest: &Manifest, all: Duration) -> Duration {
             .place(key)
             .is_some_and(|place| place.position.is_some())
     };
+    let as_typed = manifest.observer_ab != Some(true) || from_file("observer_ab");
     match manifest.deadline {
-        Some(deadline) if from_file("deadline") && !from_file("until") => deadline.0.max(all),
+        Some(deadline) if from_file("deadline") && !(from_file("until") && as_typed) => {
+            deadline.0.max(all)
+        }
         Some(deadline) => deadline.0,
         None => all,
     }

@@ -13,7 +13,7 @@ use toml::{
 use super::{
     error::{Place, PlanError, clean, did_you_mean},
     later::Later,
-    variables::Variables,
+    variables::{self, Variables},
 };
 
 /// A table, and where each of its values was written.
@@ -127,7 +127,10 @@ impl<'a> Lines<'a> {
             let before = self
                 .text
                 .get(self.starts[line - 1]..span.start.min(self.text.len()));
-            (line, before.map_or(0, |before| before.chars().count()) + 1)
+            let column = before.map_or(0, |before| before.chars().count()) + 1;
+            // No file is longer than a quarter of a mebibyte.
+            let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            (small(line), small(column))
         });
         Place {
             position,
@@ -184,7 +187,7 @@ impl Walk<'_> {
         generic: &str,
         key: &Range<usize>,
     ) -> Result<(), PlanError> {
-        let place = self.lines.place(Some(key.clone()));
+        let mut place = self.lines.place(Some(key.clone()));
         let span = value.span();
         match value.get_mut() {
             DeValue::Table(table) => return self.table(table, path, generic),
@@ -193,7 +196,8 @@ impl Walk<'_> {
                     let whole = format!("{path}[{index}]");
                     self.spans
                         .push((element.span(), whole.clone(), path.to_owned()));
-                    self.value(element, &whole, generic, key)?;
+                    let own = element.span();
+                    self.value(element, &whole, generic, &own)?;
                 }
             }
             DeValue::String(text) => {
@@ -203,9 +207,11 @@ impl Walk<'_> {
                     .map_err(|name| PlanError::Variable {
                         place: self.lines.place(Some(span)),
                         key: path.to_owned(),
-                        name: clean(&name),
+                        hint: self.variables.near(&name).into(),
+                        name: clean(&name).into(),
                     })?;
                 if let Some(expanded) = expanded {
+                    place.variables = Some(clean(&variables::names(text)).into());
                     *text = expanded.into();
                 }
             }
@@ -254,23 +260,32 @@ fn explain(error: &toml::de::Error, place: Place, key: &str, parent: &str) -> Pl
         return PlanError::UnknownKey {
             place,
             key: unknown_key,
-            hint: did_you_mean(unknown, allowed.iter().copied()),
-            allowed: allowed.join(", "),
+            hint: did_you_mean(unknown, allowed.iter().copied()).into(),
+            allowed: allowed.join(", ").into(),
         };
     }
     let key = if key.is_empty() { "the file" } else { key };
+    let hint = unknown_word(message, "variant")
+        .map(|(unknown, allowed)| did_you_mean(unknown, allowed))
+        .unwrap_or_default();
     PlanError::Value {
         place,
         key: key.to_owned(),
-        message: clean(message),
+        message: format!("{}{hint}", clean(message)),
     }
 }
 
-/// The field that serde did not know, and those it knows. Serde has no other way to tell; the tests hold this to its
-/// wording.
 fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    unknown_word(message, "field")
+}
+
+/// The field or variant that serde did not know, and those it knows. Serde has no other way to tell; the tests hold this
+/// to its wording.
+fn unknown_word<'a>(message: &'a str, what: &str) -> Option<(&'a str, Vec<&'a str>)> {
     let (unknown, rest) = message
-        .strip_prefix("unknown field `")?
+        .strip_prefix("unknown ")?
+        .strip_prefix(what)?
+        .strip_prefix(" `")?
         .split_once("`, expected ")?;
     Some((unknown, rest.split('`').skip(1).step_by(2).collect()))
 }

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Thresholds;
-use crate::time::{Clocks, Window};
+use crate::time::{Clocks, Window, micros};
 
 /// Clocks and the size of a committee: all that the defaults depend on.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +74,48 @@ pub const DISK_USED_SHARE: f64 = 0.9;
 /// `crash-loop`: once is an accident, twice a coincidence.
 pub const CRASH_LOOP_EXITS: u32 = 3;
 
+/// Thresholds of all findings about growth (`memory-growth` and its like).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrendThresholds {
+    /// Blocks left out at the soak's beginning and after each start of a node.
+    pub warm_up: u64,
+    /// A shorter stretch, in blocks, is not judged: it may lie on one tooth of a garbage collector or a compaction.
+    pub least: u64,
+    /// Growth is a finding when what it eats up is gone within this much *mainnet* time.
+    #[serde(with = "micros")]
+    pub horizon: Duration,
+    /// Growth over the judged stretch below this share of where it began is none.
+    pub rise: f64,
+    /// `cpu-creep`, and `log-flood` by growth: the multiple of the beginning's level that must not be reached.
+    pub creep_factor: f64,
+    /// `log-flood` at this multiple of a node's usual log volume.
+    pub flood_factor: f64,
+}
+
+impl Default for TrendThresholds {
+    fn default() -> Self {
+        TRENDS
+    }
+}
+
+/// The defaults of trends.
+pub const TRENDS: TrendThresholds = TrendThresholds {
+    // An epoch in the order of a hundred blocks: caches, pools and connections were all used once.
+    warm_up: 100,
+    // More than two hours of mainnet, and more than three minutes at 200 ms: collectors and compactions have come around
+    // by then, also those that come by the clock (Go's: every two minutes at least).
+    least: 1000,
+    // A month: a network that is restarted with each release runs no longer, and what lasts longer than a month can be
+    // seen coming on mainnet itself.
+    horizon: Duration::from_secs(30 * 86_400),
+    // What is smaller is lost in pages, file system blocks and the noise of a machine.
+    rise: 0.05,
+    // Twice the work for a block within a month.
+    creep_factor: 2.0,
+    // Ordinary bursts (a view change, a restart) stay far below it over half a minute.
+    flood_factor: 10.0,
+};
+
 impl Basis {
     /// Votes that may be missing: less than a third.
     #[must_use]
@@ -96,18 +140,18 @@ impl Basis {
         (quorum + 0.5).min(validators - 0.5) / validators
     }
 
-    fn term(&self, text: &str, wall: Duration) -> Term {
+    pub(super) fn term(&self, text: &str, wall: Duration) -> Term {
         Term {
             text: text.to_owned(),
             wall,
         }
     }
 
-    fn blocks(&self, count: u64) -> Term {
+    pub(super) fn blocks(&self, count: u64) -> Term {
         self.term(&format!("{count} B"), self.clocks.blocks(count))
     }
 
-    fn wall(&self, text: &str, seconds: u64) -> Term {
+    pub(super) fn wall(&self, text: &str, seconds: u64) -> Term {
         self.term(text, Duration::from_secs(seconds))
     }
 
@@ -116,7 +160,7 @@ impl Basis {
     }
 
     /// 1.5 V + S: a dead leader's turn with half of it to spare.
-    fn one_view(&self) -> Term {
+    pub(super) fn one_view(&self) -> Term {
         let Clocks {
             view_change_timeout: view,
             view_change_slot: slot,
@@ -147,7 +191,7 @@ impl Basis {
     }
 
     /// Three times the recovery budget: the time to 90 % of the normal rate.
-    fn recovered_rate(&self) -> Term {
+    pub(super) fn recovered_rate(&self) -> Term {
         let recovery = WindowRule {
             key: "",
             terms: self.recovery_terms(),
@@ -218,6 +262,12 @@ impl Basis {
                     self.term("3 probes", self.probe.saturating_mul(3)),
                 ],
             ),
+            rule("trends.warm-up", vec![self.blocks(TRENDS.warm_up)]),
+            rule("trends.least", vec![self.blocks(TRENDS.least)]),
+            rule(
+                "trends.horizon",
+                vec![self.mainnet("30d mainnet", TRENDS.horizon)],
+            ),
         ]
     }
 
@@ -262,13 +312,15 @@ impl Basis {
             crash_loop_window: wall("crash-loop.window"),
             hung: wall("hung.after"),
             blind: wall("blind.after"),
+            trends: TRENDS,
+            told: Some(self.told()),
         }
     }
 }
 
 /// The windows of resolved thresholds by the keys of [`Basis::windows`].
 #[must_use]
-pub fn by_key(thresholds: &Thresholds, key: &str) -> Option<Duration> {
+pub fn by_key(thresholds: &Thresholds, clocks: &Clocks, key: &str) -> Option<Duration> {
     Some(match key {
         "stall.suspected" => thresholds.stall_suspected,
         "stall.after" => thresholds.stall,
@@ -283,7 +335,10 @@ pub fn by_key(thresholds: &Thresholds, key: &str) -> Option<Duration> {
         "crash-loop.window" => thresholds.crash_loop_window,
         "hung.after" => thresholds.hung,
         "blind.after" => thresholds.blind,
-        _ => return None,
+        "trends.warm-up" => clocks.blocks(thresholds.trends.warm_up),
+        "trends.least" => clocks.blocks(thresholds.trends.least),
+        "trends.horizon" => clocks.from_mainnet(thresholds.trends.horizon),
+        _ => return thresholds.told.as_ref()?.by_key(key),
     })
 }
 
@@ -364,7 +419,7 @@ mod tests {
         let basis = basis(200, 40);
         for rule in basis.windows() {
             assert_eq!(
-                by_key(&basis.thresholds(), rule.key),
+                by_key(&basis.thresholds(), &basis.clocks, rule.key),
                 Some(rule.wall()),
                 "{}",
                 rule.key

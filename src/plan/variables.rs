@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::error::did_you_mean;
+
 /// What `${NAME}` stands for.
 #[derive(Debug, Clone, Copy)]
 pub struct Variables<'a> {
@@ -45,10 +47,24 @@ impl Variables<'_> {
         Ok(Some(expanded))
     }
 
+    /// `; did you mean `X`?` for a variable that is defined and called nearly like this.
+    #[must_use]
+    pub fn near(&self, name: &str) -> String {
+        did_you_mean(name, self.environment.keys().map(String::as_str))
+    }
+
     fn value(&self, name: &str) -> Option<&str> {
         let own = || (name == "DATE").then_some(self.date);
         self.environment.get(name).map(String::as_str).or_else(own)
     }
+}
+
+/// The variables that a text names, as `${A}, ${B}`.
+#[must_use]
+pub fn names(text: &str) -> String {
+    let parts = text.split("${").skip(1);
+    let names = parts.filter_map(|part| Some(format!("${{{}}}", part.split_once('}')?.0)));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

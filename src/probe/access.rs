@@ -95,6 +95,8 @@ pub struct Session {
 pub struct Notice {
     /// The node, from the container's label; `None` for the run's other containers.
     pub node: Option<NodeName>,
+    /// The node whose FUSE disk the container serves.
+    pub serves_disk_of: Option<NodeName>,
     /// What happened.
     pub change: ContainerChange,
     /// The engine's clock, in nanoseconds since 1970.

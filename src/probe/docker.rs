@@ -5,7 +5,7 @@ use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 
 use super::access::{Access, AccessError, LogChunk, Notice, Session};
 use crate::{
-    engine::{Docker, EngineError},
+    engine::{Docker, EngineError, labels::Role},
     ids::RunId,
 };
 
@@ -55,8 +55,14 @@ impl Access for Docker {
         Docker::events(self, run, since_unix_seconds)
             .map(|event| {
                 let event = event.map_err(AccessError::from)?;
+                let serves = event.role == Some(Role::FaultyDisk);
+                let (serves_disk_of, node) = match event.node {
+                    Some(node) if serves => (Some(node), None),
+                    node => (None, node),
+                };
                 Ok(Notice {
-                    node: event.node,
+                    node,
+                    serves_disk_of,
                     change: event.change,
                     time_nanos: event.time_nanos.unsigned_abs(),
                 })

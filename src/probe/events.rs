@@ -129,11 +129,22 @@ pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: R
 }
 
 fn pass_on<A: Access>(context: &Context<A>, requested: &Requested, notice: Notice) {
+    if let Some(node) = notice.serves_disk_of
+        && let ContainerChange::Died { exit_code } = notice.change
+    {
+        context
+            .sink
+            .offer(Event::DiskServerEnded { node, exit_code });
+    }
     let Some(node) = notice.node else { return };
     if let Some(signals) = context.signals.node(&node) {
         match notice.change {
             ContainerChange::Started => signals.set_running(true),
-            ContainerChange::Died { .. } | ContainerChange::Destroyed => signals.set_running(false),
+            ContainerChange::Died { .. } => signals.set_running(false),
+            ContainerChange::Destroyed => {
+                signals.set_running(false);
+                signals.count_removed();
+            }
             _ => {}
         }
     }
@@ -207,6 +218,7 @@ mod tests {
         let now = now_nanos();
         let notice = |nanos: u64, change| Notice {
             node: Some(node.clone()),
+            serves_disk_of: None,
             change,
             time_nanos: now + nanos,
         };

@@ -31,6 +31,8 @@ const HEADS_EVERY: Duration = Duration::from_secs(1);
 const CHANGES_EVERY: Duration = Duration::from_millis(50);
 /// How often all nodes of a shard are asked for the same height.
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
+/// How often one node of a shard, each in its turn, is asked for its ledger.
+const SURVEY_EVERY: Duration = Duration::from_secs(2);
 /// A node silent for this long takes no part in a comparison.
 const SILENT: Duration = Duration::from_secs(3);
 
@@ -61,6 +63,8 @@ struct Node {
     contradiction: Option<(Height, Arc<str>)>,
     /// The comparison it has been asked for.
     compared: u64,
+    /// How often it was asked for its ledger.
+    surveyed: u64,
 }
 
 impl Heads {
@@ -78,6 +82,7 @@ impl Heads {
                 fresh: false,
                 contradiction: None,
                 compared: 0,
+                surveyed: 0,
             })
             .collect();
         let mut shards = BTreeMap::new();
@@ -137,6 +142,11 @@ impl Heads {
                 shard.changed = true;
             }
         }
+        if let Some(mut ledger) = reply.ledger {
+            ledger.node = Some(state.name.clone());
+            ledger.height.get_or_insert(head.height);
+            events.push(Event::Ledger(ledger));
+        }
         state.head = Some((head.height, Arc::clone(&head.hash)));
         state.answered = Some(now);
         state.fresh = true;
@@ -188,6 +198,37 @@ impl Heads {
         }
         state.compared = shard.comparison;
         Some(height)
+    }
+
+    /// Whether this node is to be asked for its ledger now: of the nodes that answer, one that was asked least often.
+    pub fn survey(&mut self, node: usize, now: Elapsed) -> bool {
+        let Some(state) = self.nodes.get(node) else {
+            return false;
+        };
+        let (shard, asked) = (state.shard, state.surveyed);
+        let Some(shard) = self.shards.get_mut(&shard) else {
+            return false;
+        };
+        let waits = shard
+            .surveyed_at
+            .is_some_and(|at| now.since(at) < SURVEY_EVERY);
+        let others = || {
+            shard
+                .members
+                .iter()
+                .filter_map(|member| self.nodes.get(*member))
+        };
+        let asked_less = |other: &Node| {
+            other.surveyed < asked && other.answered.is_some_and(|at| now.since(at) < SILENT)
+        };
+        if waits || others().any(asked_less) {
+            return false;
+        }
+        // One that was away is not asked all the time until it has caught up.
+        let most = others().map(|other| other.surveyed).max().unwrap_or(0);
+        shard.surveyed_at = Some(now);
+        self.nodes[node].surveyed = most.max(asked + 1);
+        true
     }
 
     /// Writes down where nodes stand, once a second and soon after a change. Call it a few times a second or more.
@@ -305,6 +346,7 @@ impl Heads {
                 committee: header.committee,
                 time: header.time,
                 node: seen_on.name.clone(),
+                content: header.content,
             });
         }
     }

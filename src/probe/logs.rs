@@ -4,6 +4,7 @@
 //! Followers have been seen to fall silent for good when the engine rotates that log: while the node's height moves
 //! and no line comes for three seconds, the log is followed anew; what comes again is left out, what is missing counted.
 
+pub mod forms;
 pub mod node_log;
 pub mod raw;
 pub mod splitter;
@@ -64,6 +65,7 @@ pub async fn run_logs<A: Access>(context: Context<A>, source: LogSource, log: No
         log,
         signals,
         overlap: Overlap::default(),
+        container: 0,
         streams: <[Splitter; 2]>::default(),
         failing_since: None,
         failures: 0,
@@ -80,6 +82,8 @@ struct Follower<A> {
     log: NodeLog,
     signals: Arc<NodeSignals>,
     overlap: Overlap,
+    /// Which of the node's containers the log is of.
+    container: u64,
     /// Standard output and error: a line of one may be broken by a line of the other.
     streams: [Splitter; 2],
     failing_since: Option<Instant>,
@@ -155,7 +159,13 @@ impl<A: Access> Follower<A> {
     async fn follow(&mut self) -> End {
         let newest = i64::try_from(self.overlap.newest() / 1_000_000_000).unwrap_or_default();
         let since = newest.max(self.source.since_unix_seconds);
-        self.overlap.resume();
+        let container = self.signals.removed();
+        if container == self.container {
+            self.overlap.resume();
+        } else {
+            // A new container's log has no past.
+            (self.container, self.overlap) = (container, Overlap::default());
+        }
         self.quiet = Quiet::now(self.signals.height());
         let access = self.context.access.clone();
         let mut chunks = access.follow_logs(&self.source.container, since);

@@ -20,6 +20,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::StatVfsMountFlags,
     io::Errno,
 };
 
@@ -191,7 +192,7 @@ impl Sampler {
 
     fn sample(&mut self, now: Instant) {
         let usage = self.cgroup.usage();
-        let node = self.processes.look();
+        let node = self.processes.look(now);
         if self.round.is_multiple_of(OWN_MEMORY_EVERY) {
             self.own_memory = super::cost::own_memory();
         }
@@ -209,6 +210,7 @@ impl Sampler {
             },
             sampler_memory: self.own_memory,
             sampler_cpu: self.processes.own_cpu(),
+            stuck: u64::try_from(node.stuck.as_micros()).unwrap_or(u64::MAX),
             ..Sample::default()
         };
         match rustix::fs::statvfs(&self.arguments.path) {
@@ -218,7 +220,8 @@ impl Sampler {
                 sample.disk_free = blocks(disk.f_bavail);
                 sample.inodes = disk.f_files;
                 sample.inodes_free = disk.f_ffree;
-                sample.visible = self.visible.measure(now);
+                sample.read_only = disk.f_flag.contains(StatVfsMountFlags::RDONLY);
+                sample.visible = self.visible.measure(now, sample.disk_used);
             }
             Err(error) => self.complain(now, "cannot look at the data disk", error),
         }

@@ -24,6 +24,8 @@ pub struct Signals {
 pub struct NodeSignals {
     running: AtomicBool,
     height: AtomicU64,
+    /// Containers of it that were removed.
+    removed: AtomicU64,
     started: Notify,
 }
 
@@ -35,6 +37,7 @@ impl Signals {
             let signals = NodeSignals {
                 running: AtomicBool::new(true),
                 height: AtomicU64::new(0),
+                removed: AtomicU64::new(0),
                 started: Notify::new(),
             };
             (name, Arc::new(signals))
@@ -64,6 +67,17 @@ impl NodeSignals {
         if running {
             self.started.notify_waiters();
         }
+    }
+
+    /// How many of its containers were removed: a new one begins a new log.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    /// Its container was removed; another one may take its place.
+    pub fn count_removed(&self) {
+        self.removed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The height that the node's RPC last told.

@@ -88,14 +88,20 @@ impl Sink {
 
 fn weigh(event: &Event) -> Weight {
     match event {
-        Event::Heads { .. } | Event::Sample(_) | Event::LogCount { .. } | Event::Cost(_) => {
-            Weight::Passing
-        }
+        Event::Heads { .. }
+        | Event::Sample(_)
+        | Event::Position(_)
+        | Event::Ledger(_)
+        | Event::Figures(_)
+        | Event::LogCount { .. }
+        | Event::TemplateCounts { .. }
+        | Event::Cost(_) => Weight::Passing,
         Event::Log {
             class: LogClass::Note,
             ..
         } => Weight::Passing,
         Event::Block { .. }
+        | Event::TemplateSeen { .. }
         | Event::Log {
             class: LogClass::Error,
             ..

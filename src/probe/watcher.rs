@@ -9,6 +9,7 @@ pub mod protocol;
 mod client;
 mod output;
 mod poller;
+mod reads;
 
 use std::{
     cell::RefCell,
@@ -97,8 +98,10 @@ pub fn watcher_main() -> ExitCode {
 async fn watch() -> Result<(), WatcherError> {
     let mut input = BufReader::new(standard_input());
     let config = read_config(&mut input).await?;
-    let dialect = dialect::find(&config.dialect)
-        .ok_or_else(|| WatcherError::UnknownDialect(config.dialect.clone()))?;
+    let dialect = dialect::find(&config.dialect);
+    if dialect.is_none() && config.reads.requests.is_empty() {
+        return Err(WatcherError::UnknownDialect(config.dialect));
+    }
     let nodes = config.nodes.iter();
     let mut heads = Heads::new(nodes.map(|node| (node.name.clone(), node.shard)));
     for block in &config.known {
@@ -116,8 +119,17 @@ async fn watch() -> Result<(), WatcherError> {
         let place = asked.entry(node.shard).or_default();
         let phase = origin + config.interval / PHASES * (*place % PHASES);
         *place += 1;
-        let poller = poller::Poller::new(index, node, dialect, &config, Rc::clone(&state));
-        tokio::task::spawn_local(poller.run(phase, paused.clone()));
+        match dialect {
+            Some(dialect) => {
+                let poller = poller::Poller::new(index, node, dialect, &config, Rc::clone(&state));
+                tokio::task::spawn_local(poller.run(phase, paused.clone()));
+            }
+            None => {
+                for poller in reads::pollers(index, node, &config, &state) {
+                    tokio::task::spawn_local(poller.run(phase, paused.clone()));
+                }
+            }
+        }
         if let Some(poller) = poller::MetricsPoller::new(node, &config, Rc::clone(&state)) {
             tokio::task::spawn_local(poller.run(phase, paused.clone()));
         }

@@ -4,15 +4,17 @@
 //! and only a line that holds one of them, or names a level from error up, is parsed at all.
 
 mod built_in;
-mod line;
+pub(super) mod line;
 
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input};
+use memchr::{memchr, memrchr};
+use regex::Regex;
 
 use crate::{
     journal::{event::LogClass, text},
-    plan::LogRule,
+    plan::{LogRule, log_rule},
     time::WallTime,
 };
 pub use line::Level;
@@ -51,6 +53,8 @@ pub struct RuleSet {
     quiet_texts: AhoCorasick,
     /// The lowest level that some rule takes without any text.
     bare_level: Level,
+    /// Fields that some rule looks at, beside level, message, error and time.
+    wanted: Vec<String>,
 }
 
 /// What a rule made of a line.
@@ -77,10 +81,15 @@ struct Rule {
     name: Arc<str>,
     class: LogClass,
     level: Option<Level>,
-    message: Option<String>,
-    error: Option<String>,
-    /// Any of these in message or error; empty means no condition.
+    /// One of these in the message; empty means no condition, as for the next two.
+    message: Vec<String>,
+    /// One of these in the error.
+    error: Vec<String>,
+    /// One of these in message or error.
     anywhere: Vec<String>,
+    /// Fields, by their place in [`RuleSet::wanted`], and the values that they may have.
+    fields: Vec<(usize, Vec<String>)>,
+    pattern: Option<Regex>,
     kind: Kind,
 }
 
@@ -94,19 +103,13 @@ enum Kind {
 /// Why rules cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
-    /// The level is none of the five.
-    #[error("log rule {rule:?}: unknown level {level:?}; allowed: debug, info, warn, error, fatal")]
-    Level {
+    /// A rule makes no sense.
+    #[error("log rule {rule:?}: {message}")]
+    Rule {
         /// The rule.
         rule: String,
-        /// What it says.
-        level: String,
-    },
-    /// The rule would match every line.
-    #[error("log rule {rule:?} needs `message`, `error` or `level`")]
-    Empty {
-        /// The rule.
-        rule: String,
+        /// What is wrong with it, and what is allowed.
+        message: String,
     },
     /// All texts together are too much for one search.
     #[error("the texts of the log rules cannot be searched for")]
@@ -117,11 +120,12 @@ impl RuleSet {
     /// Makes the profile's rules ready, with the built-in ones after them.
     ///
     /// # Errors
-    /// When a rule has no condition or an unknown level.
+    /// When a rule has no condition, an unknown level, or a pattern that is none.
     pub fn new(profile: &[LogRule]) -> Result<Self, RuleError> {
         let mut rules = Vec::with_capacity(profile.len() + built_in::RULES.len());
+        let mut wanted = Vec::new();
         for rule in profile {
-            rules.push(Rule::from_profile(rule)?);
+            rules.push(Rule::from_profile(rule, &mut wanted)?);
         }
         rules.extend(built_in::RULES.iter().map(Rule::from));
         let bare = rules.iter().filter(|rule| rule.texts().next().is_none());
@@ -142,6 +146,7 @@ impl RuleSet {
             texts: search(&texts)?,
             quiet_texts,
             bare_level: bare_level.unwrap_or(Level::Error),
+            wanted,
         })
     }
 
@@ -163,6 +168,47 @@ impl RuleSet {
         self.rules.is_empty()
     }
 
+    /// All texts that are searched for, those of loud levels among them: for comparing with other tools.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        let texts = self.rules.iter().flat_map(Rule::texts).map(str::to_owned);
+        texts
+            .chain(LOUD.iter().map(|text| (*text).to_owned()))
+            .collect()
+    }
+
+    /// Looks at many whole lines at once; `each` has the ones that mean something, with their places. The same as
+    /// [`Self::classify`] of every line, and much quicker where few lines mean anything.
+    pub fn scan(&self, lines: &[u8], mut each: impl FnMut(usize, Classified)) {
+        if self.bare_level < Level::Error {
+            return self.scan_slowly(lines, each);
+        }
+        let mut from = 0;
+        while let Some(found) = self.texts.find(Input::new(lines).range(from..)) {
+            let start = memrchr(b'\n', &lines[..found.start()]).map_or(0, |at| at + 1);
+            let end = memchr(b'\n', &lines[found.start()..]);
+            let end = end.map_or(lines.len(), |at| found.start() + at);
+            if let Some(classified) = self.classify(&lines[start..end]) {
+                each(start, classified);
+            }
+            from = (end + 1).min(lines.len());
+            if from >= lines.len() {
+                return;
+            }
+        }
+    }
+
+    /// A rule takes lines by a level that no text tells.
+    fn scan_slowly(&self, lines: &[u8], mut each: impl FnMut(usize, Classified)) {
+        let mut start = 0;
+        for line in lines.split(|byte| *byte == b'\n') {
+            if let Some(classified) = self.classify(line) {
+                each(start, classified);
+            }
+            start += line.len() + 1;
+        }
+    }
+
     /// What the first matching rule makes of a line; `None` for a line that means nothing.
     #[must_use]
     pub fn classify(&self, line: &[u8]) -> Option<Classified> {
@@ -173,12 +219,13 @@ impl RuleSet {
         if !candidate {
             return None;
         }
-        let line = Line::parse(line);
+        let line = Line::parse(line, &self.wanted);
         let (index, rule) = self
             .rules
             .iter()
             .enumerate()
             .find(|(_, rule)| rule.matches(&line))?;
+        let line = rule.parts(line);
         let loud = rule.level.unwrap_or(Level::Info);
         Some(Classified {
             index,
@@ -202,67 +249,116 @@ fn search(texts: &[String]) -> Result<AhoCorasick, RuleError> {
 }
 
 impl Rule {
-    fn from_profile(rule: &LogRule) -> Result<Self, RuleError> {
-        let level = match &rule.level {
-            None => None,
-            Some(level) => Some(Level::parse(level).ok_or_else(|| RuleError::Level {
-                rule: text::clean(&rule.name, 80),
-                level: text::clean(level, 80),
-            })?),
+    fn from_profile(rule: &LogRule, wanted: &mut Vec<String>) -> Result<Self, RuleError> {
+        let refused = |message: &str| RuleError::Rule {
+            rule: text::clean(&rule.name, 80),
+            message: text::clean(message, 400),
         };
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (message, error) = (given(&rule.message), given(&rule.error));
-        if message.is_none() && error.is_none() && level.is_none() {
-            return Err(RuleError::Empty {
-                rule: text::clean(&rule.name, 80),
+        log_rule::check_rule(rule).map_err(|(_, message)| refused(&message))?;
+        let pattern = rule.pattern.as_deref().map(log_rule::compile);
+        let texts = |texts: &Option<log_rule::Texts>| match texts {
+            Some(texts) => texts.0.clone(),
+            None => Vec::new(),
+        };
+        let fields = rule.fields.iter().map(|(name, values)| {
+            let known = wanted.iter().position(|field| field == name);
+            let place = known.unwrap_or_else(|| {
+                wanted.push(name.clone());
+                wanted.len() - 1
             });
-        }
+            (place, values.0.clone())
+        });
         Ok(Self {
             name: text::clean(&rule.name, 80).into(),
             class: rule.class.clone(),
-            level,
-            message,
-            error,
+            level: rule.level.as_deref().and_then(Level::parse),
+            message: texts(&rule.message),
+            error: texts(&rule.error),
             anywhere: Vec::new(),
+            fields: fields.collect(),
+            pattern: pattern.transpose().map_err(|why| refused(&why))?,
             kind: Kind::Plain,
         })
     }
 
+    /// Texts of which a matching line holds one.
     fn texts(&self) -> impl Iterator<Item = &str> {
-        // One text that must be there is enough to find the line.
-        let needed = self.message.as_deref().or(self.error.as_deref());
-        needed
-            .into_iter()
-            .chain(self.anywhere.iter().map(String::as_str))
+        let needed = if self.message.is_empty() {
+            &self.error
+        } else {
+            &self.message
+        };
+        needed.iter().chain(&self.anywhere).map(String::as_str)
     }
 
     fn matches(&self, line: &Line<'_>) -> bool {
-        // A line that tells no level may be of any.
-        let loud_enough = match (self.level, line.level) {
-            (Some(lowest), Some(level)) => level >= lowest,
-            (Some(_), None) => self.texts().next().is_some(),
-            (None, _) => true,
-        };
         let error = if line.structured {
             line.error.as_deref().unwrap_or("")
         } else {
             &line.message
         };
+        let any = |texts: &[String], text: &str| {
+            texts.is_empty() || texts.iter().any(|needed| text.contains(needed.as_str()))
+        };
         let holds = |text: &str| match self.kind {
             Kind::Plain => line.message.contains(text) || error.contains(text),
             Kind::LineStart => !line.structured && line.message.starts_with(text),
         };
-        loud_enough
-            && self
-                .message
-                .as_deref()
-                .is_none_or(|text| line.message.contains(text))
-            && self
-                .error
-                .as_deref()
-                .is_none_or(|text| error.contains(text))
+        any(&self.message, &line.message)
+            && any(&self.error, error)
             && (self.anywhere.is_empty() || self.anywhere.iter().any(|text| holds(text)))
+            && self.fields.iter().all(|(field, values)| {
+                let value = line.field(*field);
+                value.is_some_and(|value| values.iter().any(|allowed| allowed == value))
+            })
+            && self.fits(line)
     }
+
+    /// Whether the pattern matches and the line is loud enough. A line that tells no level may be of any.
+    fn fits(&self, line: &Line<'_>) -> bool {
+        let mut level = line.level;
+        if let Some(pattern) = &self.pattern {
+            let Some(groups) = pattern.captures(&line.message) else {
+                return false;
+            };
+            if let Some(told) = raw_level(line, &groups) {
+                level = Some(told);
+            }
+        }
+        match (self.level, level) {
+            (Some(lowest), Some(level)) => level >= lowest,
+            (Some(_), None) => self.texts().next().is_some(),
+            (None, _) => true,
+        }
+    }
+
+    /// The line with the parts that the pattern's groups name, where it has no fields.
+    fn parts<'a>(&self, mut line: Line<'a>) -> Line<'a> {
+        let Some(pattern) = self.pattern.as_ref().filter(|_| !line.structured) else {
+            return line;
+        };
+        let whole = line.message.clone();
+        let Some(groups) = pattern.captures(&whole) else {
+            return line;
+        };
+        let group = |name| {
+            groups
+                .name(name)
+                .map(|part| part.as_str().to_owned().into())
+        };
+        line.level = raw_level(&line, &groups).or(line.level);
+        line.error = group("error");
+        if let Some(message) = group("message") {
+            line.message = message;
+        }
+        line
+    }
+}
+
+/// The level that a pattern's group names in a line without fields.
+fn raw_level(line: &Line<'_>, groups: &regex::Captures<'_>) -> Option<Level> {
+    let told = groups.name("level").filter(|_| !line.structured)?;
+    Level::parse(told.as_str())
 }
 
 impl From<&built_in::BuiltIn> for Rule {
@@ -280,8 +376,10 @@ impl From<&built_in::BuiltIn> for Rule {
             name: rule.name.into(),
             class: rule.class.clone(),
             level: Some(rule.level),
-            message: None,
-            error: None,
+            message: Vec::new(),
+            error: Vec::new(),
+            fields: Vec::new(),
+            pattern: None,
             anywhere: if line_start {
                 rule.texts.iter().map(|text| (*text).to_owned()).collect()
             } else {

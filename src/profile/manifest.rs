@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{
-    DiskKind, LogRule,
-    manifest::Restart,
-    values::{Blocks, Size, Span},
+use crate::{
+    journal::event::Mode,
+    plan::{
+        DiskKind, LogPosition, LogRule, MetricNames, Role,
+        foreign::{EndsOn, FileTemplate, InitStep, LoadCommand, Quorum, Service, Sources, Views},
+        manifest::Restart,
+        values::{Blocks, Size, Span},
+    },
 };
 
 /// A profile: nodes, limits, disks, clocks, probes and log rules of one kind of network.
@@ -24,8 +28,11 @@ pub struct Profile {
     pub shards: Option<u64>,
     /// Nodes of each shard. Required.
     pub nodes: Option<Nodes>,
-    /// A local executable for the engine's platform (relative to this file); packed with the libraries it needs.
+    /// A local executable for the engine's platform (relative to this file; a bare name is looked for on the `PATH` too);
+    /// packed with the libraries it needs.
     pub binary: Option<String>,
+    /// Further executables that are packed with it, found in the same way, for `[[init]]`, `[[service]]` and `[load]`.
+    pub programs: Option<Vec<String>>,
     /// An image that the engine has.
     pub image: Option<String>,
     /// The nodes are this program's own reference node.
@@ -44,8 +51,35 @@ pub struct Profile {
     pub scratch: Option<BTreeMap<String, Size>>,
     /// Arguments of the program (for an image: the whole command), each a template. Required for `binary` and `itself`.
     pub command: Option<Vec<String>>,
+    /// Options of the program that differ from `command`, each with its value, a template: one that the command has gets
+    /// this value instead, another one is added.
+    pub arguments: Option<BTreeMap<String, String>>,
+    /// Bugs of the nodes that are switched on, by the ids that their program knows: on all nodes, or
+    /// `{ id = "equivocate", nodes = ["s0-n00"] }`. Templates read them as `node.defects`. Default none.
+    pub defects: Option<Vec<Defect>>,
     /// Environment of the node's process; values are templates.
     pub environment: Option<BTreeMap<String, String>>,
+    /// Named texts, which templates read as `values.NAME`: what a profile or `--set profile.values.NAME=...` changes
+    /// without writing a command again.
+    pub values: Option<BTreeMap<String, String>>,
+    /// Files that every node finds in its own folder, read-only; their texts are templates.
+    pub file: Option<Vec<FileTemplate>>,
+    /// Containers that run to their end before the nodes, in order: they make keys, a genesis, a network definition in
+    /// the folder that all nodes see.
+    pub init: Option<Vec<InitStep>>,
+    /// Containers beside the nodes that are none: boot nodes, beacons.
+    pub service: Option<Vec<Service>>,
+    /// Roles in the order in which their nodes are started. Default: all together.
+    pub start_order: Option<Vec<Role>>,
+    /// What makes load, where the nodes do not do it themselves; the plan's `load.rate` says how much.
+    pub load: Option<LoadCommand>,
+    /// Faults over which a node ends by itself, as its makers want it: `["disk-full"]`. Such an end is excused by the
+    /// fault, as everything else that it does. Default: none.
+    pub ends_on: Option<Vec<EndsOn>>,
+    /// How much of the voting power must agree: `two-thirds` (more than that; default) or `majority`.
+    pub quorum: Option<Quorum>,
+    /// Kinds of faults that these nodes cannot take, each with the reason: a plan with one is refused with it.
+    pub refuses: Option<BTreeMap<String, String>>,
     /// How long a node may take to stop before it is killed. Default `10s`.
     pub stop_timeout: Option<Span>,
     /// Facts about mainnet. `block_interval` is required.
@@ -53,6 +87,8 @@ pub struct Profile {
     /// Every clock of the protocol, its mainnet value and what sets it. `block_interval` and `view_change` are required;
     /// `view_change_max` and `view_change_slot` are known too, all other names are free.
     pub accelerate: Option<BTreeMap<String, Clock>>,
+    /// How a node's clock is set wrong, for the fault `clock-skew`; without it that fault is refused.
+    pub clock_skew: Option<ClockSkew>,
     /// How the nodes are asked.
     pub probe: Option<Probe>,
     /// Log files inside the node that are read beside standard output.
@@ -61,6 +97,37 @@ pub struct Profile {
     pub log: Option<Vec<LogRule>>,
     /// Restart policy; a plan may set its own.
     pub restart: Option<Restart>,
+}
+
+/// How a node's clock is set wrong: it follows a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClockSkew {
+    /// Name of a file on the data disk: the node adds the seconds that it holds (`+1.5`) to its wall clock within a
+    /// second, and is right again when the file is gone.
+    pub file: Option<String>,
+    /// Metric that shows the node's wall clock in milliseconds since 1970; by it the effect is read back.
+    pub metric: Option<String>,
+}
+
+/// A bug that is switched on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Defect {
+    /// On all nodes.
+    Everywhere(String),
+    /// On some.
+    On(DefectOn),
+}
+
+/// A bug that is switched on on some nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefectOn {
+    /// Its id.
+    pub id: String,
+    /// The nodes.
+    pub nodes: Vec<String>,
 }
 
 /// Nodes of each shard.
@@ -93,16 +160,19 @@ pub struct Limits {
 pub struct Disk {
     /// Where it is mounted. Default `/data`.
     pub path: Option<String>,
-    /// `auto` (default: the best that is allowed), `tmpfs` or `ext4`.
+    /// `auto` (default: the best that is allowed), `tmpfs`, `ext4` or `xfs`.
     pub kind: Option<DiskKind>,
     /// Usable bytes. Required.
     pub size: Option<Size>,
-    /// Inodes. Default: what the file system chooses.
+    /// Inodes, not on xfs, which makes them as it needs them. Default: what the file system chooses.
     pub inodes: Option<u64>,
-    /// Write operations per second, ext4 only. Default: no limit.
+    /// Write operations per second, ext4 and xfs only. Default: no limit.
     pub write_iops: Option<u64>,
-    /// Bytes written per second, ext4 only. Default: no limit.
+    /// Bytes written per second, ext4 and xfs only. Default: no limit.
     pub write_bytes_per_second: Option<Size>,
+    /// The disk's blocks are taken from a backing of its own when they are first written, so that the device can run
+    /// dry; ext4 and xfs only. Default: where the plan has a `device-dry` fault.
+    pub thin: Option<bool>,
     /// What one block adds before pruning, as measured; lets `plan check` say when the disk fills.
     pub bytes_per_block: Option<Size>,
     /// What a node without blocks uses.
@@ -152,16 +222,44 @@ pub enum NoLever {
 pub struct Probe {
     /// Remote procedure calls over HTTP.
     pub rpc: Option<Rpc>,
+    /// What of the metrics page tells what. Default: nothing is read of it.
+    pub metrics: Option<MetricNames>,
+    /// The log line by which a node says that it has a new block. Default: none is read.
+    pub log: Option<LogPosition>,
 }
 
 /// The RPC probe.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rpc {
-    /// The family of calls, a shipped dialect. Required.
+    /// The family of calls, a shipped dialect. Either this or `height` is required.
     pub dialect: Option<String>,
-    /// Port. Required.
+    /// Port. Required, unless every place below has its own.
     pub port: Option<u16>,
+    /// Where the height of the newest block is told, without a dialect: `{ get = "/status", pointer = "/height" }`,
+    /// `{ post = "/", body = "...", pointer = "/result" }` or `{ metric = "chain_height" }`; of several, the first one
+    /// that tells it.
+    pub height: Option<Sources>,
+    /// ... its hash.
+    pub hash: Option<Sources>,
+    /// ... the height under agreement. Default: the one after the newest block.
+    pub agreeing: Option<Sources>,
+    /// ... the view (round, term).
+    pub view: Option<Sources>,
+    /// ... who leads, by the name that nodes have for each other.
+    pub leader: Option<Sources>,
+    /// ... the node's own name of that kind: whose equals `leader` leads.
+    pub own: Option<Sources>,
+    /// ... whether the node leads, where it says so itself: true, or a number above 0.
+    pub leads: Option<Sources>,
+    /// ... the node's mode, by `modes`.
+    pub mode: Option<Sources>,
+    /// ... how many peers it has.
+    pub peers: Option<Sources>,
+    /// How views count: `per-change` (default), `per-block` or `per-height`.
+    pub views: Option<Views>,
+    /// Modes by the texts that tell them: `{ "true" = "syncing", "false" = "normal" }`; `"*"` is any other, also a table.
+    pub modes: Option<BTreeMap<String, Mode>>,
     /// Port of the metrics page, if there is one.
     pub metrics_port: Option<u16>,
     /// How often heads are asked for. Default: a quarter of the block interval, between `100ms` and `5s`.

@@ -5,11 +5,17 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
+use super::beside;
 use crate::{
     ids::NodeName,
-    plan::{NodeAddress, NodePlan, Plan, Role, values::one_unit},
+    plan::{
+        NodeAddress, NodePlan, Plan, Role,
+        error::did_you_mean,
+        foreign::{FIRST_SERVICE, SHARED},
+        values::one_unit,
+    },
 };
 
 /// Steps of one template: some thousand loop rounds, milliseconds of work.
@@ -31,7 +37,7 @@ pub struct RenderError {
 }
 
 impl RenderError {
-    fn new(key: &str, message: String) -> Self {
+    pub(super) fn new(key: &str, message: String) -> Self {
         Self {
             key: key.to_owned(),
             message: crate::journal::text::clean(&message, 600),
@@ -49,10 +55,7 @@ pub fn command(
     addresses: &BTreeMap<NodeName, NodeAddress>,
 ) -> Result<Vec<String>, RenderError> {
     let renderer = Renderer::new(plan, node, addresses)?;
-    let texts = plan.network.command.iter().enumerate();
-    texts
-        .map(|(index, text)| renderer.text(&format!("profile.command[{index}]"), text))
-        .collect()
+    renderer.texts("profile.command", &plan.network.command)
 }
 
 /// The environment of a node's process, as `NAME=value`.
@@ -78,15 +81,7 @@ pub fn environment(
 /// # Errors
 /// The first template that fails.
 pub fn verify(plan: &Plan) -> Result<(), RenderError> {
-    let addresses = plan.network.nodes.iter().map(|node| {
-        let last = u8::try_from(node.position.saturating_add(16)).unwrap_or(u8::MAX);
-        let address = NodeAddress {
-            data: [192, 0, 2, last].into(),
-            management: [198, 51, 100, last].into(),
-        };
-        (node.name.clone(), address)
-    });
-    let addresses = addresses.collect();
+    let addresses = made_up_addresses(plan);
     // Nodes of one role and shard differ in numbers only; one of each finds every mistake.
     let mut seen = Vec::new();
     for node in &plan.network.nodes {
@@ -97,16 +92,30 @@ pub fn verify(plan: &Plan) -> Result<(), RenderError> {
         command(plan, node, &addresses)?;
         environment(plan, node, &addresses)?;
     }
+    beside::render(plan, &addresses)?;
     Ok(())
 }
 
-struct Renderer {
+/// Addresses from ranges for documentation.
+pub(super) fn made_up_addresses(plan: &Plan) -> BTreeMap<NodeName, NodeAddress> {
+    let addresses = plan.network.nodes.iter().map(|node| {
+        let last = u8::try_from(node.position.saturating_add(16)).unwrap_or(u8::MAX);
+        let address = NodeAddress {
+            data: [192, 0, 2, last].into(),
+            management: [198, 51, 100, last].into(),
+        };
+        (node.name.clone(), address)
+    });
+    addresses.collect()
+}
+
+pub(super) struct Renderer {
     templates: Environment<'static>,
     context: Value,
 }
 
 impl Renderer {
-    fn new(
+    pub(super) fn new(
         plan: &Plan,
         node: &NodePlan,
         addresses: &BTreeMap<NodeName, NodeAddress>,
@@ -121,7 +130,34 @@ impl Renderer {
         })
     }
 
-    fn text(&self, key: &str, template: &str) -> Result<String, RenderError> {
+    /// All of a list, under its key and place.
+    pub(super) fn texts(
+        &self,
+        key: &str,
+        templates: &[String],
+    ) -> Result<Vec<String>, RenderError> {
+        let texts = templates.iter().enumerate();
+        texts
+            .map(|(index, text)| self.text(&format!("{key}[{index}]"), text))
+            .collect()
+    }
+
+    /// All values of a table.
+    pub(super) fn table(
+        &self,
+        key: &str,
+        templates: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, RenderError> {
+        let entries = templates.iter();
+        entries
+            .map(|(name, text)| {
+                let value = self.text(&format!("{key}.{name}"), text)?;
+                Ok((name.clone(), value))
+            })
+            .collect()
+    }
+
+    pub(super) fn text(&self, key: &str, template: &str) -> Result<String, RenderError> {
         if template.len() > LONGEST_TEMPLATE {
             return Err(RenderError::new(
                 key,
@@ -135,10 +171,15 @@ impl Renderer {
                 .unwrap_or_default();
             RenderError::new(key, format!("template {template:?}: {error}{cause}"))
         };
-        let template = self.templates.template_from_str(template).map_err(failed)?;
-        template
+        let parsed = self.templates.template_from_str(template).map_err(failed)?;
+        parsed
             .render_captured_to(self.context.clone(), &mut text)
-            .map_err(failed)?;
+            .map_err(|error| match unknown_name(&parsed, &self.context) {
+                Some(unknown) if error.kind() == ErrorKind::UndefinedError => {
+                    RenderError::new(key, format!("template {template:?}: {unknown}"))
+                }
+                _ => failed(error),
+            })?;
         let text = String::from_utf8(text.0)
             .map_err(|_| RenderError::new(key, "makes no UTF-8".to_owned()))?;
         // An argument or variable with a zero byte cannot be passed to a process.
@@ -150,6 +191,30 @@ impl Renderer {
         }
         Ok(text)
     }
+}
+
+/// Which name of a template does not exist, what it may have been meant to be, and what there is.
+fn unknown_name(template: &minijinja::Template<'_, '_>, context: &Value) -> Option<String> {
+    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    names.sort_unstable();
+    names.iter().find_map(|name| {
+        let mut value = context.clone();
+        for part in name.split('.') {
+            let next = value.get_attr(part).ok()?;
+            if next.is_undefined() {
+                let keys = value.try_iter().ok()?.map(|key| key.to_string());
+                let is_set =
+                    |key: &String| value.get_attr(key).is_ok_and(|value| !value.is_undefined());
+                let mut keys: Vec<String> = keys.filter(is_set).collect();
+                keys.sort_unstable();
+                let hint = did_you_mean(part, keys.iter().map(String::as_str));
+                let all = keys.join(", ");
+                return Some(format!("there is no `{name}`{hint}; there are: {all}"));
+            }
+            value = next;
+        }
+        None
+    })
 }
 
 /// Takes [`LONGEST_TEXT`] bytes and no more.
@@ -219,7 +284,7 @@ fn context(
     let (rate, cross_shard) = (plan.load.rate, plan.load.cross_shard * 100.0);
     let disk = &network.disk;
     Ok(map([
-        ("node", own_node(node, own)),
+        ("node", own_node(plan, node, own)),
         ("shard", shard(plan, node, shard_ips)),
         (
             "network",
@@ -230,6 +295,9 @@ fn context(
                 ("nodes", nodes.into()),
             ]),
         ),
+        ("values", Value::from(network.foreign.values.clone())),
+        ("shared", SHARED.into()),
+        ("services", services(plan, own)),
         ("clocks", clocks(plan)),
         ("accelerate", accelerate(plan)),
         ("seed", plan.seed.as_str().into()),
@@ -261,9 +329,11 @@ fn context(
     ]))
 }
 
-fn own_node(node: &NodePlan, address: NodeAddress) -> Value {
+fn own_node(plan: &Plan, node: &NodePlan, address: NodeAddress) -> Value {
     map([
+        ("defects", defects(plan, node).into()),
         ("name", node.name.as_str().into()),
+        ("folder", format!("{SHARED}/{}", node.name).into()),
         ("index", number(node.index.into())),
         ("position", number(node.position.into())),
         ("role", role(node).into()),
@@ -271,6 +341,29 @@ fn own_node(node: &NodePlan, address: NodeAddress) -> Value {
         ("ip", address.data.to_string().into()),
         ("management_ip", address.management.to_string().into()),
     ])
+}
+
+/// Services by their names, with their addresses: in the nodes' own network, below all nodes.
+fn services(plan: &Plan, own: NodeAddress) -> Value {
+    let named = plan.network.foreign.services.iter().zip(FIRST_SERVICE..);
+    let entries = named.map(|(service, last)| {
+        let ip = beside::address(own, last).to_string();
+        let facts = map([("ip", ip.into())]);
+        (service.name.replace('-', "_"), facts)
+    });
+    Value::from(entries.collect::<BTreeMap<String, Value>>())
+}
+
+/// The ids of its defects with commas between them, or `none`.
+fn defects(plan: &Plan, node: &NodePlan) -> String {
+    let on = plan.network.defects.iter();
+    let on = on.filter(|defect| defect.nodes.contains(&node.name));
+    let ids: Vec<&str> = on.map(|defect| defect.id.as_str()).collect();
+    if ids.is_empty() {
+        "none".to_owned()
+    } else {
+        ids.join(",")
+    }
 }
 
 fn shard(plan: &Plan, node: &NodePlan, ips: Vec<String>) -> Value {
@@ -303,6 +396,8 @@ fn peer(node: &NodePlan, ip: &str) -> Value {
         ("shard", number(node.shard.0)),
         ("index", number(node.index.into())),
         ("ip", ip.into()),
+        ("folder", format!("{SHARED}/{}", node.name).into()),
+        ("position", number(node.position.into())),
         ("role", role(node).into()),
     ])
 }

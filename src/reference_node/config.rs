@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::defects::Defects;
 use super::log::Level;
 use super::types::NodeId;
 
@@ -79,6 +80,9 @@ pub struct NodeConfig {
     /// Directory of the store and of the log.
     #[arg(long, default_value = "/data")]
     pub data: PathBuf,
+    /// File of seconds that are added to the wall clock; the clock is right while it is not there.
+    #[arg(long)]
+    pub clock_offset: Option<PathBuf>,
 
     /// Transfers that this node's shard generates in all, shared evenly among its validators.
     #[arg(long, default_value = "50 tx/s")]
@@ -90,6 +94,10 @@ pub struct NodeConfig {
     /// Lines below this level are not written.
     #[arg(long, default_value = "info")]
     pub log_level: Level,
+
+    /// Bugs to switch on: `none`, or ids with commas between them (see `defects`).
+    #[arg(long, default_value = "none")]
+    pub defects: Defects,
 }
 
 impl NodeConfig {

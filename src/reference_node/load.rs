@@ -4,6 +4,8 @@
 //! It keeps to its rate by the clock and never catches up what a stalled chain could not take: when the accounts
 //! have enough transfers waiting it makes none, so that a stall ends with full blocks and not with a flood.
 
+pub mod inclusion;
+
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -14,7 +16,8 @@ use super::chain::ChainState;
 use super::config::{Rate, Share};
 use super::genesis::Genesis;
 use super::mempool::Mempool;
-use super::types::{Address, Hash, NodeId, ShardId, Transaction};
+use super::types::{Address, Block, Hash, NodeId, ShardId, Transaction};
+use inclusion::{Inclusion, Tracker};
 
 /// Accounts of each validator: a nonce gap in one does not stop the others.
 pub const ACCOUNTS_PER_VALIDATOR: u16 = 4;
@@ -40,6 +43,9 @@ pub struct Load {
     pub made: u64,
     /// Transfers not made because enough were waiting.
     pub held_back: u64,
+    /// Transfers not made because the generator had no time: what it does not show, and its own fault.
+    pub missed: u64,
+    tracker: Tracker,
 }
 
 impl Load {
@@ -87,6 +93,8 @@ impl Load {
             turn: 0,
             made: 0,
             held_back: 0,
+            missed: 0,
+            tracker: Tracker::default(),
         })
     }
 
@@ -107,14 +115,34 @@ impl Load {
             match self.transfer(mempool, state, &transactions) {
                 Some(transaction) => {
                     self.made += 1;
+                    self.tracker
+                        .made(transaction.sender(), transaction.nonce, now);
                     transactions.push(transaction);
                 }
                 None => self.held_back += 1,
             }
         }
         // The process was stopped for longer than a burst lasts: what was missed is not made up for.
+        let behind = now.saturating_duration_since(self.due);
+        self.missed += u64::try_from(behind.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(0);
         self.due = self.due.max(now);
         transactions
+    }
+
+    /// A block is durable; `synced` if it came late, by state sync.
+    pub fn committed(&mut self, block: &Block, synced: bool, now: Instant) {
+        self.tracker.committed(block, !synced, now);
+    }
+
+    /// The state was replaced as a whole.
+    pub fn state_replaced(&mut self, state: &ChainState) {
+        self.tracker.state_replaced(state);
+    }
+
+    /// What became of the transfers.
+    #[must_use]
+    pub fn inclusion(&self, now: Instant) -> Inclusion {
+        self.tracker.numbers(now)
     }
 
     fn transfer(
@@ -216,6 +244,8 @@ mod tests {
                 .len()
                 <= BURST as usize
         );
+        // 100 a second of this validator, for ten minutes.
+        assert!((59_900..60_000).contains(&load.missed), "{}", load.missed);
         assert!(
             load.due(start + Duration::from_secs(600), &mempool, &state)
                 .len()

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 pub use line::{Context, Event, Level, Value};
 
+use super::defects::Defects;
+
 /// Lines that a sink may be behind. At four lines a block this is minutes of an accelerated chain, and at the
 /// usual 300 bytes a line it is less than a megabyte.
 const QUEUE_LINES: usize = 2_048;
@@ -84,7 +86,7 @@ impl Logger {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(level: Level, directory: &Path) -> io::Result<Self> {
+    pub fn start(level: Level, directory: &Path, defects: Defects) -> io::Result<Self> {
         let (console, console_queue) = sink();
         let (file, file_queue) = sink();
         let console_lost = Arc::clone(&console.lost);
@@ -100,7 +102,7 @@ impl Logger {
             .name("log-file".into())
             .stack_size(SINK_STACK)
             .spawn(move || {
-                file::run(&file_queue, &file_lost, &directory);
+                file::run(&file_queue, &file_lost, &directory, defects);
             })?;
         Ok(Self {
             shared: Arc::new(Shared {

@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use hyper::{Method, StatusCode};
 use tokio::net::TcpListener;
 
+use super::load::inclusion::{self, STEPS};
 use super::log::Logger;
 use super::node::published::Published;
 use super::rpc::http;
-use super::{network, store};
+use super::{network, store, wall};
 
 /// Where the numbers come from.
 #[derive(Clone)]
@@ -42,6 +44,11 @@ pub async fn serve(listener: TcpListener, source: Source) {
     .await;
 }
 
+fn wall_clock() -> u64 {
+    let passed = wall::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The text as it grows.
 struct Page(String);
 
@@ -61,6 +68,22 @@ impl Page {
 
     fn gauges(&mut self, rows: &[(&str, &str, u64)]) {
         self.plain("gauge", rows);
+    }
+
+    /// A histogram of the generator's steps.
+    fn histogram(&mut self, name: &str, help: &str, steps: &[u64; STEPS + 1]) {
+        self.family(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        let mut below = 0;
+        for (step, count) in steps.iter().enumerate() {
+            below += count;
+            let bound = match step {
+                STEPS => "+Inf".to_owned(),
+                step => format!("{:.6}", inclusion::bound(step)),
+            };
+            self.sample(&bucket, &format!("{{le=\"{bound}\"}}"), below);
+        }
+        self.sample(&format!("{name}_count"), "", below);
     }
 
     /// Families of one sample without labels: name, help, value.
@@ -175,6 +198,11 @@ impl Source {
                 status.write_failing.into(),
             ),
             (
+                "reference_wall_clock_milliseconds",
+                "Wall clock of the node.",
+                wall_clock(),
+            ),
+            (
                 "reference_start_time_seconds",
                 "Start of the process.",
                 self.published.started,
@@ -247,7 +275,28 @@ impl Source {
                 "Transfers held back by it.",
                 tallies.load_held_back,
             ),
+            (
+                "reference_load_missed_total",
+                "Transfers that it was too late for.",
+                tallies.load_missed,
+            ),
+            (
+                "reference_load_included_total",
+                "Transfers of it in committed blocks.",
+                tallies.inclusion.included,
+            ),
         ]);
+        let oldest = tallies.inclusion.oldest.as_micros();
+        page.gauges(&[(
+            "reference_load_oldest_microseconds",
+            "Age of its oldest transfer that no block has.",
+            u64::try_from(oldest).unwrap_or(u64::MAX),
+        )]);
+        page.histogram(
+            "reference_load_inclusion_seconds",
+            "Time until a block has a transfer of it.",
+            &tallies.inclusion.steps,
+        );
     }
 
     fn links(&self, page: &mut Page) {

@@ -23,6 +23,7 @@ pub mod genesis;
 pub mod types;
 
 pub mod config;
+pub mod defects;
 pub mod load;
 pub mod log;
 pub mod mempool;
@@ -31,6 +32,7 @@ pub mod network;
 pub mod node;
 pub mod rpc;
 pub mod store;
+pub mod wall;
 
 #[cfg(test)]
 mod simulation;

@@ -28,6 +28,7 @@ use self::relay::{Posts, Receivers, Relay};
 use super::chain::{ChainState, Payload};
 use super::consensus::{CommittedBlock, Consensus, Input, Message, Micros, Output};
 use super::crypto::Bls;
+use super::defects::{Defect, Defects, leaks::Leaks};
 use super::genesis::Genesis;
 use super::load::Load;
 use super::log::{Context, Event, Logger};
@@ -35,6 +36,7 @@ use super::mempool::{Mempool, RejectedTransaction, Tip};
 use super::network::{Arrival, Frame, Kind, Network};
 use super::store::{Done, Store};
 use super::types::{Block, NodeId, ShardId, Transaction, encode};
+use super::wall;
 
 pub use start::{NodeError, main_runtime, run};
 
@@ -76,6 +78,12 @@ struct Node {
     relay: Option<Relay>,
     published: Arc<Published>,
     tallies: Tallies,
+    /// Microseconds that the wall clock was ahead when it was last looked at.
+    wall_ahead: i64,
+    defects: Defects,
+    leaks: Leaks,
+    /// What this node ends over (`exit-on-nonfatal`).
+    gave_up: Option<&'static str>,
     /// Pause between two rounds of repetition: transfers and receipts that wait.
     repeat_every: Duration,
     next_repeat: Instant,
@@ -93,6 +101,7 @@ struct Sources {
 enum Ended {
     StoreGone,
     NetworkGone,
+    GaveUp(&'static str),
 }
 
 impl Node {
@@ -124,6 +133,9 @@ impl Node {
             }
             self.run_timers();
             self.publish();
+            if let Some(why) = self.gave_up {
+                return Ended::GaveUp(why);
+            }
             tokio::task::yield_now().await;
         }
     }
@@ -136,10 +148,16 @@ impl Node {
 
     fn take(&mut self, next: Next) {
         match next {
-            Next::Done(done) => self.feed(Input::WriteDone {
-                id: done.id,
-                result: done.result,
-            }),
+            Next::Done(done) => {
+                let failed = done.result.is_err();
+                self.feed(Input::WriteDone {
+                    id: done.id,
+                    result: done.result,
+                });
+                if failed && self.core.status().write_failing {
+                    self.nonfatal("a failed write");
+                }
+            }
             Next::Arrival(arrival) => self.arrived(arrival),
             Next::Submission(Submission {
                 transaction,
@@ -154,6 +172,11 @@ impl Node {
     }
 
     fn run_timers(&mut self) {
+        let ahead = wall::ahead();
+        if ahead != self.wall_ahead {
+            self.core.move_wall_clock((ahead - self.wall_ahead) / 1_000);
+            self.wall_ahead = ahead;
+        }
         if self.now() >= self.core.next_deadline() {
             self.feed(Input::Wake);
         }
@@ -209,6 +232,13 @@ impl Node {
             )]);
         }
         result
+    }
+
+    /// Something that a healthy node lives with.
+    fn nonfatal(&mut self, what: &'static str) {
+        if self.defects.has(Defect::ExitOnNonfatal) {
+            self.gave_up = Some(what);
+        }
     }
 
     /// One step of the core, and everything that it wants done.
@@ -287,6 +317,9 @@ impl Node {
         self.head = block.header.height;
         self.state = state;
         self.mempool.committed(block, &self.state);
+        if let Some(load) = &mut self.load {
+            load.committed(block, synced, Instant::now());
+        }
         self.tallies.blocks += 1;
         self.tallies.synced_blocks += u64::from(synced);
         self.tallies.led_blocks += u64::from(block.header.leader == self.me && !synced);
@@ -297,6 +330,7 @@ impl Node {
             .map(|batch| batch.receipts.len() as u64)
             .sum::<u64>();
         self.published.live().push(committed, &self.state);
+        self.leaks.block();
         let posts = self
             .relay
             .as_mut()
@@ -308,6 +342,9 @@ impl Node {
         self.head = head.block.header.height;
         self.state = state;
         self.mempool.state_replaced(&self.state);
+        if let Some(load) = &mut self.load {
+            load.state_replaced(&self.state);
+        }
         self.published.live().push(head, &self.state);
         if let Some(relay) = &mut self.relay {
             relay.state_replaced(head, &self.state);
@@ -347,6 +384,8 @@ impl Node {
         if let Some(load) = &self.load {
             self.tallies.load_made = load.made;
             self.tallies.load_held_back = load.held_back;
+            self.tallies.load_missed = load.missed;
+            self.tallies.inclusion = load.inclusion(Instant::now());
         }
         let mut pending_receipts = 0;
         if let Some(relay) = &self.relay {

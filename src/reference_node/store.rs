@@ -24,10 +24,12 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc as channel, oneshot};
 
 use super::chain::{ChainState, StateError};
 use super::consensus::{CommittedBlock, Recovered, Write, WriteId};
+use super::defects::Defects;
 use super::types::{DecodeError, Hash, Height, ShardId};
 
 pub use backend::Counters;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub shard: ShardId,
     /// Blocks kept, none: all.
     pub retention: Option<u64>,
+    /// Bugs of the store that are switched on.
+    pub defects: Defects,
 }
 
 /// Why the store cannot do what it was asked.
@@ -255,6 +259,28 @@ impl Store {
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
+}
+
+/// What a store holds that no node has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Height of the newest block.
+    pub height: Height,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// Opens the store in `directory` as a node does that starts, whatever its network, with all checks, and closes it. A
+/// store that was not closed is repaired by that.
+///
+/// # Errors
+/// What a node that starts would say.
+pub fn head(directory: &Path) -> Result<Head, StoreError> {
+    let head = database::Database::look(directory)?;
+    Ok(Head {
+        height: head.block.header.height,
+        hash: head.block.hash(),
+    })
 }
 
 /// The store's file in `directory`.

@@ -3,7 +3,7 @@
 use super::text;
 use crate::{
     ids::Height,
-    journal::event::{ContainerChange, Event, NodeHead, ProbeError},
+    journal::event::{ContainerChange, Event, NodeHead, Origin, ProbeError},
     time::human,
 };
 
@@ -29,6 +29,9 @@ fn run(event: &Event) -> Option<Told> {
         Event::WatchPaused => "watching is off, to measure its cost".to_owned(),
         Event::WatchResumed => "watching goes on".to_owned(),
         Event::Infra { what, detail, .. } => format!("our side: {what}: {detail}"),
+        Event::DiskServerEnded { node, exit_code } => {
+            format!("our side: the process of {node}'s FUSE disk ended with exit code {exit_code}")
+        }
         Event::Thinned { left_out, .. } => {
             format!("the journal leaves facts out to keep its budget, {left_out} so far")
         }
@@ -105,6 +108,19 @@ fn chain(event: &Event) -> Option<Told> {
                 format!("{} heads: {}", text::shard(*shard), heads.join(", ")),
             ))
         }
+        Event::Position(position) => {
+            let origin = match position.origin {
+                Origin::Metrics => "metrics",
+                Origin::Log => "log",
+                Origin::Disk => "disk",
+            };
+            let what = format!("{} stands here by its {origin}", position.node);
+            Some((position.height, what))
+        }
+        Event::Ledger(ledger) => {
+            let node = ledger.node.as_ref()?;
+            Some((ledger.height, format!("the ledger of {node}")))
+        }
         _ => None,
     }
 }
@@ -169,6 +185,9 @@ fn probes(event: &Event) -> Option<Told> {
         } if *lost > 0 => {
             format!("{node}: {lost} of {lines} log lines lost")
         }
+        Event::TemplateSeen {
+            node, level, text, ..
+        } => format!("{node} says for the first time ({level}): {text}"),
         _ => return None,
     };
     Some((None, what))

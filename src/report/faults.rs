@@ -1,64 +1,26 @@
 //! Faults in reports: one line a kind, with how many were effective and how long their shards took to come back.
 
-use std::{collections::BTreeMap, time::Duration};
+use super::ReportInput;
+use crate::{
+    detect::judgement::{KindView, Spread},
+    time::human,
+};
 
-use super::{ReportInput, text::plain};
-use crate::{detect::judgement::FaultView, time::human};
-
-/// All faults of one kind.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct KindRow {
-    pub(super) kind: String,
-    pub(super) fired: usize,
-    pub(super) effective: usize,
-    pub(super) skipped: usize,
-    pub(super) healed: usize,
-    /// Sorted times from the heal to the first block of each shard.
-    pub(super) first_block: Vec<Duration>,
-    /// ... and until all nodes had caught up.
-    pub(super) caught_up: Vec<Duration>,
-}
-
-/// One row a kind, in the order in which the kinds first fired.
-pub(super) fn rows(faults: &[FaultView]) -> Vec<KindRow> {
-    let mut rows: Vec<KindRow> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for fault in faults {
-        let place = *places.entry(&fault.kind).or_insert_with(|| {
-            rows.push(KindRow {
-                kind: plain(&fault.kind, 40),
-                ..KindRow::default()
-            });
-            rows.len() - 1
-        });
-        let row = &mut rows[place];
-        if fault.skipped.is_some() {
-            row.skipped += 1;
-            continue;
-        }
-        row.fired += 1;
-        row.effective += usize::from(fault.effective == Some(true));
-        row.healed += usize::from(fault.healed.is_some());
-        row.first_block.extend(fault.first_block.map(|time| time.0));
-        row.caught_up.extend(fault.caught_up.map(|time| time.0));
-    }
-    for row in &mut rows {
-        row.first_block.sort_unstable();
-        row.caught_up.sort_unstable();
-    }
-    rows
-}
-
-/// Median, 99th percentile and worst of sorted times.
-pub(super) fn spread(times: &[Duration]) -> String {
-    let at = |share: f64| {
-        let place = ((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1;
-        human(times[place])
+/// Median, 99th percentile and worst; how many came too late or never, if any did.
+pub(super) fn spread(times: &Spread, late: u64) -> String {
+    let words = match times.count {
+        0 => "-".to_owned(),
+        1 => human(times.longest),
+        _ => format!(
+            "{} / {} / {}",
+            human(times.p50),
+            human(times.p99),
+            human(times.longest)
+        ),
     };
-    match times {
-        [] => "-".to_owned(),
-        [only] => human(*only),
-        _ => format!("{} / {} / {}", at(0.5), at(0.99), at(1.0)),
+    match late {
+        0 => words,
+        late => format!("{words}, {late} TOO LATE"),
     }
 }
 
@@ -70,26 +32,31 @@ pub(super) fn words(input: &ReportInput) -> Option<String> {
     }
     let mut parts = Vec::new();
     if !faults.is_empty() {
-        let rows = rows(faults);
-        let sum = |count: fn(&KindRow) -> usize| rows.iter().map(count).sum::<usize>();
-        let fired = sum(|row| row.fired);
+        let kinds = &input.judgement.kinds;
+        let sum = |count: fn(&KindView) -> u64| kinds.iter().map(count).sum::<u64>();
+        let fired = sum(|kind| kind.fired);
         parts.push(format!(
             "{} of {fired} effective, {} recovered",
-            sum(|row| row.effective),
-            sum(|row| row.first_block.len()),
+            sum(|kind| kind.effective),
+            sum(|kind| kind.first_block.count),
         ));
-        let skipped = sum(|row| row.skipped);
+        let skipped = sum(|kind| kind.skipped);
         if skipped > 0 {
-            parts.push(format!("{skipped} skipped"));
+            parts.push(format!("{skipped} SKIPPED"));
         }
-        let mut all: Vec<Duration> = rows.into_iter().flat_map(|row| row.first_block).collect();
-        all.sort_unstable();
-        if let Some(worst) = all.last() {
+        let longest = |spread: fn(&KindView) -> Spread| {
+            let measured = kinds.iter().map(spread).filter(|spread| spread.count > 0);
+            measured.map(|spread| spread.longest).max()
+        };
+        if let Some(worst) = longest(|kind| kind.first_block) {
             parts.push(format!(
                 "first block at worst {} after a heal (budget {})",
-                human(*worst),
+                human(worst),
                 human(input.plan.thresholds.recovery)
             ));
+        }
+        if let Some(worst) = longest(|kind| kind.caught_up) {
+            parts.push(format!("all caught up after {}", human(worst)));
         }
     }
     for drill in &input.judgement.drills {
@@ -103,13 +70,18 @@ pub(super) fn words(input: &ReportInput) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn spreads_are_of_sorted_times() {
-        let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
-        assert_eq!(spread(&times), "50 ms / 99 ms / 100 ms");
-        assert_eq!(spread(&times[..1]), "1 ms");
-        assert_eq!(spread(&[]), "-");
+        let times: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(
+            spread(&Spread::of(times.clone()), 0),
+            "50 ms / 99 ms / 100 ms"
+        );
+        assert_eq!(spread(&Spread::of(times[..1].to_vec()), 0), "100 ms");
+        assert_eq!(spread(&Spread::of(Vec::new()), 2), "-, 2 TOO LATE");
     }
 }

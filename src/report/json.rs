@@ -8,16 +8,21 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, RenderError, ReportInput, Standing, audit, audit::AuditRow, harmless, tally};
+use super::{
+    Fact, RenderError, ReportInput, Standing, audit, audit::AuditRow, harmless, tally, together,
+};
 use crate::{
     detect::{
         Finding, Judgement, NodeView, ShardView,
+        causes::{common::CommonCause, signatures::Signature},
         judgement::{
-            AccelerationView, CostView, Doubt, Finish, InfraView, Measure, Measured, Page,
-            StageStart,
+            AccelerationView, CostView, DetectorView, Doubt, DrillView, FaultView, Finish,
+            InfraView, KindView, Measure, Measured, Page, StageStart, TemplateView,
         },
+        outlook::NodeOutlook,
     },
-    ids::RunId,
+    ids::{NodeName, RunId},
+    journal::Capability,
     time::{Elapsed, WallTime},
     verdict::{GateResult, Outcome, Reason, Verdict},
 };
@@ -106,10 +111,22 @@ pub struct VerdictFile {
     pub shards: Vec<ShardView>,
     /// Per node.
     pub nodes: Vec<NodeView>,
+    /// What each detector could judge.
+    #[serde(default)]
+    pub detectors: Vec<DetectorView>,
     /// What could not be judged.
     pub doubts: Vec<Doubt>,
     /// What broke on our side.
     pub infra: Vec<InfraView>,
+    /// Injected faults by kind, with their times of recovery; each fault is in `findings.json`.
+    #[serde(default)]
+    pub faults: Vec<KindView>,
+    /// The canary's tests of itself.
+    #[serde(default)]
+    pub drills: Vec<DrillView>,
+    /// What the plan's faults need of the machine, as it was tried.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
     /// Versions, hashes and abilities of the machine.
     pub facts: Vec<Fact>,
     /// The command that repeats the run.
@@ -146,6 +163,19 @@ pub struct FindingsFile {
     pub findings: Vec<ToldFinding>,
     /// Findings beyond the bound of their kind, only counted.
     pub suppressed: BTreeMap<String, u64>,
+    /// What several shards or nodes have in common.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub common_causes: Vec<CommonCause>,
+    /// Families of bugs that findings look like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
+    /// Injected faults, in the order in which they fired: what was read back, and how long their shards took to come
+    /// back.
+    #[serde(default)]
+    pub faults: Vec<FaultView>,
+    /// Where each node's memory, disk and open files go.
+    #[serde(default)]
+    pub outlook: BTreeMap<NodeName, NodeOutlook>,
 }
 
 /// A finding and where it stands at the gate.
@@ -153,6 +183,9 @@ pub struct FindingsFile {
 pub struct ToldFinding {
     /// `fails`, `tolerated`, `excused` or `waived`.
     pub standing: Standing,
+    /// What it is and where, stable over runs and versions.
+    #[serde(default)]
+    pub fingerprint: String,
     /// The finding.
     pub finding: Finding,
 }
@@ -193,6 +226,10 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         acceleration,
         infra,
         doubts,
+        kinds,
+        drills,
+        capabilities,
+        detectors,
         ..
     } = input.judgement.clone();
     let Verdict {
@@ -229,8 +266,12 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         cost,
         shards,
         nodes,
+        detectors,
         doubts,
         infra,
+        faults: kinds,
+        drills,
+        capabilities,
         facts: input.facts.clone(),
         reproduce: input.reproduce.clone(),
     }
@@ -251,6 +292,7 @@ pub fn verdict(input: &ReportInput) -> Result<String, RenderError> {
 pub fn findings(input: &ReportInput) -> Result<String, RenderError> {
     let told = |finding: &Finding| ToldFinding {
         standing: Standing::of(finding, &input.plan.gate),
+        fingerprint: finding.fingerprint(),
         finding: finding.clone(),
     };
     let file = FindingsFile {
@@ -260,10 +302,43 @@ pub fn findings(input: &ReportInput) -> Result<String, RenderError> {
         started: input.judgement.started,
         findings: input.judgement.findings.iter().map(told).collect(),
         suppressed: input.judgement.suppressed.clone(),
+        common_causes: together::common(input),
+        signatures: together::looks_like(input),
+        faults: input.judgement.faults.clone(),
+        outlook: input
+            .judgement
+            .nodes
+            .iter()
+            .map(|node| (node.node.clone(), node.outlook))
+            .collect(),
     };
     render("findings.json", &file)
 }
 
-fn render(file: &'static str, content: &impl Serialize) -> Result<String, RenderError> {
+/// `templates.json`: what `log_baseline` of a later plan is read from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TemplatesFile {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The run.
+    pub run: RunId,
+    /// Forms of log lines, in the order in which they came first.
+    pub templates: Vec<TemplateView>,
+}
+
+/// Renders `templates.json`.
+///
+/// # Errors
+/// When the serializer fails, which no content of the input can cause.
+pub fn templates(input: &ReportInput) -> Result<String, RenderError> {
+    let file = TemplatesFile {
+        format: FORMAT,
+        run: input.run.clone(),
+        templates: input.judgement.templates.clone(),
+    };
+    render("templates.json", &file)
+}
+
+pub(super) fn render(file: &'static str, content: &impl Serialize) -> Result<String, RenderError> {
     harmless::pretty(content).map_err(|source| RenderError::Json { file, source })
 }

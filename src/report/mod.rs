@@ -12,26 +12,37 @@ use crate::{
     journal::Entry,
     plan::{Gate, Plan},
     time::{Elapsed, WallTime},
-    verdict::Verdict,
+    verdict::{Verdict, only_warns},
 };
 
+pub mod annotations;
 pub mod audit;
+pub mod curves;
 mod describe;
 mod faults;
 mod harmless;
+pub mod history;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod listing;
 pub mod look;
 pub mod markdown;
+pub mod openmetrics;
 pub mod progress;
 pub mod screen;
 pub mod status;
+mod story;
+pub mod summary;
+pub mod sweep;
 pub mod table;
 pub mod terminal;
 pub mod text;
 pub mod timeline;
+mod together;
+pub mod why_not;
 
+pub use curves::Curves;
 pub use look::Look;
 
 /// Everything that a report is made of. Serialisable, so that a report can be rendered again from a file.
@@ -61,6 +72,9 @@ pub struct ReportInput {
     pub reproduce: Vec<String>,
     /// What of the run was left in the engine and how to remove it, if anything was.
     pub kept: Option<String>,
+    /// Courses over time, for plots.
+    #[serde(default)]
+    pub curves: Curves,
 }
 
 /// One line of the table of versions.
@@ -94,6 +108,12 @@ pub enum RenderError {
         /// What the serializer said.
         source: serde_json::Error,
     },
+    /// The page of `report.html`.
+    #[error("cannot write report.html")]
+    Html {
+        /// What the template engine said.
+        source: minijinja::Error,
+    },
     /// JUnit's XML.
     #[error("cannot write junit.xml")]
     Junit {
@@ -125,14 +145,29 @@ pub const REPORTERS: &[Reporter] = &[
         render: json::findings,
     },
     Reporter {
+        file: "summary.json",
+        summary: "the little that `history`, `compare` and baselines need",
+        render: summary::render,
+    },
+    Reporter {
         file: "junit.xml",
         summary: "a suite per shard and a case per detector, for CI",
         render: junit::render,
     },
     Reporter {
+        file: "templates.json",
+        summary: "forms of log lines, for `log_baseline` of later runs",
+        render: json::templates,
+    },
+    Reporter {
         file: "report.md",
         summary: "the report for people, a step summary or comment",
         render: markdown::render,
+    },
+    Reporter {
+        file: "report.html",
+        summary: "the report with plots, one file that needs no network",
+        render: html::render,
     },
 ];
 
@@ -158,7 +193,7 @@ impl Standing {
             Self::Waived
         } else if finding.excused_by.is_some() {
             Self::Excused
-        } else if finding.severity >= gate.fail_on {
+        } else if finding.severity >= gate.fail_on && !only_warns(gate, &finding.kind) {
             Self::Fails
         } else {
             Self::Tolerated

@@ -144,34 +144,7 @@ pub fn shard_lines(live: &Live<'_>, most: usize, look: Look) -> Vec<String> {
     ]);
     let shown = foremost(&live.shards, most);
     for shard in &shown {
-        let interval = if shard.recent.count == 0 {
-            "-".to_owned()
-        } else {
-            format!(
-                "{}/{} ms",
-                millis(shard.recent.p50),
-                millis(shard.recent.p99)
-            )
-        };
-        table.row(vec![
-            text::shard(shard.shard).into(),
-            shard
-                .height
-                .map_or_else(|| "-".to_owned(), |height| count(height.0))
-                .into(),
-            interval.into(),
-            shard
-                .view
-                .map_or_else(|| "-".to_owned(), |view| count(view.0))
-                .into(),
-            leader(shard).into(),
-            signers(shard).into(),
-            shard
-                .disk_share
-                .map_or_else(|| "-".to_owned(), percent)
-                .into(),
-            state(shard, live.elapsed),
-        ]);
+        table.row(cells(shard, live.elapsed));
     }
     let mut lines = table.lines(look);
     let rest = live.shards.len() - shown.len();
@@ -182,6 +155,59 @@ pub fn shard_lines(live: &Live<'_>, most: usize, look: Look) -> Vec<String> {
         )));
     }
     lines
+}
+
+/// What stands above the columns of [`rows`].
+pub const HEADING: &[&str] = &[
+    "shard",
+    "height",
+    "interval p50/p99",
+    "view",
+    "leader",
+    "signers",
+    "disk",
+    "state",
+];
+
+/// The same table for other views: the shards in trouble first where there is no room for all, told in order.
+#[must_use]
+pub fn rows(shards: &[ShardView], most: usize, now: Elapsed) -> Vec<Vec<String>> {
+    let text = |cell: Cell| cell.text().to_owned();
+    let row = |shard: &ShardView| cells(shard, now).into_iter().map(text).collect();
+    foremost(shards, most).into_iter().map(row).collect()
+}
+
+/// One shard's row.
+#[must_use]
+pub fn cells(shard: &ShardView, now: Elapsed) -> Vec<Cell> {
+    let interval = if shard.recent.count == 0 {
+        "-".to_owned()
+    } else {
+        format!(
+            "{}/{} ms",
+            millis(shard.recent.p50),
+            millis(shard.recent.p99)
+        )
+    };
+    vec![
+        text::shard(shard.shard).into(),
+        shard
+            .height
+            .map_or_else(|| "-".to_owned(), |height| count(height.0))
+            .into(),
+        interval.into(),
+        shard
+            .view
+            .map_or_else(|| "-".to_owned(), |view| count(view.0))
+            .into(),
+        leader(shard).into(),
+        signers(shard).into(),
+        shard
+            .disk_share
+            .map_or_else(|| "-".to_owned(), percent)
+            .into(),
+        state(shard, now),
+    ]
 }
 
 /// The shards to show where there is no room for all: the ones in trouble, told in order of number.

@@ -43,6 +43,18 @@ impl Cell {
             tone: Some(tone),
         }
     }
+
+    /// What it says.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How it looks, if not as everything else.
+    #[must_use]
+    pub fn tone(&self) -> Option<Tone> {
+        self.tone
+    }
 }
 
 /// Space between columns: wide enough that a column of times does not run into the next.

@@ -6,11 +6,12 @@ use super::{
     ReportInput, Standing, audit, faults,
     listing::outcome_tone,
     look::{self, Look, Tone},
-    subject,
+    story, subject,
     table::{Cell, Table},
     tally, tally_words,
     text::{self, bytes, clock, count, millis, percent, plain, plural, ratio},
     timeline::finish_words,
+    together,
 };
 use crate::{
     detect::{Finding, ShardView},
@@ -254,6 +255,7 @@ fn findings(input: &ReportInput, look: Look) -> Vec<String> {
             tally_words(tally(more))
         ));
     }
+    lines.extend(together::lines(input, look));
     for (standing, title) in [
         (Standing::Tolerated, "noted"),
         (Standing::Excused, "excused"),
@@ -349,12 +351,9 @@ fn told(input: &ReportInput, finding: &Finding, at_length: bool, look: Look) -> 
         return lines;
     }
     lines.push(format!("  what   {summary}"));
-    if !finding.causes.is_empty() {
-        let causes = finding
-            .causes
-            .iter()
-            .take(6)
-            .map(|cause| plain(cause, TEXT));
+    let causes = story::steps(input, finding);
+    if !causes.is_empty() {
+        let causes = causes.iter().take(8).map(|cause| plain(cause, TEXT));
         lines.push(format!(
             "  cause  {}",
             causes.collect::<Vec<_>>().join(" → ")
@@ -382,7 +381,7 @@ fn footer(input: &ReportInput, look: Look) -> Vec<String> {
         faint("canary", cost_words(input)),
         faint(
             "report",
-            format!("{}/report.md", plain(&input.run_directory, 400)),
+            format!("{}/report.html", plain(&input.run_directory, 400)),
         ),
     ];
     if let Some(words) = faults::words(input) {
@@ -406,6 +405,12 @@ pub(super) fn coverage_words(input: &ReportInput) -> String {
     ];
     if coverage.restarts > 0 {
         parts.push(plural(coverage.restarts, "restart"));
+    }
+    if coverage.leader_kills > 0 {
+        parts.push(plural(coverage.leader_kills, "leader kill"));
+    }
+    if coverage.receipts > 0 {
+        parts.push(plural(coverage.receipts, "cross-shard receipt"));
     }
     if coverage.full_disks > 0 {
         parts.push(format!(
@@ -462,6 +467,7 @@ pub(super) fn cost_words(input: &ReportInput) -> String {
             count(input.judgement.coverage.lines_lost)
         ),
     ];
+    parts.extend(cost.observer.map(together::observer_words));
     if cost.dropped > 0 {
         parts.push(format!("{} dropped", plural(cost.dropped, "observation")));
     }

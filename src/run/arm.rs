@@ -22,6 +22,7 @@ use crate::{
     engine::{Docker, EngineError, inject, inject::Scene, labels::RunLabels, owner::Owner},
     fault::operation::Operation,
     ids::RunId,
+    journal::text::clean,
     time::{RunClock, WallTime},
 };
 
@@ -33,6 +34,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Tries of the guard at one heal before it is left to the next command.
 const TRIES: u32 = 10;
+/// Longest wait for one heal that was left behind.
+const LEFT_DEADLINE: Duration = Duration::from_secs(20);
+/// Longest text about one.
+const LONGEST: usize = 300;
 /// Time to live on labels of helpers that the guard makes: they end within minutes.
 const LIFE: Duration = Duration::from_secs(3_600);
 
@@ -94,6 +99,7 @@ impl Armed {
             helper: self.helper.clone(),
             user: self.user.clone(),
             disk_path: self.disk_path.clone(),
+            clock_skew: None,
             requested: None,
         })
     }
@@ -132,6 +138,53 @@ pub(super) fn healed_by_guard(directory: &Path) -> Vec<String> {
             Some(id)
         })
         .collect()
+}
+
+/// Heals what is still armed of a run whose owner cannot, or could not: all of it, or only what is overdue. Answers what
+/// could not be healed; that stays armed.
+pub async fn heal_left(directory: &Path, which: Left) -> Vec<String> {
+    let now = RunClock::wall();
+    let mut failed = Vec::new();
+    for one in armed(directory) {
+        if which == Left::Overdue && now.0 < one.by.0 {
+            continue;
+        }
+        let work = async {
+            let scene = one
+                .scene()
+                .await
+                .map_err(|error| super::conductor::chain(&error))?;
+            heal(&scene, &one.heals).await
+        };
+        let outcome = tokio::time::timeout(LEFT_DEADLINE, work)
+            .await
+            .unwrap_or_else(|_| Err("it took too long".to_owned()));
+        match outcome {
+            Ok(()) => {
+                // Told to whoever takes the run over.
+                let _ = fs::write(healed_file(directory, &one.id), now.to_string());
+                disarm(directory, &one.id);
+            }
+            Err(why) => failed.push(format!("{}: {}", one.id, clean(&why, LONGEST))),
+        }
+    }
+    failed
+}
+
+/// Which of the armed heals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// All.
+    All,
+    /// Those whose time is over.
+    Overdue,
+}
+
+/// Nothing is left that could be healed: the network is gone.
+pub fn forget(directory: &Path) {
+    for one in armed(directory) {
+        disarm(directory, &one.id);
+    }
 }
 
 /// Does all heals in order, each even if one before failed.

@@ -1,8 +1,9 @@
 //! The end of a run: verdict, findings and JUnit are on disk first, then everything is removed.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
+    arm,
     conductor::{Conductor, chain},
     directory::RunState,
     error::RunError,
@@ -16,8 +17,8 @@ use crate::{
         event::{FinishReason, Stage},
         text::clean,
     },
-    plan::{Keep, Plan, Program},
-    report::{self, Fact, Look, REPORTERS, ReportInput, progress::Progress},
+    plan::{Keep, NetworkPlan, Plan, Program},
+    report::{self, Curves, Fact, Look, REPORTERS, ReportInput, progress::Progress},
     time::RunClock,
     verdict::{self, Outcome, Verdict},
 };
@@ -27,6 +28,12 @@ const DRAIN: Duration = Duration::from_millis(1_000);
 
 /// ... and when a signal ended it: verdict and reports are to be on disk within three seconds of the signal.
 const DRAIN_INTERRUPTED: Duration = Duration::from_millis(300);
+
+/// Open files of a node by default.
+const OPEN_FILES: u64 = 1_024;
+
+/// Where the sweep of `canarynet faults` comes from, as its plan says.
+pub(crate) const FAULTS: &str = "canarynet faults";
 
 /// Longest wait for the terminal to take the last lines.
 const SCREEN: Duration = Duration::from_millis(500);
@@ -40,6 +47,12 @@ pub struct Conclusion {
     pub summary: String,
     /// For `--json`.
     pub verdict: Verdict,
+    /// What it was decided from.
+    pub judgement: Judgement,
+    /// The run's directory.
+    pub directory: PathBuf,
+    /// For a workflow's list of errors.
+    pub annotations: String,
 }
 
 impl Conductor {
@@ -69,6 +82,7 @@ impl Conductor {
         };
         let exit = interrupted.map_or(verdict.exit(), super::signal::Interrupt::exit);
         let mut input = self.report_input(judgement, verdict, exit);
+        input.curves = std::mem::take(&mut self.curves);
         if keep {
             input.kept = Some(format!(
                 "the network still runs; canarynet down {} removes it",
@@ -76,15 +90,20 @@ impl Conductor {
             ));
         }
         let written = self.write_reports(&input);
+        self.last_page(&input).await;
+        self.last_alerts(&input, interrupted.is_some()).await;
         self.evidence.finish();
-        self.heal_before_teardown().await;
+        let unhealed = self.heal_before_teardown().await;
         let left = if keep {
             Vec::new()
         } else {
             self.tear_down().await
         };
+        if !keep && left.is_empty() {
+            arm::forget(self.directory.path());
+        }
         // A run that leaves something behind is no pass, whatever it found.
-        let exit = if exit == Exit::Pass && !left.is_empty() {
+        let exit = if exit == Exit::Pass && !(left.is_empty() && unhealed.is_empty()) {
             Exit::Infra
         } else {
             exit
@@ -94,17 +113,25 @@ impl Conductor {
         self.record.verdict =
             Some(report::terminal::outcome_word(input.verdict.outcome).to_lowercase());
         self.record.kept = keep;
+        self.record.unhealed = unhealed.clone();
         self.directory.write_record(&self.record)?;
         written?;
+        let directory = self.directory.path().to_owned();
         finish_screen(self.screen);
         let mut summary = report::terminal::render(&input, Look::of(&console::Term::stdout()));
         for problem in &left {
             summary.push_str(&format!("left behind: {}\n", clean(problem, 400)));
         }
+        for fault in &unhealed {
+            summary.push_str(&format!("not healed: {}\n", clean(fault, 400)));
+        }
         Ok(Conclusion {
             exit,
             summary,
+            directory,
+            annotations: report::annotations::render(&input),
             verdict: input.verdict,
+            judgement: input.judgement,
         })
     }
 
@@ -150,7 +177,12 @@ impl Conductor {
         }
     }
 
-    fn report_input(&self, judgement: Judgement, verdict: Verdict, exit: Exit) -> ReportInput {
+    pub(super) fn report_input(
+        &self,
+        judgement: Judgement,
+        verdict: Verdict,
+        exit: Exit,
+    ) -> ReportInput {
         let mut facts = machine_facts(self.docker.info());
         if let Some(launched) = &self.launched {
             facts.push(Fact::new("disks", launched.disk_reason.clone()));
@@ -172,6 +204,7 @@ impl Conductor {
                 format!("{} ({})", images.node, images.node_digest),
             ));
         }
+        facts.extend(deviations(&self.plan.network).map(|text| Fact::new("less strict", text)));
         ReportInput {
             run: self.record.run.clone(),
             run_directory: self.directory.path().display().to_string(),
@@ -180,6 +213,7 @@ impl Conductor {
             entries: Vec::new(),
             reproduce: reproduce(&self.plan),
             kept: None,
+            curves: Curves::default(),
             exit_code: exit as u8,
             plan: self.plan.clone(),
             judgement,
@@ -218,6 +252,23 @@ fn machine_facts(info: &engine::EngineInfo) -> Vec<Fact> {
     ]
 }
 
+/// In what the containers of the nodes are less strict than by default.
+fn deviations(network: &NetworkPlan) -> impl Iterator<Item = String> {
+    let root = network.user.starts_with("0:");
+    let capabilities = network.capabilities.join(", ");
+    let scratch: Vec<&str> = network.scratch.keys().map(String::as_str).collect();
+    let files = network.limits.open_files;
+    [
+        root.then(|| format!("the nodes run as {}", network.user)),
+        (!network.read_only_root).then(|| "their root file systems can be written".to_owned()),
+        (!capabilities.is_empty()).then(|| format!("they have the capabilities {capabilities}")),
+        (!scratch.is_empty()).then(|| format!("they can write {}", scratch.join(", "))),
+        (files > OPEN_FILES).then(|| format!("they may open {files} files")),
+    ]
+    .into_iter()
+    .flatten()
+}
+
 /// Ids of all detectors, in the order of their table.
 #[must_use]
 pub(crate) fn detector_ids() -> Vec<String> {
@@ -244,13 +295,36 @@ pub(crate) fn program(plan: &Plan) -> String {
 /// The command that repeats a run.
 #[must_use]
 pub(crate) fn reproduce(plan: &Plan) -> Vec<String> {
-    let mut words = vec![
-        "canarynet".to_owned(),
-        "soak".to_owned(),
-        plan.name.clone(),
-        "--seed".to_owned(),
-        plan.seed.clone(),
-    ];
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let mut words: Vec<String> = match plan.name.strip_prefix("faults-") {
+        // Made by `canarynet faults`, and no plan that could be named.
+        Some(disk) if plan.origins.get("sweep").is_some_and(|by| by == FAULTS) => {
+            let kinds: Vec<&str> = plan
+                .schedule
+                .iter()
+                .map(|fault| fault.kind.as_str())
+                .collect();
+            let helper = if plan.allow_helper {
+                "--allow-helper"
+            } else {
+                ""
+            };
+            let kinds = kinds.join(",");
+            words(&[
+                "canarynet",
+                "faults",
+                "--disk",
+                disk,
+                "--kind",
+                &kinds,
+                "--seed",
+                &plan.seed,
+                helper,
+            ])
+        }
+        _ => words(&["canarynet", "soak", &plan.name, "--seed", &plan.seed]),
+    };
+    words.retain(|word| !word.is_empty());
     match &plan.network.program {
         Program::Itself => {}
         Program::Binary(path) => words.extend(["--binary".to_owned(), path.display().to_string()]),

@@ -22,14 +22,16 @@ use super::{
     evidence::Evidence,
     faults::{Done, Faults},
     live::{LiveStatus, STOP_REQUEST},
+    live_page::Follower,
     observe::Observers,
     restart::{Decision, Restarts},
     signal::{Interrupt, Signals},
 };
 use crate::{
+    alert::Desk,
     detect::{ChangeKind, FindingChange, Judge, judgement::StageStart},
     engine::{Docker, EngineError, Launched, launch::Images},
-    ids::{NodeName, ShardId},
+    ids::NodeName,
     journal::{
         self, Entry, Event, Writer,
         event::{ContainerChange, FinishReason, Stage},
@@ -37,9 +39,12 @@ use crate::{
     plan::Plan,
     probe::{events::Operation, sink::ProbeEvent},
     report::{
+        Curves, openmetrics,
         progress::{self, Progress},
         status::Live,
     },
+    repro::Sought,
+    serve::Metrics,
     time::{Elapsed, RunClock},
 };
 
@@ -49,11 +54,17 @@ const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// How often the live view is written for `status`.
 const LIVE_EVERY: Duration = Duration::from_millis(500);
 
+/// How often the metrics page is rendered: Prometheus asks every few seconds at most.
+const METRICS_EVERY: Duration = Duration::from_secs(2);
+
 /// A tick carries wall time; one comes at least this often, so that a suspended machine is seen.
 const WALL_EVERY: Duration = Duration::from_secs(10);
 
 /// How often costs are journalled.
 const COST_EVERY: Duration = Duration::from_secs(10);
+
+/// The same while watching is off: that stretch lasts seconds, and the engine's rise by watching rests on it.
+const COST_EVERY_UNWATCHED: Duration = Duration::from_millis(500);
 
 /// Every input of the loop.
 enum Input {
@@ -82,6 +93,10 @@ pub(super) struct Conductor {
     /// When the last fact was appended.
     pub(super) appended: Elapsed,
     pub(super) judge: Judge,
+    /// What the report draws.
+    pub(super) curves: Curves,
+    /// Who is told of findings.
+    pub(super) desk: Desk,
     pub(super) screen: Progress,
     pub(super) directory: RunDirectory,
     pub(super) record: RunRecord,
@@ -102,10 +117,19 @@ pub(super) struct Conductor {
     /// Polled by the loop itself; dropping it gives the launch up.
     pub(super) launching: Option<LocalBoxFuture<'static, Result<Launched, EngineError>>>,
     pub(super) endless: bool,
+    /// Where metrics are served, and when they were last rendered.
+    pub(super) metrics: Option<Metrics>,
+    pub(super) metrics_at: Elapsed,
+    /// Where the run can be followed in a browser.
+    pub(super) page: Option<Follower>,
+    /// The run is over when this is found: nothing more is wanted of it.
+    pub(super) sought: Option<Sought>,
     /// When all containers ran.
     pub(super) started_at: Elapsed,
     pub(super) soak_started: Option<Elapsed>,
     pub(super) settle_started: Option<Elapsed>,
+    /// Watching is switched off and on in turns.
+    pub(super) turns: Option<super::observer_ab::ObserverAb>,
     /// When costs were last journalled, and the live view last written.
     pub(super) cost_at: Elapsed,
     pub(super) live_at: Elapsed,
@@ -117,6 +141,8 @@ pub(super) struct Conductor {
     pub(super) faults: Faults,
     /// A fault waits for a log line.
     pub(super) faults_wait_for_lines: bool,
+    /// When the last fault was healed.
+    pub(super) healed_at: Option<Elapsed>,
 }
 
 impl Conductor {
@@ -151,10 +177,17 @@ impl Conductor {
 
     async fn handle(&mut self, input: Input) -> Result<Option<FinishReason>, RunError> {
         match input {
-            Input::Observed(event) => self.observed(event)?,
+            Input::Observed(event) => {
+                let disk_lost = matches!(event, Event::DiskServerEnded { .. });
+                self.observed(event)?;
+                if disk_lost {
+                    return Ok(Some(FinishReason::Infra));
+                }
+            }
             Input::Launched(Ok(launched)) => self.network_runs(launched)?,
             Input::Launched(Err(error)) => {
-                let detail = journal::text::clean(&chain(&error), 2_000);
+                let faults = super::capability::disk_faults(&self.plan);
+                let detail = journal::text::clean(&(chain(&error) + &faults), 2_000);
                 self.record(Event::Infra {
                     what: "engine".to_owned(),
                     detail,
@@ -188,8 +221,11 @@ impl Conductor {
         let now = self.clock.elapsed();
         self.appended = now;
         for entry in journal.append(now, event)? {
-            for change in self.judge.step(&entry) {
+            let changes = self.judge.step(&entry);
+            self.curves.step(&entry, self.judge.world(), &changes);
+            for change in changes {
                 self.tell(&entry, &change);
+                self.alert(&change);
             }
         }
         Ok(())
@@ -286,7 +322,7 @@ impl Conductor {
         else {
             return Ok(());
         };
-        let container = handle.container_id.clone();
+        let container = handle.container.clone();
         self.observers.requested().mark(node, Operation::Start);
         if let Err(error) = self.docker.start(&container).await {
             let detail =
@@ -320,6 +356,7 @@ impl Conductor {
         for note in launched.notes.clone() {
             self.note(&note);
         }
+        self.launch_capabilities(&launched)?;
         self.set_scene(&launched);
         self.launched = Some(launched);
         self.started_at = self.clock.elapsed();
@@ -339,91 +376,15 @@ impl Conductor {
         self.record(Event::Stage { stage })
     }
 
-    /// Moves on to the next stage when the present one is done.
-    async fn advance(&mut self) -> Result<Option<FinishReason>, RunError> {
-        let now = self.clock.elapsed();
-        if self
-            .plan
-            .deadline
-            .is_some_and(|deadline| now.as_duration() >= deadline.0)
-        {
-            return Ok(Some(FinishReason::Deadline));
-        }
-        match self.stage {
-            Stage::WarmUp if self.warmed_up() => {
-                self.soak_started = Some(now);
-                self.cost_entry()?;
-                self.enter(Stage::Soak)?;
-            }
-            Stage::WarmUp if now.since(self.started_at) >= self.plan.start_deadline => {
-                // `never-started` has long been found by then; more waiting finds nothing else.
-                return Ok(Some(FinishReason::StoppedOnFailure));
-            }
-            // What still lasts is healed first: the settle stage is to see the network whole.
-            Stage::Soak if self.soaked(now) && self.faults.busy() => self.heal_everything()?,
-            Stage::Soak if self.soaked(now) => {
-                self.settle_started = Some(now);
-                self.cost_entry()?;
-                self.enter(Stage::Settle)?;
-                self.record(Event::WatchPaused)?;
-                self.observers.pause();
-            }
-            Stage::Soak if self.plan.stop_on_failure && self.judge.over_gate().is_some() => {
-                return Ok(Some(FinishReason::StoppedOnFailure));
-            }
-            Stage::Settle
-                if self
-                    .settle_started
-                    .is_some_and(|at| now.since(at) >= self.plan.settle) =>
-            {
-                self.cost_entry()?;
-                return Ok(Some(FinishReason::Completed));
-            }
-            _ => {}
-        }
-        Ok(None)
-    }
-
-    fn warmed_up(&self) -> bool {
-        let wanted = self.plan.warm_up_blocks.max(1);
-        let shards = self.judge.shards();
-        let enough = |shard: &crate::detect::judgement::ShardView| match (
-            shard.first_height,
-            shard.height,
-        ) {
-            (Some(first), Some(height)) => height.0.saturating_sub(first.0) + 1 >= wanted,
-            _ => false,
-        };
-        (0..self.plan.network.shards).all(|number| {
-            shards
-                .iter()
-                .any(|view| view.shard == ShardId(number) && enough(view))
-        })
-    }
-
-    fn soaked(&self, now: Elapsed) -> bool {
-        if self.endless {
-            return false;
-        }
-        let long_enough = match (self.plan.soak, self.soak_started) {
-            (Some(soak), Some(started)) => now.since(started) >= soak.0,
-            _ => false,
-        };
-        let high_enough = self.plan.until_height.is_some_and(|until| {
-            let shards = self.judge.shards();
-            !shards.is_empty()
-                && shards
-                    .iter()
-                    .all(|shard| shard.height.is_some_and(|height| height.0 >= until))
-        });
-        long_enough || high_enough
-    }
-
     /// `true` when somebody asked the run to end.
     fn housekeeping(&mut self) -> Result<bool, RunError> {
         let now = self.clock.elapsed();
-        self.faults_asked();
-        if now.since(self.cost_at) >= COST_EVERY {
+        self.faults_asked()?;
+        let cost_every = match self.stage {
+            Stage::Settle => COST_EVERY_UNWATCHED,
+            _ => COST_EVERY,
+        };
+        if now.since(self.cost_at) >= cost_every {
             self.cost_entry()?;
         }
         if let Some(journal) = &mut self.journal {
@@ -444,7 +405,23 @@ impl Conductor {
             self.screen.live(&live.live());
             live.write(&self.directory);
         }
+        self.publish(now);
+        self.follow(now);
         Ok(self.directory.path().join(STOP_REQUEST).is_file())
+    }
+
+    /// Renders the metrics page anew, where one is served.
+    fn publish(&mut self, now: Elapsed) {
+        let Some(metrics) = &self.metrics else { return };
+        if now.since(self.metrics_at) >= METRICS_EVERY {
+            self.metrics_at = now;
+            let judgement = self.judge.judgement();
+            metrics.set(openmetrics::render(
+                &self.plan,
+                &self.record.run,
+                &judgement,
+            ));
+        }
     }
 
     pub(super) fn cost_entry(&mut self) -> Result<(), RunError> {

@@ -100,6 +100,12 @@ pub struct RunRecord {
     /// Objects were left in the engine on purpose (`--keep`).
     #[serde(default)]
     pub kept: bool,
+    /// Faults that could not be healed before its end, each with the reason.
+    #[serde(default)]
+    pub unhealed: Vec<String>,
+    /// ... and a later command has told of them.
+    #[serde(default)]
+    pub unhealed_told: bool,
 }
 
 impl RunRecord {
@@ -117,6 +123,8 @@ impl RunRecord {
             exit: None,
             verdict: None,
             kept: false,
+            unhealed: Vec::new(),
+            unhealed_told: false,
         }
     }
 }
@@ -176,6 +184,12 @@ impl StateFolder {
             .ok_or(DirectoryError::NoHome)
     }
 
+    /// Its path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Makes and locks the directory of a new run, `<plan>/<next number>`.
     ///
     /// # Errors
@@ -209,6 +223,10 @@ impl StateFolder {
     pub fn all(&self) -> Vec<(RunDirectory, RunRecord)> {
         let mut runs = Vec::new();
         for plan in read_folder(&self.root) {
+            // What a bundle was unpacked to and the tries of a repetition are no runs of this folder.
+            if plan.file_name().is_some_and(is_hidden) {
+                continue;
+            }
             for path in read_folder(&plan) {
                 let directory = RunDirectory { path };
                 if let Ok(record) = directory.record() {
@@ -361,6 +379,10 @@ impl RunDirectory {
     }
 }
 
+fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
 fn read_folder(path: &Path) -> Vec<PathBuf> {
     fs::read_dir(path)
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
@@ -428,6 +450,8 @@ mod tests {
             exit: None,
             verdict: None,
             kept: false,
+            unhealed: Vec::new(),
+            unhealed_told: false,
         }
     }
 
@@ -442,6 +466,13 @@ mod tests {
         second
             .write_record(&record(&second_name, &second_run, 2))
             .unwrap();
+
+        // An unpacked bundle has the name and the id of the run that it was made of.
+        let bundle = root.path().join(".bundles/0");
+        fs::create_dir_all(&bundle).unwrap();
+        let copied = first.path().join("run.json");
+        fs::copy(copied, bundle.join("run.json")).unwrap();
+        assert_eq!(state.all().len(), 2);
 
         assert_eq!(state.find("latest").unwrap().1.name, "smoke-test/2");
         assert_eq!(state.find("smoke-test/1").unwrap().1.run, run);

@@ -24,6 +24,9 @@ pub enum RunError {
     /// Log rules.
     #[error("a log rule of the profile cannot be used")]
     Rules(#[from] RuleError),
+    /// A signal ended what has no verdict.
+    #[error("ended by {0}; what it had broken was healed and removed")]
+    Stopped(&'static str),
     /// Live progress.
     #[error("cannot start the display")]
     Screen(#[source] std::io::Error),
@@ -42,6 +45,17 @@ pub enum RunError {
         #[source]
         source: serde_json::Error,
     },
+    /// The process that heals when this one cannot, or what it is to heal.
+    #[error("cannot guard the heals of faults")]
+    Guard(#[source] std::io::Error),
+    /// Faults need what this machine does not have.
+    #[error(
+        "this machine lacks what faults of the plan need: {lacks}; leave them out, or `on_missing = \"skip\"`"
+    )]
+    Missing {
+        /// Which faults, what, why and the remedy.
+        lacks: String,
+    },
     /// Nothing to attach to.
     #[error("{run} cannot be taken over: {why}")]
     Attach {
@@ -53,7 +67,8 @@ pub enum RunError {
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

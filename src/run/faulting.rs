@@ -7,18 +7,20 @@ use std::{
 };
 
 use super::{
-    by_hand,
+    arm, by_hand,
     conductor::Conductor,
     error::RunError,
     faults::{Done, Step},
 };
 use crate::{
+    detect::world::{Down, Hand},
     engine::{Launched, inject::Scene, labels::RunLabels, owner::Owner},
     fault::target::Seen,
     ids::{Height, NodeName, ShardId},
     journal::{
         Event,
         event::{FaultStep, Stage},
+        text::clean,
     },
     time::Elapsed,
 };
@@ -33,11 +35,8 @@ impl Conductor {
     pub(super) fn set_scene(&mut self, launched: &Launched) {
         let directory = self.directory.path().display().to_string();
         let labels = RunLabels::new(&self.record.run, &Owner::this_process(), &directory, LIFE);
-        let helper = self
-            .images
-            .as_ref()
-            .and_then(|images| images.helper.as_ref())
-            .map(|image| image.reference.clone());
+        let images = self.images.as_ref();
+        let helper = images.and_then(|images| images.helper_of_faults(self.plan.allow_helper));
         self.faults.set_scene(Scene {
             docker: self.docker.clone(),
             launched: Arc::new(launched.clone()),
@@ -45,13 +44,26 @@ impl Conductor {
             helper,
             user: self.plan.network.user.clone(),
             disk_path: self.plan.network.disk.path.clone(),
+            clock_skew: self.plan.network.clock_skew.clone(),
             requested: Some(self.observers.requested().clone()),
         });
     }
 
     /// What a run that lost its owner had broken is healed when its time is over.
     pub(super) fn adopt_faults(&mut self, fired: &BTreeSet<String>) -> Result<(), RunError> {
-        let steps = self.faults.adopt(fired, self.clock.elapsed());
+        let mut steps = self.faults.adopt(fired, self.clock.elapsed());
+        // A drill is no fault to the journal, also where the guard ended it.
+        let before = steps.len();
+        steps.retain(|step| step.id != "drill");
+        if steps.len() < before
+            && let Some(drill) = self.plan.drill.clone()
+        {
+            self.record(Event::Drill {
+                shard: drill.shard,
+                nodes: Vec::new(),
+                begins: false,
+            })?;
+        }
         self.journal_steps(steps)
     }
 
@@ -77,10 +89,22 @@ impl Conductor {
     }
 
     /// Faults that were asked for by hand.
-    pub(super) fn faults_asked(&mut self) {
+    pub(super) fn faults_asked(&mut self) -> Result<(), RunError> {
         for (name, planned) in by_hand::take(self.directory.path()) {
-            self.faults.ask(name, planned);
+            let refused = match self.stage {
+                Stage::Prepare | Stage::Start => {
+                    Some("the network does not run yet; `canarynet status` tells when it does")
+                }
+                Stage::WarmUp | Stage::Soak => None,
+                Stage::Settle | Stage::Collect | Stage::TearDown => {
+                    Some("the run is about to end, and nothing is watched any more")
+                }
+            };
+            let seen = self.seen();
+            let steps = self.faults.ask(name, planned, &seen, refused);
+            self.journal_steps(steps)?;
         }
+        Ok(())
     }
 
     pub(super) fn line_said(&mut self, node: &NodeName, message: &str) -> Result<(), RunError> {
@@ -122,9 +146,9 @@ impl Conductor {
         self.journal_steps(steps)
     }
 
-    /// Everything that is still broken is healed before the network is removed: a frozen disk would hold it.
-    pub(super) async fn heal_before_teardown(&mut self) {
-        // The journal is closed by now; these steps are nobody's evidence.
+    /// Everything that is still broken is healed before the network is removed: a frozen disk would hold it. Answers
+    /// what could not be healed: the journal is closed by now.
+    pub(super) async fn heal_before_teardown(&mut self) -> Vec<String> {
         let _ = self.faults.heal_everything();
         let all = async {
             while self.faults.busy() {
@@ -133,6 +157,12 @@ impl Conductor {
             }
         };
         let _ = tokio::time::timeout(LAST_HEALS, all).await;
+        // What failed now or earlier in the run is still armed: once more, and that is the last word.
+        let failed = arm::heal_left(self.directory.path(), arm::Left::All).await;
+        for line in &failed {
+            self.note(&clean(&format!("fault not healed: {line}"), 400));
+        }
+        failed
     }
 
     fn journal_steps(&mut self, steps: Vec<Step>) -> Result<(), RunError> {
@@ -147,6 +177,10 @@ impl Conductor {
                 }
                 continue;
             }
+            let healed = matches!(step, FaultStep::Healed);
+            if healed {
+                self.healed_at = Some(self.clock.elapsed());
+            }
             let line = match &step {
                 FaultStep::Requested { targets, .. } => {
                     let names: Vec<&str> = targets.iter().map(NodeName::as_str).collect();
@@ -160,7 +194,7 @@ impl Conductor {
                 FaultStep::Acknowledged | FaultStep::HealRequested => None,
             };
             if let Some(line) = line {
-                let line = crate::journal::text::clean(&line, 400);
+                let line = clean(&line, 400);
                 if let Some(name) = self.faults.asked_as(&id) {
                     by_hand::tell(self.directory.path(), name, &line);
                 }
@@ -171,6 +205,32 @@ impl Conductor {
                 kind: kind.into(),
                 step,
             })?;
+            if healed {
+                self.restart_ended()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes that ended by themselves are started at once when a fault is healed, where nodes are started again at all:
+    /// what may have kept them down is gone.
+    fn restart_ended(&mut self) -> Result<(), RunError> {
+        if self.plan.restart.after.is_none() {
+            return Ok(());
+        }
+        let ended = self.judge.world().nodes.iter().filter(|node| {
+            let itself = |down: &Down| matches!(down.hand, Hand::Itself | Hand::Undecided);
+            node.down.as_ref().is_some_and(itself) && !self.faults.holds_down(&node.name)
+        });
+        let ended: Vec<NodeName> = ended.map(|node| node.name.clone()).collect();
+        for node in ended {
+            self.record(Event::Restart {
+                node: node.clone(),
+                attempt: 1,
+                delay: Duration::ZERO,
+            })?;
+            // Full only if as many nodes wait already.
+            let _ = self.restarts_due.0.try_send(node);
         }
         Ok(())
     }

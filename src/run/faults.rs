@@ -2,32 +2,39 @@
 //! conductor tells; the operations run beside the loop, so that no fault can hold it up.
 
 mod adopt;
-mod carry_out;
+pub(super) mod carry_out;
+mod fire;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use self::carry_out::{heal_all, perform_all};
-use super::arm::{self, Armed};
+use self::{
+    carry_out::{heal_all, perform_all},
+    fire::cast,
+};
+use super::arm;
 use crate::{
     engine::inject::Scene,
     fault::{
-        kinds::{self, Cast, Fault},
+        kinds::{self, Claim, Fault},
         operation::{Operation, Outcome},
-        target::{self, Seen},
+        target::Seen,
     },
     ids::{Height, NodeName, ShardId},
-    journal::{event::FaultStep, text::clean},
+    journal::{Capability, event::FaultStep, text::clean},
     plan::{
         Plan,
-        faults::{PlannedDrill, PlannedFault, Target, Trigger, Who},
+        faults::{PlannedDrill, PlannedFault, Trigger},
     },
-    time::{Elapsed, RunClock},
+    time::Elapsed,
 };
 
 /// Longest text about one fault.
 const LONGEST: usize = 300;
+/// How often, and how long apart, it is asked whether a node ended while it was to be broken again.
+const ENDED_LOOKS: u32 = 10;
+const ENDED_EVERY: Duration = Duration::from_millis(200);
 /// Breaking that takes longer than this has failed.
 const BREAK_DEADLINE: Duration = Duration::from_secs(90);
 /// Healing that takes longer than this has failed; the guard goes on trying.
@@ -38,6 +45,13 @@ const HEAL_DEADLINE: Duration = Duration::from_secs(120);
 pub(super) enum Done {
     /// All that breaks was tried.
     Broke {
+        /// The fault.
+        id: String,
+        /// What was read back, or the first failure.
+        outcome: Result<Outcome, String>,
+    },
+    /// A node of it started again, and what breaks there was done once more.
+    BrokeAgain {
         /// The fault.
         id: String,
         /// What was read back, or the first failure.
@@ -72,6 +86,9 @@ struct Active {
     planned: PlannedFault,
     fault: Box<dyn Fault>,
     targets: Vec<NodeName>,
+    /// Nodes that cannot be counted on meanwhile.
+    takes: Vec<NodeName>,
+    claim: Claim,
     heals: Vec<Operation>,
     state: State,
     drill: Option<ShardId>,
@@ -89,8 +106,12 @@ pub(super) struct Faults {
     active: BTreeMap<String, Active>,
     guarded: bool,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
+    /// What they need of the machine, as it was tried.
+    capabilities: Vec<Capability>,
     /// Faults asked for by hand: id, and the name under which was asked.
     by_hand: BTreeMap<String, String>,
+    /// Number of the last one that was asked for by hand, in this process or one before it.
+    by_hand_last: u64,
 }
 
 impl Faults {
@@ -105,7 +126,9 @@ impl Faults {
             active: BTreeMap::new(),
             guarded: false,
             done: mpsc::channel(64),
+            capabilities: Vec::new(),
             by_hand: BTreeMap::new(),
+            by_hand_last: 0,
         }
     }
 
@@ -120,13 +143,6 @@ impl Faults {
             Some(done) => done,
             None => std::future::pending().await,
         }
-    }
-
-    /// Whether a fault in force decides if this node runs: restarts are the schedule's then.
-    pub(super) fn holds_down(&self, node: &NodeName) -> bool {
-        self.active
-            .values()
-            .any(|active| decides_running(&active.planned.kind) && active.targets.contains(node))
     }
 
     /// Whether any fault waits for a log line.
@@ -146,12 +162,27 @@ impl Faults {
         self.active.is_empty() && self.waiting.is_empty() && self.drill.is_none()
     }
 
-    /// A fault asked for by hand: fires at once.
-    pub(super) fn ask(&mut self, name: String, mut planned: PlannedFault) {
-        planned.id = format!("h{}-{}", self.by_hand.len() + 1, planned.kind);
+    /// What was found of the machine.
+    pub(super) fn capable(&mut self, found: Vec<Capability>) {
+        self.capabilities.extend(found);
+    }
+
+    /// A fault asked for by hand: fires at once, in whatever stage, or is refused with the reason.
+    pub(super) fn ask(
+        &mut self,
+        name: String,
+        mut planned: PlannedFault,
+        seen: &Seen,
+        refused: Option<&str>,
+    ) -> Vec<Step> {
+        self.by_hand_last += 1;
+        planned.id = format!("h{}-{}", self.by_hand_last, planned.kind);
         planned.trigger = Trigger::After(Duration::ZERO);
         self.by_hand.insert(planned.id.clone(), name);
-        self.waiting.push(planned);
+        match refused {
+            Some(why) => vec![skipped(&planned, why)],
+            None => self.fire(planned, seen, None),
+        }
     }
 
     /// The name under which a fault was asked for.
@@ -228,135 +259,11 @@ impl Faults {
         }
     }
 
-    fn fire_drill(&mut self, drill: &PlannedDrill, seen: &Seen) -> Vec<Step> {
-        let planned = PlannedFault {
-            id: "drill".to_owned(),
-            kind: "pause".to_owned(),
-            parameters: serde_json::Value::Object(serde_json::Map::new()),
-            trigger: Trigger::After(drill.at),
-            lasts: drill.lasts,
-            target: Target {
-                who: Who::All,
-                shard: Some(drill.shard),
-            },
-            seed: 0,
-            drawn: false,
-        };
-        self.fire(planned, seen, Some(drill.shard))
-    }
-
-    fn fire(&mut self, planned: PlannedFault, seen: &Seen, drill: Option<ShardId>) -> Vec<Step> {
-        let id = planned.id.clone();
-        let step = |planned: &PlannedFault, step| Step {
-            id: planned.id.clone(),
-            kind: planned.kind.clone(),
-            step,
-        };
-        let skip = |planned: &PlannedFault, why: String| {
-            let why = clean(&why, LONGEST);
-            vec![step(planned, FaultStep::Skipped { why })]
-        };
-        let Some(scene) = self.scene.clone() else {
-            return skip(&planned, "the network does not run".to_owned());
-        };
-        let nodes = &self.plan.network.nodes;
-        let targets = match target::resolve(&planned.target, nodes, seen, planned.seed) {
-            Ok(targets) => targets,
-            Err(why) => return skip(&planned, why),
-        };
-        if let Some(other) = self.conflict(&planned, &targets) {
-            return skip(&planned, format!("{other} is in force on the same node"));
-        }
-        let Some(info) = kinds::kind(&planned.kind) else {
-            return skip(&planned, "this version has no such kind".to_owned());
-        };
-        let fault = match (info.parse)(&planned.parameters) {
-            Ok(fault) => fault,
-            Err(error) => return skip(&planned, error.to_string()),
-        };
-        let cast = Cast {
-            fault: &id,
-            targets: &targets,
-            nodes,
-            duration: planned.lasts,
-            seed: planned.seed,
-        };
-        let (breaks, heals) = (fault.breaks(&cast), fault.heals(&cast));
-        let requested = FaultStep::Requested {
-            targets: targets.clone(),
-            takes: fault.takes(&cast),
-            effects: fault.effects().to_vec(),
-            lasts: planned.lasts,
-        };
-        let armed = Armed {
-            id: id.clone(),
-            kind: planned.kind.clone(),
-            heals: heals.clone(),
-            by: RunClock::wall().plus(planned.lasts),
-            run: scene.labels.run().clone(),
-            engine: self.engine.clone(),
-            helper: scene.helper.clone(),
-            user: scene.user.clone(),
-            disk_path: scene.disk_path.clone(),
-        };
-        // Nothing is broken whose heal is not written down and guarded.
-        if let Err(error) = armed.arm(&self.directory).and_then(|()| self.guard()) {
-            arm::disarm(&self.directory, &id);
-            return skip(&planned, format!("its heal cannot be armed: {error}"));
-        }
-        let sender = self.done.0.clone();
-        let broken = id.clone();
-        tokio::spawn(async move {
-            let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &breaks))
-                .await
-                .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
-            // The receiver is gone when the run has ended, and then all was healed.
-            let _ = sender
-                .send(Done::Broke {
-                    id: broken,
-                    outcome,
-                })
-                .await;
-        });
-        let steps = vec![step(&planned, requested)];
-        self.active.insert(
-            id,
-            Active {
-                planned,
-                fault,
-                targets,
-                heals,
-                state: State::Breaking,
-                drill,
-            },
-        );
-        steps
-    }
-
-    /// A fault in force that this one would undo, or be undone by.
-    fn conflict(&self, planned: &PlannedFault, targets: &[NodeName]) -> Option<String> {
-        self.active
-            .iter()
-            .find(|(_, active)| {
-                let same = active.planned.kind == planned.kind
-                    || (decides_running(&active.planned.kind) && decides_running(&planned.kind));
-                same && active.targets.iter().any(|node| targets.contains(node))
-            })
-            .map(|(id, _)| id.clone())
-    }
-
-    fn guard(&mut self) -> Result<(), std::io::Error> {
-        if !self.guarded {
-            arm::start_guard(&self.directory)?;
-            self.guarded = true;
-        }
-        Ok(())
-    }
-
     /// What operations came to.
     pub(super) fn came(&mut self, done: Done, now: Elapsed) -> Vec<Step> {
         match done {
             Done::Broke { id, outcome } => self.broke(&id, outcome, now),
+            Done::BrokeAgain { id, outcome } => self.broke_again(&id, outcome),
             Done::Healed { id, outcome } => self.healed(&id, outcome),
         }
     }
@@ -392,6 +299,32 @@ impl Faults {
                 steps
             }
         }
+    }
+
+    fn broke_again(&mut self, id: &str, outcome: Result<Outcome, String>) -> Vec<Step> {
+        // One that is being healed meanwhile is not to work any more.
+        let Some(active) = self
+            .active
+            .get(id)
+            .filter(|active| matches!(active.state, State::InForce { .. }))
+        else {
+            return Vec::new();
+        };
+        let again = |text: &str| clean(&format!("after a start: {text}"), LONGEST);
+        let step = match outcome {
+            Ok(outcome) if outcome.effective => FaultStep::Effective {
+                proof: again(&outcome.proof),
+            },
+            Ok(outcome) => FaultStep::Ineffective {
+                why: again(&outcome.proof),
+            },
+            Err(why) => FaultStep::Ineffective { why: again(&why) },
+        };
+        vec![Step {
+            id: id.to_owned(),
+            kind: active.planned.kind.clone(),
+            step,
+        }]
     }
 
     fn heal(&mut self, id: &str) -> Vec<Step> {
@@ -462,17 +395,24 @@ impl Faults {
             {
                 continue;
             }
-            let cast = Cast {
-                fault: id,
-                targets: &active.targets,
-                nodes: &self.plan.network.nodes,
-                duration: active.planned.lasts,
-                seed: active.planned.seed,
-            };
+            let nodes = &self.plan.network.nodes;
+            let cast = cast(&active.planned, &active.targets, nodes);
             let mut again = active.fault.breaks(&cast);
             again.retain(|operation| operation.node() == node);
             let scene = Arc::clone(&scene);
-            tokio::spawn(async move { perform_all(&scene, &again).await });
+            let sender = self.done.0.clone();
+            let id = id.clone();
+            let node = node.clone();
+            tokio::spawn(async move {
+                let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &again))
+                    .await
+                    .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
+                // One that ended again meanwhile, over this very fault, is broken with its next start.
+                if outcome.is_err() && has_ended(&scene, &node).await {
+                    return;
+                }
+                let _ = sender.send(Done::BrokeAgain { id, outcome }).await;
+            });
         }
     }
 
@@ -482,6 +422,32 @@ impl Faults {
         self.drill = None;
         let ids: Vec<String> = self.active.keys().cloned().collect();
         ids.iter().flat_map(|id| self.heal(id)).collect()
+    }
+}
+
+/// Whether a node's container does not run, for sure. The engine takes a moment to notice an end that what runs
+/// containers has met already.
+async fn has_ended(scene: &Scene, node: &NodeName) -> bool {
+    let Some(handle) = scene.launched.nodes.get(node) else {
+        return false;
+    };
+    for _ in 0..ENDED_LOOKS {
+        let facts = scene.docker.inspect(&handle.container).await;
+        if facts.is_ok_and(|facts| !facts.running) {
+            return true;
+        }
+        tokio::time::sleep(ENDED_EVERY).await;
+    }
+    false
+}
+
+fn skipped(planned: &PlannedFault, why: &str) -> Step {
+    Step {
+        id: planned.id.clone(),
+        kind: planned.kind.clone(),
+        step: FaultStep::Skipped {
+            why: clean(why, LONGEST),
+        },
     }
 }
 

@@ -4,23 +4,34 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
+use super::load::{LoadSource, run_load};
 use crate::{
-    engine::{Docker, Launched, room},
+    engine::{Docker, Launched, labels, room},
     ids::RunId,
-    journal::event::Event,
-    plan::Plan,
+    journal::event::{Event, LogClass},
+    plan::{DiskKind, LogRule, Plan, Texts, faults::Trigger},
     probe::{
         Context,
         cost::CostBook,
         events::{self, Requested},
-        logs::{LogSource, node_log::NodeLog, raw::RawLogs, run_logs},
+        logs::{
+            LogSource,
+            forms::{Forms, SharedMiner},
+            node_log::NodeLog,
+            raw::RawLogs,
+            run_logs,
+        },
         sampling::{SamplerLaunch, run_sampler},
         signals::Signals,
         sink::Sink,
+        unsynced::run_unsynced,
         watcher::protocol::{KnownBlock, WatcherConfig},
         watching::{WatcherLaunch, run_watcher},
     },
-    profile::log_rules::{RuleError, RuleSet},
+    profile::{
+        log_position::PositionReader,
+        log_rules::{RuleError, RuleSet},
+    },
     time::WallTime,
 };
 
@@ -67,7 +78,7 @@ impl Observers {
             paused,
         };
         Ok(Self {
-            rules: Arc::new(RuleSet::new(&plan.network.log_rules)?),
+            rules: Arc::new(RuleSet::new(&rules(plan))?),
             context,
             pause,
             requested: Requested::default(),
@@ -129,7 +140,13 @@ impl Observers {
         };
         self.tasks.spawn(run_watcher(self.context.clone(), watcher));
         let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;
+        let miner = SharedMiner::default();
+        let position = plan.network.probe.log.as_ref();
+        let position = position.and_then(PositionReader::new).map(Arc::new);
         self.raw = RawLogs::start(&self.directory.join("logs"), budget).ok();
+        for load in self.loads(plan) {
+            self.tasks.spawn(run_load(self.context.clone(), load));
+        }
         for (name, node) in &launched.nodes {
             let raw = self.raw.as_ref().and_then(|raw| raw.node(name));
             let log = NodeLog::new(
@@ -137,18 +154,19 @@ impl Observers {
                 Arc::clone(&self.rules),
                 raw,
                 self.context.sink.clone(),
-            );
+            )
+            .with_more(Forms::new(Arc::clone(&miner)), position.clone());
             self.logs.push(log.clone());
             let source = LogSource {
                 node: name.clone(),
-                container: node.container_id.clone(),
+                container: node.container.clone(),
                 since_unix_seconds: self.logs_since,
             };
             self.tasks
                 .spawn(run_logs(self.context.clone(), source, log.clone()));
             let sampler = SamplerLaunch {
                 node: name.clone(),
-                container: node.container_id.clone(),
+                container: node.container.clone(),
                 command: verb(&launched.toolbox, "sampler"),
                 user: Some(plan.network.user.clone()),
                 path: plan.network.disk.path.clone(),
@@ -157,7 +175,29 @@ impl Observers {
             };
             self.tasks
                 .spawn(run_sampler(self.context.clone(), sampler, log));
+            if node.disk.kind == DiskKind::Faulty {
+                let disk = labels::faulty_name(&self.run, name);
+                self.tasks
+                    .spawn(run_unsynced(self.context.clone(), name.clone(), disk));
+            }
         }
+    }
+
+    /// What makes load, one on each shard.
+    fn loads(&self, plan: &Plan) -> Vec<LoadSource> {
+        let foreign = &plan.network.foreign;
+        if foreign.load.is_none() || plan.load.rate <= 0.0 {
+            return Vec::new();
+        }
+        let mut loads: Vec<LoadSource> = Vec::new();
+        for node in &plan.network.nodes {
+            let container = labels::load_name(&self.run, node.shard.0);
+            if loads.iter().all(|load| load.container != container) {
+                let node = node.name.clone();
+                loads.push(LoadSource { node, container });
+            }
+        }
+        loads
     }
 
     /// A run that is taken over: logs go on where its journal ended.
@@ -168,6 +208,11 @@ impl Observers {
     /// Switches watching off, to measure what it costs.
     pub(super) fn pause(&self) {
         self.pause.send_replace(true);
+    }
+
+    /// ... and on again: logs go on where they were left.
+    pub(super) fn resume(&self) {
+        self.pause.send_replace(false);
     }
 
     /// Ends all probes; what they had read is in the queue afterwards.
@@ -215,4 +260,29 @@ async fn watch_room(
             }
         }
     }
+}
+
+/// The profile's rules, and one for each text that a fault waits for: lines that no rule classifies are not told.
+fn rules(plan: &Plan) -> Vec<LogRule> {
+    let mut rules = plan.network.log_rules.clone();
+    let mut texts: Vec<&str> = plan
+        .schedule
+        .iter()
+        .filter_map(|fault| match &fault.trigger {
+            Trigger::Log(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    texts.sort_unstable();
+    texts.dedup();
+    rules.extend(texts.into_iter().map(|text| LogRule {
+        name: "fault-trigger".to_owned(),
+        message: Some(Texts::one(text)),
+        error: None,
+        fields: Default::default(),
+        pattern: None,
+        level: None,
+        class: LogClass::Note,
+    }));
+    rules
 }

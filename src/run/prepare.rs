@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::{
+    capability,
     conclude::Conclusion,
     conductor::{Conductor, chain},
     cost::CostMeter,
@@ -18,27 +19,27 @@ use super::{
     error::RunError,
     evidence::Evidence,
     faults::Faults,
+    launching::launch_network,
     live::STOP_REQUEST,
+    machine,
     observe::Observers,
     restart::Restarts,
     signal::Signals,
 };
 use crate::{
     detect::Judge,
-    engine::{
-        self, Docker, EngineError, LaunchRequest, Launched, RenderedNode, launch::Images,
-        owner::Owner,
-    },
-    ids::{RunId, ShardId},
+    engine::{self, Docker, Launched, launch::Images},
+    ids::ShardId,
     journal::{
-        Event, Reader, Settings, Writer,
+        Capability, Event, Reader, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         text::clean,
     },
-    plan::Plan,
+    plan::{Plan, Recorded},
     probe::{sink::Sink, watcher::protocol::KnownBlock},
-    profile::render,
-    report::progress::Progress,
+    report::{Curves, progress::Progress},
+    repro::Sought,
+    serve::{Metrics, Page},
     time::{Elapsed, RunClock, WallTime},
 };
 
@@ -70,6 +71,14 @@ pub struct SoakRequest {
     pub json: bool,
     /// No end of its own (`up`).
     pub endless: bool,
+    /// Where its metrics are served.
+    pub metrics: Option<Metrics>,
+    /// Where it can be followed in a browser.
+    pub page: Option<Page>,
+    /// What the plan was made from, to be kept beside it.
+    pub layers: Option<Recorded>,
+    /// The run ends as soon as this is found.
+    pub sought: Option<Sought>,
 }
 
 /// A run to be taken over.
@@ -83,6 +92,8 @@ pub struct AttachRequest {
     pub record: RunRecord,
     /// Progress as JSON.
     pub json: bool,
+    /// Where it can be followed in a browser.
+    pub page: Option<Page>,
 }
 
 /// Does a run from its first container to its last.
@@ -100,6 +111,10 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         linux_binary,
         json,
         endless,
+        metrics,
+        page,
+        layers,
+        sought,
     } = request;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let clock = RunClock::start();
@@ -112,7 +127,9 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         linux_binary.as_deref(),
     )
     .await?;
+    capability::pack_upgrades(&docker, &plan).await?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
+    machine::keep(&directory, &docker, &images, layers.as_ref())?;
     engine::preflight(
         &docker,
         &record.run,
@@ -121,14 +138,19 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         &images,
     )
     .await?;
+    let path = directory.path().display().to_string();
+    let capabilities = capability::probe(&docker, &record.run, &path, &plan, &images).await?;
     begun.note(&format!(
         "run {} in {}",
         record.name,
         directory.path().display()
     ));
     let mut conductor = begin(begun, plan, docker, directory, lock, record, signals)?;
-    conductor.endless = endless;
+    conductor.metrics = metrics;
+    conductor.serve(page);
+    (conductor.endless, conductor.sought) = (endless, sought);
     conductor.open_journal()?;
+    conductor.capabilities(capabilities)?;
     conductor.launch(images);
     end(conductor).await
 }
@@ -204,7 +226,7 @@ fn begin(
         lock,
         record,
         signals,
-        (journal, judge),
+        (journal, judge, Curves::default()),
     )
 }
 
@@ -220,7 +242,7 @@ fn assemble(
     lock: RunLock,
     record: RunRecord,
     signals: Signals,
-    (journal, judge): (Writer, Judge),
+    (journal, judge, curves): (Writer, Judge, Curves),
 ) -> Result<Conductor, RunError> {
     let (sink, observations) = Sink::new(QUEUE);
     let observers = Observers::new(
@@ -230,12 +252,15 @@ fn assemble(
         directory.path(),
         sink.clone(),
     )?;
+    let desk = super::alerting::desk(&plan, &record.run, &judge, directory.path());
     let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
         appended: Elapsed::default(),
         judge,
+        curves,
+        desk,
         screen: begun.screen,
         restarts: Restarts::new(plan.restart),
         evidence: Evidence::start(),
@@ -254,9 +279,14 @@ fn assemble(
         launched: None,
         launching: None,
         endless: false,
+        metrics: None,
+        metrics_at: Elapsed::default(),
+        page: None,
+        sought: None,
         started_at: Elapsed::default(),
         soak_started: None,
         settle_started: None,
+        turns: None,
         cost_at: Elapsed::default(),
         live_at: Elapsed::default(),
         ticked_at: Elapsed::default(),
@@ -264,6 +294,7 @@ fn assemble(
         restarts_due: mpsc::channel(64),
         faults_wait_for_lines: faults.wait_for_lines(),
         faults,
+        healed_at: None,
     })
 }
 
@@ -302,40 +333,6 @@ impl Conductor {
     }
 }
 
-async fn launch_network(
-    docker: &Docker,
-    run: &RunId,
-    plan: &Plan,
-    state: String,
-    life: Duration,
-    images: &Images,
-) -> Result<Launched, EngineError> {
-    let render = |node: &crate::plan::NodePlan, addresses: &BTreeMap<_, _>| {
-        let failed = |error: render::RenderError| chain(&error);
-        let environment = render::environment(plan, node, addresses).map_err(failed)?;
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Ok(RenderedNode {
-            command: render::command(plan, node, addresses).map_err(failed)?,
-            environment: environment
-                .iter()
-                .filter_map(|entry| entry.split_once('='))
-                .map(owned)
-                .collect(),
-        })
-    };
-    let request = LaunchRequest {
-        run,
-        network: &plan.network,
-        allow_helper: plan.allow_helper,
-        state,
-        owner: Owner::this_process(),
-        time_to_live: life,
-        images,
-        render: &render,
-    };
-    engine::launch(docker, request, |_progress| {}).await
-}
-
 /// Takes a run over whose owner is gone, and goes on to its end.
 ///
 /// # Errors
@@ -346,6 +343,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         directory,
         mut record,
         json,
+        page,
     } = request;
     let signals = Signals::install().map_err(RunError::Signals)?;
     let lock = directory.lock()?;
@@ -361,7 +359,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         .map_err(|error| cannot(clean(&chain(&error), 400)))?;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let folder = directory.path().join("journal");
-    let (plan, judge, past) = judge_again(&folder, &record)?;
+    let (plan, judge, mut past) = judge_again(&folder, &record)?;
     let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
     let clock = RunClock::resume(resumed.last.as_duration());
@@ -377,11 +375,13 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         lock,
         record,
         signals,
-        (journal, judge),
+        (journal, judge, std::mem::take(&mut past.curves)),
     )?;
+    conductor.serve(page);
     conductor.record(Event::Attached {
         wall: RunClock::wall(),
     })?;
+    conductor.alert_again();
     conductor.observers.logs_from(ended);
     conductor.observers.watch_engine();
     conductor.resume_network(launched, past)?;
@@ -396,6 +396,10 @@ struct Past {
     blocks: BTreeMap<ShardId, KnownBlock>,
     /// Faults that were begun.
     fired: BTreeSet<String>,
+    /// What faults need of the machine, as it was tried.
+    capabilities: Vec<Capability>,
+    /// What the report draws.
+    curves: Curves,
 }
 
 /// Judges the journal so far, so that findings go on where they were.
@@ -410,6 +414,8 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
         stages: Vec::new(),
         blocks: BTreeMap::new(),
         fired: BTreeSet::new(),
+        capabilities: Vec::new(),
+        curves: Curves::default(),
     };
     for entry in Reader::open(folder).map_err(|error| unreadable(chain(&error)))? {
         let entry = entry.map_err(|error| unreadable(chain(&error)))?;
@@ -426,6 +432,7 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
             Event::Fault { id, .. } => {
                 past.fired.insert(id.to_string());
             }
+            Event::Capability(capability) => past.capabilities.push(capability.clone()),
             Event::Drill { .. } => {
                 past.fired.insert("drill".to_owned());
             }
@@ -446,7 +453,8 @@ fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past),
             _ => {}
         }
         if let Some((judge, _)) = &mut judging {
-            judge.step(&entry);
+            let changes = judge.step(&entry);
+            past.curves.step(&entry, judge.world(), &changes);
         }
     }
     let (judge, plan) =
@@ -460,6 +468,7 @@ impl Conductor {
             stages,
             blocks,
             fired,
+            capabilities,
             ..
         } = past;
         let known = blocks.into_values().collect();
@@ -470,6 +479,7 @@ impl Conductor {
         self.observers.network_runs(&launched, &self.plan, known);
         self.set_scene(&launched);
         self.launched = Some(launched);
+        self.faults.capable(capabilities);
         self.adopt_faults(&fired)?;
         // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
         self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))

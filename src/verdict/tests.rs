@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    detect::judgement::{Doubt, Finish, InfraView, ShardView},
+    detect::judgement::{Doubt, FaultView, Finish, InfraView, ShardView},
     ids::{NodeName, Seq, ShardId},
     journal::generate::Shape,
     plan::Limit,
@@ -46,6 +46,8 @@ fn finding(kind: &str, severity: Severity) -> Finding {
         excused_by: None,
         waived: None,
         causes: Vec::new(),
+        chain: Vec::new(),
+        raised: None,
     }
 }
 
@@ -221,7 +223,7 @@ fn limits_hold_measures_and_never_recovered_fails() {
         with(&judgement),
         (
             ("not measured".to_owned(), Outcome::Inconclusive),
-            ("no stall".to_owned(), Outcome::Pass)
+            ("nothing had to recover".to_owned(), Outcome::Pass)
         )
     );
     judgement
@@ -285,4 +287,127 @@ fn thin_evidence_is_inconclusive() {
         assert_eq!(outcomes(&verdict), [Outcome::Inconclusive], "{judgement:?}");
         assert_eq!(verdict.exit(), Exit::Inconclusive);
     }
+}
+
+#[test]
+fn a_run_is_held_against_its_baseline_and_missing_data_fails() {
+    use crate::{
+        detect::judgement::{Measure, Unit},
+        plan::{Against, Side, Tolerance},
+    };
+    let mut plan = plan();
+    plan.gate.against = Some(Against {
+        baseline: "release/v1".to_owned(),
+        runs: vec![Side {
+            seed: plan.seed.clone(),
+            values: [("memory.max".to_owned(), 100.0)].into(),
+        }],
+        tolerances: vec![Tolerance {
+            metric: "memory.max".to_owned(),
+            change: 0.1,
+        }],
+    });
+    let mut judgement = judgement();
+    assert_eq!(decide(&plan, &judgement).outcome, Outcome::Fail, "missing");
+    for (bytes, outcome) in [(109.0, Outcome::Pass), (111.0, Outcome::Fail)] {
+        let measure = Measure {
+            value: bytes,
+            unit: Unit::Bytes,
+        };
+        judgement.measures.insert("memory.max".to_owned(), measure);
+        let verdict = decide(&plan, &judgement);
+        assert_eq!(verdict.outcome, outcome, "{:?}", verdict.reasons);
+        assert!(
+            verdict
+                .gates
+                .iter()
+                .any(|gate| gate.gate == "against memory.max" && gate.outcome == outcome)
+        );
+    }
+}
+
+#[test]
+fn the_plans_faults_must_have_been_effective_as_far_as_it_asks() {
+    use crate::plan::faults::{PlannedFault, Target, Trigger, Who};
+    let planned = |number: u32| PlannedFault {
+        id: format!("f{number}-kill"),
+        kind: "kill".to_owned(),
+        parameters: serde_json::json!({}),
+        trigger: Trigger::After(Duration::from_secs(9)),
+        lasts: Duration::from_secs(5),
+        target: Target {
+            who: Who::One,
+            shard: None,
+        },
+        seed: 1,
+        drawn: false,
+    };
+    let view = |id: &str, effective: bool| {
+        let mut view = FaultView::new(id, "kill", Elapsed::default());
+        if effective {
+            view.effective = Some(true);
+        } else {
+            view.skipped = Some("nftables is lacking".to_owned());
+        }
+        view
+    };
+    let mut plan = plan();
+    plan.schedule = (1..=4).map(planned).collect();
+    let mut judgement = judgement();
+    judgement.faults = (1..=3)
+        .map(|number| view(&format!("f{number}-kill"), true))
+        .collect();
+    judgement.faults.push(view("f4-kill", false));
+    // What somebody asked for by hand and was refused is no gap of the plan.
+    judgement.faults.push(view("h1-kill", false));
+    let held = |plan: &Plan, judgement: &Judgement| {
+        let verdict = decide(plan, judgement);
+        let gate = gate(&verdict, "coverage faults");
+        (gate.outcome, gate.measured.clone())
+    };
+    let (outcome, measured) = held(&plan, &judgement);
+    assert_eq!(outcome, Outcome::Inconclusive);
+    assert!(
+        measured.starts_with("3 of 3 effective") && measured.contains("1 skipped"),
+        "{measured}"
+    );
+    plan.gate.coverage.faults_share = 0.75;
+    assert_eq!(held(&plan, &judgement).0, Outcome::Pass);
+    // One that never fired counts as one that was skipped.
+    judgement.faults.remove(0);
+    assert_eq!(held(&plan, &judgement).0, Outcome::Inconclusive);
+    judgement.faults[0].heal_failed = Some("the engine is gone".to_owned());
+    let verdict = decide(&plan, &judgement);
+    assert!(outcomes(&verdict).contains(&Outcome::Infra));
+}
+
+#[test]
+fn detectors_younger_than_the_plan_only_warn() {
+    let mut judgement = judgement();
+    judgement.findings = vec![finding("stall", Severity::Critical)];
+    let mut plan = plan();
+    plan.gate.made_for = Some("0.0.9".to_owned());
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    assert!(
+        verdict.warnings[0].starts_with("1 stall only warn"),
+        "{verdict:?}"
+    );
+    let standing = |plan: &Plan| crate::report::Standing::of(&judgement.findings[0], &plan.gate);
+    assert_eq!(standing(&plan), crate::report::Standing::Tolerated);
+
+    let mut counts = plan.clone();
+    counts.gate.new_detectors = NewDetectors::Fail;
+    assert_eq!(decide(&counts, &judgement).outcome, Outcome::Fail);
+    let mut named = plan.clone();
+    named
+        .gate
+        .severity
+        .insert("stall".to_owned(), Severity::Critical);
+    assert_eq!(decide(&named, &judgement).outcome, Outcome::Fail);
+    plan.gate.made_for = Some("0.1.0".to_owned());
+    assert_eq!(decide(&plan, &judgement).outcome, Outcome::Fail);
+    assert_eq!(standing(&plan), crate::report::Standing::Fails);
+    plan.gate.made_for = None;
+    assert_eq!(decide(&plan, &judgement).outcome, Outcome::Fail);
 }

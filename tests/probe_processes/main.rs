@@ -6,6 +6,7 @@
     reason = "helpers of tests fail as tests do, outside of functions marked as such"
 )]
 
+mod judged;
 mod local;
 mod sampler;
 mod servers;

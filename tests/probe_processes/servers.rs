@@ -28,6 +28,8 @@ pub enum Manner {
     Garbage,
     /// Good HTTP, bad JSON, deeply nested.
     Nested,
+    /// A page for whoever asks.
+    Page(&'static str),
     /// Closes the connection after each answer, although it promised to keep it.
     Forgetful(Arc<Chain>),
 }
@@ -40,6 +42,8 @@ pub struct Chain {
     interval: Duration,
     pub requests: AtomicU64,
     pub changing: AtomicBool,
+    /// How often it was asked what nodes do not answer truly.
+    pub lies: AtomicU64,
 }
 
 impl Chain {
@@ -55,6 +59,7 @@ impl Chain {
             interval,
             requests: AtomicU64::new(0),
             changing: AtomicBool::new(false),
+            lies: AtomicU64::new(0),
         })
     }
 
@@ -101,6 +106,25 @@ impl Chain {
                         height + 1
                     )
                 }
+                "hmyv2_getShardTotals" => format!(
+                    r#"{{"shardID":{},"blockNumber":{height},"balance":1000,"rewards":{height},"transfers":{height},
+                    "stateRoot":"{height:064x}","blockStateRoot":"{height:064x}",
+                    "sent":[{{"shard":7,"batches":3,"acknowledged":3,"value":70}}],"received":[],"inFlight":[]}}"#,
+                    self.shard,
+                ),
+                // Under stream sync: true in every case, and the wrong way round.
+                "hmyv2_inSync" | "hmyv2_syncing" => {
+                    self.lies.fetch_add(1, Ordering::Relaxed);
+                    "true".to_owned()
+                }
+                // As a node of another shard than 0 does.
+                "hmyv2_getLastCrossLinks" => {
+                    answers.push(format!(
+                        r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32000,"message":"cannot call this rpc"}}}}"#,
+                        call["id"]
+                    ));
+                    continue;
+                }
                 other => panic!("unexpected call {other}"),
             };
             answers.push(format!(
@@ -138,6 +162,7 @@ async fn converse(mut stream: TcpStream, manner: Manner, index: usize) {
         };
         let body = match &manner {
             Manner::Good(chain) | Manner::Forgetful(chain) => chain.answer(&request, index),
+            Manner::Page(page) => (*page).to_owned(),
             Manner::Nested => "[".repeat(500_000),
             Manner::Silent => std::future::pending().await,
             Manner::Garbage => {

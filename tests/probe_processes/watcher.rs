@@ -7,6 +7,10 @@ use std::{
 use canarynet::{
     ids::{NodeName, ShardId},
     journal::event::{Event, Mode, ProbeError, ProbeKind},
+    plan::{
+        MetricNames,
+        foreign::{Fact, ReadPlan, ValuePlace, ValuePlan},
+    },
     probe::{
         watcher::protocol::{WatchedNode, WatcherConfig},
         watching::{WatcherLaunch, run_watcher},
@@ -18,11 +22,11 @@ use crate::{
     servers::{Chain, Manner, serve},
 };
 
-fn name(index: u32) -> NodeName {
+pub fn name(index: u32) -> NodeName {
     NodeName::of(ShardId(0), index)
 }
 
-fn launch(ports: &[u16]) -> WatcherLaunch {
+pub fn launch(ports: &[u16]) -> WatcherLaunch {
     let nodes = ports.iter().zip(0..).map(|(port, index)| WatchedNode {
         name: name(index),
         shard: ShardId(0),
@@ -35,11 +39,13 @@ fn launch(ports: &[u16]) -> WatcherLaunch {
         command: vec![program(), "watcher".to_owned()],
         user: None,
         config: WatcherConfig {
+            reads: Default::default(),
             dialect: "harmony".to_owned(),
             interval: Duration::from_millis(100),
             deadline: Duration::from_millis(500),
             nodes: nodes.collect(),
             known: Vec::new(),
+            metrics: Default::default(),
         },
     }
 }
@@ -232,4 +238,107 @@ async fn a_watcher_that_dies_is_replaced_and_misses_no_block() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the watcher outlives its canary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ledgers_are_told_in_turn_and_metrics_pages_by_the_profiles_names() {
+    let chain = Chain::new(Duration::from_millis(200));
+    let mut ports = Vec::new();
+    for index in 0..3 {
+        ports.push(serve(Manner::Good(chain.clone()), index, 0).await);
+    }
+    let mut launch = launch(&ports);
+    let page = Manner::Page("load_made_total 70\nload_oldest_seconds 0.5\nhead_height 9\n");
+    launch.config.nodes[1].metrics_port = Some(serve(page, 1, 0).await);
+    launch.config.metrics = MetricNames {
+        height: Some("head_height".to_owned()),
+        made: Some("load_made_total".to_owned()),
+        oldest: Some("load_oldest_seconds".to_owned()),
+        ..MetricNames::default()
+    };
+    let mut bench = Bench::new((0..).map(name).take(ports.len()));
+    tokio::spawn(run_watcher(bench.context.clone(), launch));
+    let ledgers = |seen: &[Event]| -> Vec<NodeName> {
+        let of = |event: &Event| match event {
+            Event::Ledger(ledger) => ledger.node.clone(),
+            _ => None,
+        };
+        seen.iter().filter_map(of).collect()
+    };
+    bench
+        .until("three ledgers", |seen| ledgers(seen).len() >= 3)
+        .await;
+    let mut asked = ledgers(&bench.seen);
+    asked.truncate(3);
+    asked.sort();
+    assert_eq!(asked, [name(0), name(1), name(2)], "each in its turn");
+    bench
+        .until("figures", |seen| {
+            seen.iter().any(|event| matches!(event, Event::Figures(_)))
+        })
+        .await;
+    let figures = bench.seen.iter().find_map(|event| match event {
+        Event::Figures(figures) => Some(figures),
+        _ => None,
+    });
+    let figures = figures.unwrap();
+    assert_eq!(figures.node, Some(name(1)));
+    assert_eq!((figures.made, figures.oldest), (Some(70), Some(500_000)));
+    assert!(bench.seen.iter().any(|event| matches!(event,
+        Event::Position(position) if position.height.is_some_and(|height| height.0 == 9))));
+}
+
+/// A node of any program: one request tells the height, another one nothing, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_read_by_the_profile_and_one_that_does_not_come_holds_up_no_other() {
+    let page = serve(Manner::Page("height 7\nterm 3\n"), 0, 0).await;
+    let silent = serve(Manner::Silent, 0, 0).await;
+    let request = |port: u16, fact: Fact, name: &str| ReadPlan {
+        port,
+        path: "/metrics".to_owned(),
+        body: None,
+        deadline: Duration::from_millis(300),
+        values: vec![ValuePlan {
+            fact,
+            rank: 0,
+            least: None,
+            place: ValuePlace::Metric {
+                name: name.to_owned(),
+                absent: None,
+            },
+        }],
+    };
+    let watch = async |requests: Vec<ReadPlan>| {
+        let mut launch = launch(&[page]);
+        launch.config.dialect = String::new();
+        launch.config.reads.requests = requests;
+        let bench = Bench::new([name(0)]);
+        tokio::spawn(run_watcher(bench.context.clone(), launch));
+        bench
+    };
+    let told = |seen: &[Event]| {
+        seen.iter().any(|event| {
+            matches!(event, Event::Heads { nodes, .. } if nodes[0].height.0 == 7 && nodes[0].agreeing.is_some())
+        })
+    };
+    let silence = |seen: &[Event], probe: ProbeKind| {
+        seen.iter().any(|event| {
+            matches!(event, Event::ProbeFailed { probe: of, error: ProbeError::Deadline, .. } if *of == probe)
+        })
+    };
+    let height = request(page, Fact::Height, "height");
+    let mut bench = watch(vec![height, request(silent, Fact::View, "term")]).await;
+    bench
+        .until("the height, and the silence beside it", |seen| {
+            told(seen) && silence(seen, ProbeKind::Other)
+        })
+        .await;
+    assert!(!silence(&bench.seen, ProbeKind::Rpc));
+    // The other way round: who answers something and does not say where it stands does not answer.
+    let height = request(silent, Fact::Height, "height");
+    let mut bench = watch(vec![height, request(page, Fact::View, "term")]).await;
+    bench
+        .until("the silence", |seen| silence(seen, ProbeKind::Rpc))
+        .await;
+    assert!(!told(&bench.seen));
 }

@@ -21,6 +21,7 @@ pub struct Shape {
     pub retention: u64,
     pub epoch_length: u64,
     pub initial_height: u64,
+    pub defects: &'static str,
 }
 
 impl Default for Shape {
@@ -34,6 +35,7 @@ impl Default for Shape {
             retention: 2_000,
             epoch_length: 100,
             initial_height: 0,
+            defects: "none",
         }
     }
 }
@@ -136,6 +138,7 @@ impl Network {
             ])
             .args(["--retention", &self.shape.retention.to_string()])
             .args(["--epoch-length", &self.shape.epoch_length.to_string()])
+            .args(["--defects", self.shape.defects])
             .args(["--initial-height", &self.shape.initial_height.to_string()])
             .args(["--listen", &listen, "--rpc", &rpc, "--metrics", &metrics])
             .arg("--data")

@@ -11,21 +11,24 @@ use canarynet::{
     detect::{
         Finding, Judgement, NodeView, Severity, ShardView,
         judgement::{
-            AccelerationView, CostView, Doubt, Finish, InfraView, Intervals, Measure, Measured,
-            NodeState, Page, Recovery, Sight, Slope, StageStart, Unit,
+            AccelerationView, CostView, DetectorView, Doubt, FaultView, Finish, InfraView,
+            Intervals, KindView, Latencies, LoadView, Measure, Measured, NodeState, Page,
+            Participation, Recovery, Sight, Slope, Source, Spread, StageStart, TemplateView,
+            Traffic, Unit,
         },
+        outlook::{Course, NodeOutlook, Outlook},
     },
     ids::{Epoch, Height, NodeName, Seq, ShardId, ViewId},
     journal::{
-        Entry, Event,
+        Capability, Entry, Event,
         event::{ContainerChange, FinishReason, LogClass, LogPlace, Stage},
     },
     plan::{
         Budget, Coverage, DiskKind, DiskPlan, Gate, Keep, Lever, Limits, LoadPlan, MainnetPlan,
         NetworkPlan, NodePlan, Plan, ProbePlan, Program, RestartPlan, Role, SoakTime, Thresholds,
-        Waiver,
+        TrendThresholds, Waiver,
     },
-    report::{Fact, ReportInput},
+    report::{Curves, Fact, ReportInput},
     time::{Clocks, Elapsed, WallTime},
     verdict::{GateResult, Outcome, Reason, Verdict},
 };
@@ -99,6 +102,7 @@ pub fn plan() -> Plan {
             nodes: nodes.collect(),
             program: Program::Itself,
             command: vec!["canarynet".to_owned(), "reference-node".to_owned()],
+            defects: Vec::new(),
             environment: BTreeMap::new(),
             user: "1000:1000".to_owned(),
             read_only_root: true,
@@ -117,20 +121,26 @@ pub fn plan() -> Plan {
                 inodes: None,
                 write_iops: None,
                 write_bytes_per_second: None,
+                thin: false,
                 bytes_per_block: Some(1_200),
                 bytes_at_rest: Some(1 << 20),
                 retention: Some(2_000),
             },
             probe: ProbePlan {
+                reads: Default::default(),
                 dialect: "harmony".to_owned(),
                 rpc_port: 9_500,
                 metrics_port: Some(9_900),
                 interval: millis(100),
                 deadline: millis(500),
+                metrics: Default::default(),
+                log: None,
             },
             log_files: Vec::new(),
             log_rules: Vec::new(),
+            clock_skew: None,
             mainnet: MainnetPlan { disk: None },
+            foreign: Default::default(),
             stop_timeout: secs(5),
         },
         warm_up_blocks: 10,
@@ -139,6 +149,7 @@ pub fn plan() -> Plan {
         until_height: None,
         deadline: None,
         settle: secs(2),
+        observer_ab: false,
         load: LoadPlan {
             rate: 5.0,
             cross_shard: 0.1,
@@ -173,8 +184,13 @@ pub fn plan() -> Plan {
             crash_loop_window: secs(60),
             hung: secs(5),
             blind: secs(5),
+            trends: TrendThresholds::default(),
+            told: None,
         },
         gate: Gate {
+            against: None,
+            new_detectors: canarynet::plan::NewDetectors::Warn,
+            made_for: None,
             fail_on: Severity::Major,
             severity: BTreeMap::new(),
             limits: BTreeMap::new(),
@@ -183,6 +199,8 @@ pub fn plan() -> Plan {
                 epochs: 2,
                 blind_share: 0.01,
                 lines_lost_share: 0.001,
+                faults_share: 1.0,
+                exercised: Default::default(),
             },
             waive: Vec::new(),
         },
@@ -194,6 +212,9 @@ pub fn plan() -> Plan {
         },
         schedule: Vec::new(),
         drill: None,
+        on_missing: canarynet::plan::faults::OnMissing::Refuse,
+        log_baseline: None,
+        alerts: Default::default(),
         origins: BTreeMap::new(),
     }
 }
@@ -227,6 +248,24 @@ pub fn shard(number: u64, height: u64) -> ShardView {
         validators: (4, 4),
         disk_share: Some(0.31),
         recovery: Recovery::default(),
+        traffic: Traffic {
+            told: 1_478,
+            transactions: 2_956,
+            receipts: 295,
+            empty: 12,
+            boundaries: intervals(14),
+            load: LoadView {
+                made: 2_960,
+                included: 2_956,
+                inclusion: Latencies {
+                    count: 2_956,
+                    p50: millis(305),
+                    p95: millis(596),
+                    p99: millis(745),
+                },
+                ..LoadView::default()
+            },
+        },
         open: [0; 4],
     }
 }
@@ -243,6 +282,14 @@ fn node(shard: u64, index: u32) -> NodeView {
         exits: 0,
         blind_share: 0.0,
         lines: (12_345, 0),
+        lines_passed_over: 0,
+        participation: Participation {
+            led: 370,
+            turns: 4,
+            missed_turns: 0,
+            signed: (1_470, 1_478),
+            longest_unsigned: 2,
+        },
         memory: 14 << 20,
         memory_peak: 15 << 20,
         cpu_share: 0.021,
@@ -252,6 +299,31 @@ fn node(shard: u64, index: u32) -> NodeView {
             bytes_per_hour: 1_000.0,
             flat: true,
         }),
+        outlook: NodeOutlook {
+            memory: Some(Outlook {
+                course: Course::Rises,
+                per_block: 330.0,
+                low: 310.0,
+                high: 350.0,
+                per_mainnet_day: 3_564_000.0,
+                blocks: 1_300,
+                earliest_days: Some(11.6),
+                likely_days: Some(12.3),
+                filling: false,
+            }),
+            disk: Some(Outlook {
+                course: Course::Flat,
+                per_block: 0.06,
+                low: -3.1,
+                high: 3.2,
+                per_mainnet_day: 600.0,
+                blocks: 1_300,
+                earliest_days: Some(640.0),
+                likely_days: Some(34_000.0),
+                filling: false,
+            }),
+            open_files: None,
+        },
     }
 }
 
@@ -306,6 +378,7 @@ fn judgement() -> Judgement {
             },
         )]),
         cost: CostView {
+            observer: None,
             samples: 31,
             cpu_share: 0.061,
             canary_cpu_share: 0.021,
@@ -329,9 +402,24 @@ fn judgement() -> Judgement {
             mainnet: secs(11_784),
         },
         faults: Vec::new(),
+        kinds: Vec::new(),
+        capabilities: Vec::new(),
         drills: Vec::new(),
         infra: Vec::new(),
         doubts: Vec::new(),
+        detectors: vec![DetectorView {
+            id: "stall".to_owned(),
+            needs: vec![Source::Chain],
+            judged: 1.0,
+        }],
+        templates: vec![TemplateView {
+            text: "HOORAY!!!!!!! CONSENSUS REACHED!!!!!!! {blockHash,blockNum}".to_owned(),
+            level: "info".to_owned(),
+            node: name(0, 1),
+            lines: 1_478,
+            regular: true,
+            new: false,
+        }],
     }
 }
 
@@ -400,6 +488,7 @@ pub fn pass() -> ReportInput {
         .map(str::to_owned)
         .to_vec(),
         kept: None,
+        curves: Curves::default(),
     }
 }
 
@@ -427,7 +516,64 @@ pub fn finding(
         excused_by: None,
         waived: None,
         causes: Vec::new(),
+        chain: Vec::new(),
+        raised: None,
     }
+}
+
+/// Two faults that were done, one of them late, and one that the machine could not do.
+fn faults(judgement: &mut Judgement) {
+    let fault = |id: &str, kind: &str, at| FaultView {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        targets: vec!["s0-n01".to_owned()],
+        shards: vec![ShardId(0)],
+        requested: Elapsed::from_secs(at),
+        acknowledged: Some(Elapsed::from_secs(at)),
+        effective: Some(true),
+        proof: "s0-n01: ended, exit 137".to_owned(),
+        skipped: None,
+        healed: Some(Elapsed::from_secs(at + 5)),
+        heal_failed: None,
+        first_block: Some(SoakTime(millis(210))),
+        caught_up: Some(SoakTime(millis(1_400))),
+    };
+    let mut late = fault("f2-kill", "kill", 40);
+    late.first_block = Some(SoakTime(millis(7_200)));
+    late.caught_up = None;
+    let mut skipped = fault("f3-partition", "partition", 60);
+    skipped.skipped = Some("nftables is lacking: the kernel says: no".to_owned());
+    judgement.faults = vec![fault("f1-kill", "kill", 20), late, skipped];
+    judgement.kinds = vec![
+        KindView {
+            kind: "kill".to_owned(),
+            fired: 2,
+            effective: 2,
+            skipped: 0,
+            healed: 2,
+            first_block: Spread::of(vec![millis(210), millis(7_200)]),
+            late: 1,
+            never_back: 0,
+            caught_up: Spread::of(vec![millis(1_400)]),
+            never_caught_up: 1,
+        },
+        KindView {
+            kind: "partition".to_owned(),
+            skipped: 1,
+            ..KindView::default()
+        },
+    ];
+    judgement.capabilities = vec![
+        Capability::able(
+            "helper",
+            "a container with a single capability did what it was told",
+        ),
+        Capability::unable(
+            "nftables",
+            "the kernel says: no",
+            "load the kernel module nf_tables",
+        ),
+    ];
 }
 
 /// The incident: a disk fills, the leader ends, its shard never makes a block again.
@@ -475,6 +621,7 @@ pub fn stall() -> ReportInput {
         because: "known, ticket 812".to_owned(),
     });
     input.judgement.findings = vec![crash, stall, minor, waived];
+    faults(&mut input.judgement);
     input.judgement.pages.push(Page {
         finding: "st-1f3a".to_owned(),
         at: Elapsed::from_millis(101_500),

@@ -78,3 +78,35 @@ fn a_fault_heals_though_the_canary_was_killed_in_it() {
     assert_eq!(cleaned.status.code(), Some(0));
     machine.assert_nothing_left();
 }
+
+#[test]
+fn a_heal_that_fails_is_told_at_the_end_in_the_record_and_by_the_next_command() {
+    let Some(machine) = Machine::take() else {
+        return;
+    };
+    let rest = format!("until = \"12s\"\n{}", fault("kill", "s0-n01", 1, 4));
+    let plan = plan(&machine, &rest);
+    let mut soak = machine.soak(&[&plan]);
+    let container = soak.container("s0-n01");
+    soak.wait_for("the fault", Duration::from_secs(20), |_| {
+        docker(&["inspect", "-f", "{{.State.Running}}", &container]).trim() == "false"
+    });
+    // An outside hand takes away what was to be started again.
+    docker(&["rm", "-f", &container]);
+    let directory = soak.directory().expect("run directory");
+    let said = machine.state().join("soak.txt");
+    let ended = soak.end();
+    assert_ne!(ended.code, Some(0));
+    let said = std::fs::read_to_string(said).expect("output");
+    assert!(said.contains("not healed: f1-kill: s0-n01"), "{said}");
+    let record = json(&directory.join("run.json")).expect("run.json");
+    let told = record["unhealed"][0].as_str().expect("what was not healed");
+    assert!(told.starts_with("f1-kill"), "{record}");
+    for (words, times) in [(1, "first"), (0, "second")] {
+        let next = machine.run(&["clean"]);
+        let said = text(&next.stderr);
+        let count = said.matches("fault not healed: f1-kill").count();
+        assert_eq!(count, words, "the {times} command after it: {said}");
+    }
+    machine.assert_nothing_left();
+}

@@ -51,6 +51,15 @@ impl Machine {
         })
     }
 
+    /// The same, but only where all tests are asked for: for what takes many minutes, or is known not to pass yet.
+    pub fn take_if_asked(why: &str) -> Option<Self> {
+        if std::env::var_os("CANARYNET_ALL_TESTS").is_none() {
+            eprintln!("SKIPPED: {why}; CANARYNET_ALL_TESTS=1 runs it");
+            return None;
+        }
+        Self::take()
+    }
+
     pub fn state(&self) -> &Path {
         self.folder.path()
     }
@@ -81,6 +90,7 @@ impl Machine {
     /// Starts a soak and waits until it soaks.
     pub fn soak(&self, arguments: &[&str]) -> Soak<'_> {
         let output = File::create(self.state().join("soak.txt")).expect("output file");
+        let before = newest(self.state());
         let child = self
             .canarynet(&[&["soak"], arguments].concat())
             .stdin(Stdio::null())
@@ -91,11 +101,41 @@ impl Machine {
         let mut soak = Soak {
             machine: self,
             child,
+            before,
         };
         soak.wait_for("the soak to begin", Duration::from_secs(120), |soak| {
             soak.stage().as_deref() == Some("soak")
         });
         soak
+    }
+
+    /// Id of the newest run.
+    pub fn newest_run(&self) -> String {
+        let directory = newest(self.state()).expect("run directory");
+        let record = json(&directory.join("run.json")).expect("run.json");
+        record["run"].as_str().expect("run id").to_owned()
+    }
+
+    /// Waits until the newest run has come to this stage.
+    pub fn wait_for_stage(&self, stage: &str) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let live =
+                newest(self.state()).and_then(|directory| json(&directory.join("live.json")));
+            if live.is_some_and(|live| live["stage"]["stage"] == stage) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the run never came to {stage}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes a plan on the smallest profile, accelerated as always; answers its path.
+    pub fn plan(&self, name: &str, rest: &str) -> String {
+        let head = "profile = \"reference-small\"\nseed = \"faults\"\nspeedup = 40\nload = { rate = \"20 tx/s per shard\", cross_shard = \"0 %\" }\n";
+        let path = self.state().join(format!("{name}.toml"));
+        fs::write(&path, format!("{head}{rest}")).expect("plan");
+        path.display().to_string()
     }
 
     /// No container, network, volume, loop device or mount of this machine's runs is there any more. Others' objects
@@ -176,6 +216,8 @@ pub fn text(bytes: &[u8]) -> String {
 pub struct Soak<'a> {
     machine: &'a Machine,
     child: Child,
+    /// The newest run's directory before it.
+    before: Option<PathBuf>,
 }
 
 impl Soak<'_> {
@@ -183,16 +225,16 @@ impl Soak<'_> {
         self.child.id()
     }
 
-    /// The newest run's directory.
+    /// Its run's directory, as soon as there is one.
     pub fn directory(&self) -> Option<PathBuf> {
-        newest(self.machine.state())
+        newest(self.machine.state()).filter(|newest| self.before.as_ref() != Some(newest))
     }
 
     pub fn live(&self) -> Option<Value> {
         json(&self.directory()?.join("live.json"))
     }
 
-    fn stage(&self) -> Option<String> {
+    pub fn stage(&self) -> Option<String> {
         Some(self.live()?["stage"]["stage"].as_str()?.to_owned())
     }
 
@@ -316,4 +358,12 @@ pub fn newest(state: &Path) -> Option<PathBuf> {
 
 pub fn json(path: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// All entries of a run's journal, one line each.
+pub fn journal(directory: &Path) -> String {
+    let entries = canarynet::journal::Reader::open(&directory.join("journal")).expect("journal");
+    entries
+        .map(|entry| serde_json::to_string(&entry.expect("entry")).expect("json") + "\n")
+        .collect()
 }

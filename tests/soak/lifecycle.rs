@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Machine, text};
+use crate::harness::{Machine, json, newest, text};
 
 #[test]
 fn the_smoke_plan_passes_on_tmpfs_and_leaves_nothing() {
@@ -26,12 +26,18 @@ fn smoke(more: &[&str]) {
         printed.contains("canary"),
         "the canary's own cost is printed: {printed}"
     );
-    let judged = machine.run(&["judge", "latest"]);
+    let judged = machine.run(&["judge", "latest", "--json"]);
     assert_eq!(
         judged.status.code(),
         Some(0),
         "judging offline gives the same"
     );
+    // Sixteen nodes that write logs keep the engine busy also when nobody reads them: zero means that the stretch
+    // without watching was not measured.
+    let directory = newest(machine.state()).expect("run directory");
+    let verdict = json(&directory.join("verdict.json")).expect("verdict.json");
+    let unwatched = &verdict["cost"]["engine_cpu_share_unwatched"];
+    assert!(unwatched.as_f64() > Some(0.0), "{unwatched}");
     machine.assert_nothing_left();
 }
 

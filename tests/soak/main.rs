@@ -8,8 +8,20 @@
     reason = "what a run printed is shown when its test fails, and a skipped test says so loudly"
 )]
 
+mod by_hand;
+mod defects;
+mod etcd;
 mod faults;
+mod faulty;
 mod harness;
+mod incident;
+mod killed;
+mod life_cycle;
 mod lifecycle;
+mod network;
 mod outside_hands;
+mod repro;
+mod spoiled;
 mod storage;
+mod table;
+mod triggers;

@@ -79,10 +79,12 @@ pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Netwo
         }
     }
     NetworkPlan {
+        clock_skew: None,
         shards,
         nodes,
         program: Program::Itself,
         command: Vec::new(),
+        defects: Vec::new(),
         environment: BTreeMap::new(),
         user: "1000:1000".to_owned(),
         read_only_root: true,
@@ -101,20 +103,25 @@ pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Netwo
             inodes: None,
             write_iops: None,
             write_bytes_per_second: None,
+            thin: false,
             bytes_per_block: None,
             bytes_at_rest: None,
             retention: None,
         },
         probe: ProbePlan {
+            reads: Default::default(),
             dialect: "harmony".to_owned(),
             rpc_port: 9500,
             metrics_port: None,
             interval: second,
             deadline: second,
+            metrics: Default::default(),
+            log: None,
         },
         log_files: Vec::new(),
         log_rules: Vec::new(),
         mainnet: MainnetPlan { disk: None },
+        foreign: Default::default(),
         stop_timeout: second,
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::series::Series;
 use crate::{
     detect::{
         canary_overloaded::{cpu, memory},
         judgement::CostView,
+        statistics::{Least, Windows},
         world::World,
     },
     journal::event::{Cost, Stage},
@@ -36,6 +36,33 @@ impl Share {
     }
 }
 
+/// Least values of the canary's own memory over time.
+#[derive(Debug)]
+struct OwnMemory(Windows<Least<1>>);
+
+impl Default for OwnMemory {
+    fn default() -> Self {
+        // Ten seconds, in microseconds: short enough for a run of minutes.
+        Self(Windows::new(10_000_000))
+    }
+}
+
+impl OwnMemory {
+    /// Mean of the second half less mean of the first; `None` with fewer than four windows.
+    fn growth(&self) -> Option<f64> {
+        let points = self.0.all();
+        if points.len() < 4 {
+            return None;
+        }
+        let mean = |part: &[(u64, Least<1>)]| {
+            let sum: f64 = part.iter().map(|(_, point)| point.least[0] as f64).sum();
+            sum / part.len() as f64
+        };
+        let (first, second) = points.split_at(points.len() / 2);
+        Some(mean(second) - mean(first))
+    }
+}
+
 /// Costs over the soak.
 #[derive(Debug, Default)]
 pub(super) struct CostMeasure {
@@ -51,7 +78,7 @@ pub(super) struct CostMeasure {
     engine_seen: bool,
     memory: u64,
     memory_peak: u64,
-    series: Series,
+    own_memory: OwnMemory,
     lag: Duration,
     dropped: u64,
     run_directory: u64,
@@ -90,13 +117,20 @@ impl CostMeasure {
             self.samples += 1;
             self.memory_peak = self.memory_peak.max(self.memory);
             self.lag = self.lag.max(Duration::from_micros(cost.lag));
-            self.series.add(world.now, self.memory as f64);
+            let point = Least {
+                least: [self.memory],
+                at: world.now,
+                seq: world.seq,
+            };
+            self.own_memory.0.add(world.now.0, point);
         }
     }
 
     pub fn view(&self, budget: &Budget) -> CostView {
-        let seen =
-            |share: Share| (self.engine_seen && !share.over.is_zero()).then(|| share.value());
+        // The kernel counts in hundredths of a second: over a shorter stretch a share says nothing.
+        let seen = |share: Share| {
+            (self.engine_seen && share.over >= Duration::from_secs(1)).then(|| share.value())
+        };
         let cpu_share = self.all.value();
         CostView {
             samples: self.samples,
@@ -107,12 +141,13 @@ impl CostMeasure {
             helper_cpu_share: self.helper.value(),
             memory: self.memory,
             memory_peak: self.memory_peak,
-            memory_growth: self.series.growth(),
+            memory_growth: self.own_memory.growth(),
             engine_cpu_share: seen(self.engine),
             engine_cpu_share_unwatched: seen(self.engine_unwatched),
             run_directory: self.run_directory,
             lag: self.lag,
             dropped: self.dropped,
+            observer: None,
             within_budget: cpu_share <= budget.cpu_share && self.memory_peak <= budget.memory,
         }
     }

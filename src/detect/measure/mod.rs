@@ -1,32 +1,45 @@
 //! Everything that is measured and is no finding: rates, coverage, cost, what could not be judged.
 
 mod cost;
+mod coverage;
+mod drills;
 mod metrics;
 mod node;
+mod observer;
+mod participation;
 mod recovery;
-mod series;
 mod shard;
+mod templates;
+mod told;
+mod traffic;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use cost::CostMeasure;
 use node::NodeMeasure;
+use observer::ObserverMeasure;
+use participation::ParticipationMeasure;
 use recovery::FaultMeasure;
 use shard::ShardMeasure;
+use templates::TemplateMeasure;
+use traffic::{Generator, TrafficMeasure};
 
 use super::{
     finding::Severity,
-    findings::{ChangeKind, FindingChange, Findings},
+    findings::{FindingChange, Findings},
     judgement::{
-        AccelerationView, Doubt, DrillView, Finish, InfraView, Judgement, Measured, NodeView,
-        ShardView, StageStart,
+        AccelerationView, Doubt, DrillView, Finish, InfraView, Judgement, NodeView, ShardView,
+        StageStart,
     },
     world::World,
 };
 use crate::{
-    ids::{NodeName, RunId, ShardId},
+    ids::RunId,
     journal::{
-        Entry, Event,
+        Capability, Entry, Event,
         event::{ContainerChange, Stage},
         text::clean,
     },
@@ -47,9 +60,21 @@ pub(super) struct Measures {
     stages: Vec<StageStart>,
     shards: Vec<ShardMeasure>,
     nodes: Vec<NodeMeasure>,
+    participation: Vec<ParticipationMeasure>,
+    traffic: Vec<TrafficMeasure>,
+    generators: Vec<Generator>,
+    templates: TemplateMeasure,
+    leader_kills: u64,
+    /// Time of the soak in which facts were written late.
+    late: Duration,
+    cost_at: Elapsed,
     cost: CostMeasure,
+    observer: ObserverMeasure,
     faults: FaultMeasure,
     drills: Vec<DrillView>,
+    /// Places of shards whose stall at hand a fault made.
+    stalls_of_faults: BTreeSet<usize>,
+    capabilities: Vec<Capability>,
     infra: Vec<InfraView>,
     doubts: Vec<Doubt>,
     /// The soak's start and the last moment in it.
@@ -71,9 +96,19 @@ impl Measures {
             stages: Vec::new(),
             shards: world.shards.iter().map(|_| ShardMeasure::new()).collect(),
             nodes: world.nodes.iter().map(|_| NodeMeasure::default()).collect(),
+            participation: world.shards.iter().map(|_| Default::default()).collect(),
+            traffic: world.shards.iter().map(|_| TrafficMeasure::new()).collect(),
+            generators: vec![Generator::default(); world.nodes.len()],
+            templates: TemplateMeasure::default(),
+            leader_kills: 0,
+            late: Duration::ZERO,
+            cost_at: Elapsed::default(),
             cost: CostMeasure::default(),
+            observer: ObserverMeasure::default(),
             faults: FaultMeasure::default(),
             drills: Vec::new(),
+            stalls_of_faults: BTreeSet::new(),
+            capabilities: Vec::new(),
             infra: Vec::new(),
             doubts: Vec::new(),
             soak: None,
@@ -84,6 +119,11 @@ impl Measures {
         }
     }
 
+    /// Whether a healed fault is still followed.
+    pub fn coming_back(&self) -> bool {
+        self.faults.waits()
+    }
+
     /// Looks at one entry, which `world` already holds, and at what the detectors made of it.
     pub fn step(&mut self, entry: &Entry, world: &World, changes: &[FindingChange]) {
         self.entries += 1;
@@ -91,16 +131,24 @@ impl Measures {
         match &entry.event {
             Event::Block { .. } | Event::Heads { .. } => {
                 if let Some(place) = world.touched_shard {
-                    self.shards[place].block(&world.shards[place], world.now, soaking);
+                    let of = &world.shards[place];
+                    let drilled = world.drilled(of.id, world.now).is_some();
+                    self.shards[place].block(of, world.now, soaking, drilled);
+                    if let Event::Block { content, .. } = &entry.event {
+                        let content = content.as_ref();
+                        self.participation[place].block(of, content, world);
+                        self.traffic[place].block(of, content);
+                    }
                 }
             }
             Event::Sample(sample) => {
                 if let Some(place) = world.touched_node {
-                    self.nodes[place].sample(sample, world.now, soaking);
+                    self.nodes[place].sample(sample, world.now);
                 }
             }
             event => self.rare(event, entry, world),
         }
+        self.observer.step(&entry.event, world);
         for change in changes {
             self.change(change, world);
         }
@@ -140,21 +188,22 @@ impl Measures {
                 what,
                 detail,
                 fatal,
-            } => {
-                let note = InfraView {
-                    at: world.now,
-                    what: clean(what, 64),
-                    detail: clean(detail, 400),
-                    fatal: *fatal,
-                    seq: entry.seq,
-                };
-                if self.infra.len() < MOST_NOTES {
-                    self.infra.push(note);
-                } else if *fatal {
-                    // A fatal one decides the verdict and must not be lost behind many that do not.
-                    self.infra[MOST_NOTES - 1] = note;
-                }
-            }
+            } => self.infra(InfraView {
+                at: world.now,
+                what: clean(what, 64),
+                detail: clean(detail, 400),
+                fatal: *fatal,
+                seq: entry.seq,
+            }),
+            Event::DiskServerEnded { node, exit_code } => self.infra(InfraView {
+                at: world.now,
+                what: "faulty-disk".to_owned(),
+                detail: format!(
+                    "the process of {node}'s FUSE disk ended with exit code {exit_code}"
+                ),
+                fatal: true,
+                seq: entry.seq,
+            }),
             Event::LogCount {
                 node, lines, lost, ..
             } => {
@@ -172,14 +221,31 @@ impl Measures {
                     self.nodes[place].exits += 1;
                 }
             }
-            Event::Cost(cost) => self.cost.step(cost, world),
-            Event::Fault { id, kind, step } => self.faults.step(id, kind, step, world),
+            Event::Cost(cost) => {
+                self.cost.step(cost, world);
+                self.note_lag(cost, world);
+            }
+            Event::Fault { id, kind, step } => {
+                self.count_leader_kills(step, world);
+                self.faults.step(id, kind, step, world);
+            }
+            Event::Attached { .. } => self.templates.attached(),
+            Event::Capability(capability) => self.capability(capability),
             Event::Drill {
                 shard,
                 nodes,
                 begins,
             } => self.drill(*shard, nodes, *begins, world.now),
-            _ => {}
+            event => self.told(event, world),
+        }
+    }
+
+    fn infra(&mut self, note: InfraView) {
+        if self.infra.len() < MOST_NOTES {
+            self.infra.push(note);
+        } else if note.fatal {
+            // A fatal one decides the verdict and must not be lost behind many that do not.
+            self.infra[MOST_NOTES - 1] = note;
         }
     }
 
@@ -192,54 +258,21 @@ impl Measures {
         for node in &mut self.nodes {
             node.begin_soak();
         }
-    }
-
-    fn drill(&mut self, shard: ShardId, nodes: &[NodeName], begins: bool, now: Elapsed) {
-        let open = self
-            .drills
+        self.participation
             .iter_mut()
-            .rfind(|drill| drill.shard == shard && drill.ends.is_none());
-        if let Some(drill) = open {
-            if !begins {
-                drill.ends = Some(now);
-            }
-        } else if begins && self.drills.len() < MOST_NOTES {
-            self.drills.push(DrillView {
-                shard,
-                nodes: nodes.to_vec(),
-                begins: now,
-                ends: None,
-                found: None,
-            });
-        }
+            .for_each(ParticipationMeasure::clear);
+        self.traffic.iter_mut().for_each(TrafficMeasure::clear);
+        self.late = Duration::ZERO;
     }
 
-    fn change(&mut self, change: &FindingChange, world: &World) {
-        let finding = &change.finding;
-        if finding.kind == "stall" && finding.severity == Severity::Critical {
-            for drill in self.drills.iter_mut().filter(|drill| drill.found.is_none()) {
-                // One that began before is a real one, and proves nothing.
-                let during = finding.noticed >= drill.begins
-                    && drill.ends.is_none_or(|ends| world.now <= ends);
-                if Some(drill.shard) == finding.shard && during {
-                    drill.found = Some(world.now);
-                }
-            }
-        }
-        if finding.kind != "stall" {
-            return;
-        }
-        let place = world
-            .shards
-            .iter()
-            .position(|shard| Some(shard.id) == finding.shard);
-        let Some(place) = place else { return };
-        match change.kind {
-            ChangeKind::Opened => self.shards[place].stalled(),
-            ChangeKind::Closed => {
-                self.shards[place].recovered(&world.shards[place], finding.start, world.now);
-            }
-            ChangeKind::Raised | ChangeKind::Paged => {}
+    fn capability(&mut self, capability: &Capability) {
+        if self.capabilities.len() < MOST_NOTES {
+            self.capabilities.push(Capability {
+                id: clean(&capability.id, 40),
+                able: capability.able,
+                proof: clean(&capability.proof, 400),
+                remedy: capability.remedy.as_deref().map(|text| clean(text, 400)),
+            });
         }
     }
 
@@ -350,7 +383,11 @@ impl Measures {
             .iter()
             .zip(&world.shards)
             .zip(counts)
-            .map(|((measure, shard), (open, stalled))| measure.view(shard, world, stalled, open))
+            .zip(&self.traffic)
+            .map(|(((measure, shard), (open, stalled)), traffic)| ShardView {
+                traffic: traffic.view(),
+                ..measure.view(shard, world, stalled, open)
+            })
             .collect()
     }
 
@@ -358,7 +395,19 @@ impl Measures {
         self.nodes
             .iter()
             .zip(&world.nodes)
-            .map(|(measure, node)| measure.view(node, world, self.watched))
+            .zip(0..)
+            .map(|((measure, node), place)| {
+                let seat = world.shards[node.shard]
+                    .nodes
+                    .iter()
+                    .position(|&of| of == place);
+                NodeView {
+                    participation: seat
+                        .map(|seat| self.participation[node.shard].view(seat))
+                        .unwrap_or_default(),
+                    ..measure.view(place, world, self.watched)
+                }
+            })
             .collect()
     }
 
@@ -367,7 +416,8 @@ impl Measures {
         let shards = self.shard_views(world, findings);
         let nodes = self.node_views(world);
         let coverage = self.coverage(world, findings, &shards, &nodes);
-        let cost = self.cost.view(&plan.budget);
+        let mut cost = self.cost.view(&plan.budget);
+        cost.observer = self.observer.view();
         let acceleration = self.acceleration(plan, world, &shards);
         let mut judgement = Judgement {
             run: self.run.clone(),
@@ -388,63 +438,16 @@ impl Measures {
             acceleration,
             infra: self.infra.clone(),
             faults: self.faults.views(),
+            kinds: self.faults.kinds(plan.thresholds.recovery, world.now),
             drills: self.drills.clone(),
+            capabilities: self.capabilities.clone(),
             doubts: self.doubts.clone(),
+            detectors: Vec::new(),
+            templates: self.templates.views(),
         };
-        judgement.measures = metrics::measures(&judgement, world);
+        judgement.detectors = self.detector_views(&judgement.coverage);
+        judgement.measures = metrics::measures(&judgement, world, &self.inclusion());
         judgement
-    }
-
-    fn coverage(
-        &self,
-        world: &World,
-        findings: &Findings,
-        shards: &[ShardView],
-        nodes: &[NodeView],
-    ) -> Measured {
-        let blocks = || {
-            self.shards
-                .iter()
-                .zip(&world.shards)
-                .map(|(measure, shard)| measure.blocks(shard))
-        };
-        let full = || {
-            findings
-                .all()
-                .iter()
-                .filter(|finding| finding.kind == "disk-full")
-        };
-        let blind = nodes
-            .iter()
-            .filter(|node| node.blind_share > 0.0)
-            .max_by(|a, b| a.blind_share.total_cmp(&b.blind_share));
-        let lines = total(nodes.iter().map(|node| node.lines.0));
-        let lost = total(nodes.iter().map(|node| node.lines.1));
-        Measured {
-            blocks: total(blocks()),
-            blocks_least: blocks().min().unwrap_or(0),
-            epochs: total(
-                self.shards
-                    .iter()
-                    .zip(&world.shards)
-                    .map(|(measure, shard)| measure.epochs(shard)),
-            ),
-            leader_turns: self.shards.iter().map(|shard| shard.leader_turns).sum(),
-            view_changes: total(shards.iter().map(|shard| shard.view_changes)),
-            restarts: nodes.iter().map(|node| node.restarts).sum(),
-            full_disks: full().count() as u64,
-            full_disks_recovered: full().filter(|finding| finding.end.is_some()).count() as u64,
-            watched: self.watched,
-            soak: self
-                .soak
-                .map_or(Duration::ZERO, |(from, to)| to.since(from)),
-            blind_share: blind.map_or(0.0, |node| node.blind_share),
-            blind_node: blind.map(|node| node.node.clone()),
-            lines,
-            lines_lost: lost,
-            lines_lost_share: lost as f64 / lines.saturating_add(lost).max(1) as f64,
-            gaps: self.gaps,
-        }
     }
 
     fn acceleration(&self, plan: &Plan, world: &World, shards: &[ShardView]) -> AccelerationView {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::series::Series;
 use crate::{
     detect::{
-        judgement::{NodeState, NodeView, Slope},
+        judgement::{NodeState, NodeView, Participation, Slope, Source},
+        outlook::{Course, NodeOutlook},
         world::{Container, Hand, Node, World},
     },
     journal::event::Sample,
@@ -23,21 +23,26 @@ pub(super) struct NodeMeasure {
     cpu_over: Duration,
     disk: (u64, u64),
     disk_peak: u64,
-    disk_series: Series,
     pub exits: u64,
     pub lines: u64,
     pub lost: u64,
     /// Blind time of RPC, log and sampler.
     pub blind: [Duration; 3],
+    /// The same of its metrics page, which no verdict rests on alone.
+    blind_metrics: Duration,
+    /// Whether its metrics page answers nothing now.
+    pub metrics_failing: bool,
+    /// Log lines whose form was not looked at.
+    pub passed_over: u64,
 }
 
 impl NodeMeasure {
     pub fn begin_soak(&mut self) {
-        self.disk_series.clear();
         self.blind = Default::default();
+        self.blind_metrics = Duration::ZERO;
     }
 
-    pub fn sample(&mut self, sample: &Sample, now: Elapsed, soaking: bool) {
+    pub fn sample(&mut self, sample: &Sample, now: Elapsed) {
         self.memory = sample.memory;
         self.memory_peak = self.memory_peak.max(sample.memory);
         if let Some((at, cpu)) = self.last {
@@ -55,15 +60,13 @@ impl NodeMeasure {
         let size = sample.disk_used.saturating_add(sample.disk_free);
         self.disk = (sample.disk_used, size);
         self.disk_peak = self.disk_peak.max(sample.disk_used);
-        if soaking && size > 0 {
-            self.disk_series.add(now, sample.disk_used as f64);
-        }
     }
 
     /// Time passed in which a probe saw nothing although the node ran.
     pub fn watched(&mut self, node: &Node, world: &World, passed: Duration) {
-        let shard_unseen = world.shards[node.shard].unseen_since.is_some();
-        if !node.runs() {
+        let shard = &world.shards[node.shard];
+        let shard_unseen = shard.unseen_since.is_some();
+        if !node.runs() || world.drilled(shard.id, world.now).is_some() {
             return;
         }
         let blind = [
@@ -76,6 +79,20 @@ impl NodeMeasure {
                 *sum += passed;
             }
         }
+        if self.metrics_failing {
+            self.blind_metrics += passed;
+        }
+    }
+
+    /// How long nothing was seen of it by this source.
+    pub fn unseen(&self, source: Source) -> Duration {
+        match source {
+            Source::Chain => self.blind[0],
+            Source::Log => self.blind[1],
+            Source::Resources => self.blind[2],
+            Source::Metrics => self.blind_metrics,
+            Source::Engine | Source::Canary => Duration::ZERO,
+        }
     }
 
     pub fn blind_share(&self, watched: Duration) -> f64 {
@@ -87,17 +104,10 @@ impl NodeMeasure {
         }
     }
 
-    fn slope(&self) -> Option<Slope> {
-        let (per_second, span) = self.disk_series.late_slope()?;
-        let size = self.disk.1 as f64;
-        let rise = per_second * span.as_secs_f64();
-        Some(Slope {
-            bytes_per_hour: per_second * 3600.0,
-            flat: size > 0.0 && rise < size / 100.0,
-        })
-    }
-
-    pub fn view(&self, node: &Node, world: &World, watched: Duration) -> NodeView {
+    pub fn view(&self, place: usize, world: &World, watched: Duration) -> NodeView {
+        let node = &world.nodes[place];
+        let outlook = NodeOutlook::of(world, place);
+        let interval = world.clocks.block_interval.as_secs_f64().max(1e-9);
         let state = match (node.container, node.down.map(|down| down.hand)) {
             (Container::Absent, _) => NodeState::Absent,
             (Container::Running, _) => NodeState::Running,
@@ -118,6 +128,8 @@ impl NodeMeasure {
             exits: self.exits,
             blind_share: self.blind_share(watched),
             lines: (self.lines, self.lost),
+            lines_passed_over: self.passed_over,
+            participation: Participation::default(),
             memory: self.memory,
             memory_peak: self.memory_peak,
             cpu_share: if self.cpu_over.is_zero() {
@@ -127,7 +139,11 @@ impl NodeMeasure {
             },
             disk: self.disk,
             disk_peak: self.disk_peak,
-            disk_slope: self.slope(),
+            disk_slope: outlook.disk.map(|disk| Slope {
+                bytes_per_hour: disk.per_block * 3600.0 / interval,
+                flat: disk.course == Course::Flat,
+            }),
+            outlook,
         }
     }
 }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::{
     detect::{
-        judgement::{Intervals, Recovery, ShardView, Sight},
+        judgement::{Intervals, Recovery, ShardView, Sight, Traffic},
         world::{Shard, World},
     },
     ids::{Epoch, Height, ViewId},
@@ -20,7 +20,7 @@ const LONGEST_TICKS: u64 = 36_000_000;
 const RECENT: usize = 256;
 
 #[derive(Debug)]
-struct Times {
+pub(super) struct Times {
     histogram: Histogram<u32>,
     sum: Duration,
     blocks: u64,
@@ -28,7 +28,7 @@ struct Times {
 }
 
 impl Times {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             histogram: Histogram::new_with_bounds(1, LONGEST_TICKS, 3)
                 .expect("invariant: the bounds are constants that hdrhistogram accepts"),
@@ -38,7 +38,7 @@ impl Times {
         }
     }
 
-    fn add(&mut self, time: Duration, blocks: u64) {
+    pub(super) fn add(&mut self, time: Duration, blocks: u64) {
         self.sum = self.sum.saturating_add(time);
         self.blocks = self.blocks.saturating_add(blocks);
         if blocks == 1 {
@@ -56,7 +56,7 @@ impl Times {
         Duration::from_micros(ticks.saturating_mul(TICK_MICROS as u64)).min(self.longest)
     }
 
-    fn intervals(&self) -> Intervals {
+    pub(super) fn intervals(&self) -> Intervals {
         Intervals {
             count: self.blocks,
             mean: if self.blocks == 0 {
@@ -115,11 +115,20 @@ impl ShardMeasure {
         self.soak = Some(((height, now), (height, now)));
     }
 
-    /// A block came.
-    pub fn block(&mut self, shard: &Shard, now: Elapsed, soaking: bool) {
+    /// A block came. What a drill makes of blocks is in no statistic.
+    pub fn block(&mut self, shard: &Shard, now: Elapsed, soaking: bool, drilled: bool) {
         let (Some(new), Some(best)) = (shard.new_block, &shard.best) else {
             return;
         };
+        if self.first_epoch.is_none() {
+            self.first_epoch = best.epoch;
+        }
+        if soaking && let Some((_, last)) = &mut self.soak {
+            *last = (best.height, now);
+        }
+        if drilled {
+            return;
+        }
         if let Some(interval) = new.interval {
             self.whole.add(interval, new.blocks);
             if new.blocks == 1 {
@@ -131,16 +140,10 @@ impl ShardMeasure {
         }
         self.view_changes = self.view_changes.saturating_add(new.view_changes);
         self.leader_turns += u64::from(new.turned);
-        if self.first_epoch.is_none() {
-            self.first_epoch = best.epoch;
-        }
         if let Some((signers, committee)) = new.signers {
             self.signers.0 += u64::from(signers);
             self.signers.1 += u64::from(committee);
             self.signers.2 += 1;
-        }
-        if soaking && let Some((_, last)) = &mut self.soak {
-            *last = (best.height, now);
         }
     }
 
@@ -227,6 +230,7 @@ impl ShardMeasure {
                 })
                 .max_by(f64::total_cmp),
             recovery: self.recovery(),
+            traffic: Traffic::default(),
             open,
         }
     }

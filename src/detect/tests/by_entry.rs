@@ -12,12 +12,12 @@ use crate::{
 
 /// A journal written by hand.
 #[derive(Default)]
-struct Script {
+pub(super) struct Script {
     entries: Vec<Entry>,
 }
 
 impl Script {
-    fn add(&mut self, millis: u64, event: Event) -> &mut Self {
+    pub(super) fn add(&mut self, millis: u64, event: Event) -> &mut Self {
         let seq = Seq(self.entries.len() as u64);
         self.entries.push(Entry {
             seq,
@@ -28,7 +28,7 @@ impl Script {
     }
 
     /// A shard of four that has started and made block 1 at 1 s.
-    fn started() -> Self {
+    pub(super) fn started() -> Self {
         let mut script = Self::default();
         script.add(
             0,
@@ -49,7 +49,7 @@ impl Script {
         script
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         millis: u64,
         index: u32,
@@ -66,7 +66,7 @@ impl Script {
         )
     }
 
-    fn block(&mut self, millis: u64, height: u64, hash: &str) -> &mut Self {
+    pub(super) fn block(&mut self, millis: u64, height: u64, hash: &str) -> &mut Self {
         self.add(
             millis,
             Event::Block {
@@ -80,11 +80,18 @@ impl Script {
                 committee: Some(4),
                 time: None,
                 node: node(0, 0),
+                content: None,
             },
         )
     }
 
-    fn heads(&mut self, millis: u64, height: u64, view: u64, leads: Option<bool>) -> &mut Self {
+    pub(super) fn heads(
+        &mut self,
+        millis: u64,
+        height: u64,
+        view: u64,
+        leads: Option<bool>,
+    ) -> &mut Self {
         let head = |index| NodeHead {
             node: node(0, index),
             height: Height(height),
@@ -102,7 +109,7 @@ impl Script {
         )
     }
 
-    fn tick(&mut self, millis: u64) -> &mut Self {
+    pub(super) fn tick(&mut self, millis: u64) -> &mut Self {
         self.add(
             millis,
             Event::Tick {
@@ -111,7 +118,11 @@ impl Script {
         )
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn findings(&self) -> Vec<Finding> {
         let mut plan = shape();
         plan.shards = 1;
         let mut judge = Judge::new(&plan.plan());
@@ -494,4 +505,107 @@ fn a_detector_that_panics_is_a_doubt_and_nothing_else() {
     assert!(judgement.coverage.blocks > 100, "the rest went on");
     let verdict = crate::verdict::decide(&plan, &judgement);
     assert_eq!(verdict.outcome, crate::verdict::Outcome::Inconclusive);
+}
+
+/// Node 1 with its head at `height`, agreeing on `agreeing`.
+fn position(script: &mut Script, millis: u64, height: u64, agreeing: u64, mode: Mode) {
+    let head = NodeHead {
+        node: node(0, 1),
+        height: Height(height),
+        view: Some(ViewId(5)),
+        agreeing: Some(Height(agreeing)),
+        mode: Some(mode),
+        leads: None,
+    };
+    let (shard, nodes) = (ShardId(0), vec![head]);
+    script.add(millis, Event::Heads { shard, nodes });
+}
+
+fn mismatches(positions: &[(u64, u64, u64, Mode)]) -> Vec<Finding> {
+    let mut script = Script::started();
+    for (millis, height, agreeing, mode) in positions {
+        position(&mut script, *millis, *height, *agreeing, *mode);
+    }
+    let mut findings = script.findings();
+    findings.retain(|finding| finding.kind == "height-mismatch");
+    findings
+}
+
+#[test]
+fn memory_and_disk_that_disagree_at_two_looks_are_a_mismatch() {
+    use Mode::{Normal, Syncing};
+    let found = mismatches(&[(2_000, 7, 9, Normal), (2_200, 7, 9, Syncing)]);
+    assert_eq!(
+        names(&found),
+        [("height-mismatch", Severity::Critical, "s0-n01")]
+    );
+    assert_eq!(found[0].start, Elapsed::from_millis(2_000));
+    assert!(found[0].summary.contains("block 7") && found[0].summary.contains("on 9"));
+    let over = mismatches(&[
+        (2_000, 7, 9, Normal),
+        (3_000, 7, 9, Normal),
+        (4_000, 9, 10, Normal),
+    ]);
+    assert_eq!(over[0].end, Some(Elapsed::from_millis(4_000)));
+}
+
+#[test]
+fn one_look_and_a_node_that_catches_up_are_no_mismatch() {
+    use Mode::{Normal, Syncing};
+    for quiet in [
+        // Once; twice within a block; not the same; the ordinary; a consensus that waits for the end of a sync.
+        &[(2_000, 7, 9, Normal), (3_000, 9, 10, Normal)][..],
+        &[(2_000, 7, 9, Normal), (2_199, 7, 9, Normal)],
+        &[(2_000, 7, 9, Normal), (3_000, 8, 10, Normal)],
+        &[(2_000, 7, 8, Normal), (3_000, 7, 8, Normal)],
+        &[(2_000, 70, 8, Syncing), (3_000, 70, 8, Syncing)],
+    ] {
+        assert_eq!(mismatches(quiet), [], "{quiet:?}");
+    }
+}
+
+#[test]
+fn no_fault_excuses_a_mismatch() {
+    use crate::journal::{effect::Effect, event::FaultStep};
+    let mut script = Script::started();
+    for step in [
+        FaultStep::Requested {
+            targets: vec![node(0, 1)],
+            takes: vec![node(0, 1)],
+            effects: vec![Effect::DiskFull],
+            lasts: Duration::from_secs(60),
+        },
+        FaultStep::Acknowledged,
+    ] {
+        let (id, kind) = ("f1".into(), "disk-fill".into());
+        script.add(1_500, Event::Fault { id, kind, step });
+    }
+    position(&mut script, 2_000, 7, 9, Mode::Normal);
+    position(&mut script, 3_000, 7, 9, Mode::Normal);
+    let found = script.findings();
+    assert_eq!(one(&found, "height-mismatch").excused_by, None);
+}
+
+#[test]
+fn two_blocks_of_one_view_are_told_by_who_was_sent_both() {
+    let mut script = Script::started();
+    script.add(
+        2_000,
+        Event::Log {
+            node: node(0, 2),
+            level: "warn".into(),
+            rule: "two-blocks-in-one-view".into(),
+            class: crate::journal::event::LogClass::DoubleProposal,
+            message: "Leader is malicious".to_owned(),
+            error: None,
+            time: None,
+            at: None,
+        },
+    );
+    let found = script.findings();
+    let double = one(&found, "double-proposal");
+    assert_eq!(
+        (double.severity, &double.nodes[..]),
+        (Severity::Critical, &[node(0, 2)][..])
+    );
 }

@@ -1,7 +1,11 @@
 //! Detectors by scenario: a generated run with incidents in, findings out, through one door.
 
 mod by_entry;
+mod drills;
+mod history;
+mod recovery;
 mod scenarios;
+mod told;
 
 use std::time::Duration;
 
@@ -12,6 +16,7 @@ use crate::{
         Entry,
         generate::{Generator, Incident, Shape, What},
     },
+    plan::Plan,
     time::Elapsed,
 };
 
@@ -40,7 +45,11 @@ pub(super) fn at(seconds: f64, what: What) -> Incident {
 }
 
 pub(super) fn judge(entries: impl IntoIterator<Item = Entry>) -> Judgement {
-    let mut judge = Judge::new(&shape().plan());
+    judge_with(&shape().plan(), entries)
+}
+
+pub(super) fn judge_with(plan: &Plan, entries: impl IntoIterator<Item = Entry>) -> Judgement {
+    let mut judge = Judge::new(plan);
     for entry in entries {
         judge.step(&entry);
     }

@@ -21,6 +21,17 @@ pub struct Drill {
 }
 
 impl World {
+    /// The drill that a shard is in at this moment, or on its way back from: what is measured then is the canary's doing.
+    #[must_use]
+    pub fn drilled(&self, shard: ShardId, at: Elapsed) -> Option<&Drill> {
+        let back = self.thresholds.recovery * 3;
+        self.drill.as_ref().filter(|drill| {
+            drill.shard == shard
+                && at >= drill.begins
+                && drill.ends.is_none_or(|ends| at <= ends + back)
+        })
+    }
+
     pub(super) fn fold_drill(&mut self, event: &Event) {
         let Event::Drill {
             shard,

@@ -57,6 +57,21 @@ impl World {
                 let (now, seq) = (self.now, self.seq);
                 self.nodes[place].fold_log(class, now, seq);
             }
+            Event::Position(position) => {
+                self.touch_node(&position.node);
+            }
+            Event::Ledger(ledger) => {
+                ledger.node.as_ref().and_then(|node| self.touch_node(node));
+            }
+            Event::Figures(figures) => {
+                figures.node.as_ref().and_then(|node| self.touch_node(node));
+            }
+            Event::TemplateSeen { node, .. } | Event::TemplateCounts { node, .. } => {
+                self.touch_node(node);
+            }
+            Event::LogCount { node, .. } => {
+                self.touch_node(node);
+            }
             Event::Sample(sample) => {
                 let Some(place) = sample.node.as_ref().and_then(|node| self.touch_node(node))
                 else {
@@ -113,6 +128,7 @@ impl World {
             committee,
             time,
             node,
+            ..
         } = event
         else {
             return;
@@ -193,6 +209,9 @@ impl World {
     }
 
     fn count_rates(&mut self, place: usize) {
+        // A wait begins anew: what the others wait for stands, and this one may be the next.
+        let next = self.now + self.thresholds.stall_suspected.min(self.thresholds.page);
+        self.next_window = self.next_window.min(next);
         let suspected = self.thresholds.stall_suspected + self.unwritten();
         let now = self.now;
         let shard = &mut self.shards[place];

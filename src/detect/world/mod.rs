@@ -4,26 +4,35 @@
 //! *stalled* (it is seen that no block comes) and *blind* (the canary does not see). What the canary did not see never
 //! counts towards a window.
 
+mod contradiction;
+mod disk;
 mod drill;
 mod fold;
+mod names;
 mod node;
 mod rates;
 mod shard;
+mod told;
+mod trends;
+mod yardstick;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-pub use node::{Container, Disk, Down, Hand, Node, Probe};
+pub use contradiction::Contradiction;
+pub use disk::Disk;
+pub use node::{Container, Down, Hand, Node, Probe};
 pub use rates::{Rates, Sums};
 pub use shard::{Best, NewBlock, Shard};
+pub use trends::{Capacity, Points, Series, Trends};
 
 use crate::{
     detect::expectation::{Committee, Expectation},
-    ids::{Height, NodeName, Seq},
+    ids::{NodeName, Seq},
     journal::{
         Thinness,
         event::{Entry, Event, Stage},
     },
-    plan::{Budget, Plan, Role, Thresholds},
+    plan::{Budget, LogBaseline, Plan, Role, Thresholds, ToldThresholds, foreign::EndsOn},
     time::{Clocks, Elapsed, WallTime},
 };
 
@@ -37,40 +46,17 @@ const FRESH: Duration = Duration::from_millis(1_500);
 /// Below this the host's disk is dry, and full disks are not the nodes' doing.
 const HOST_DRY_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Something that cannot be in a chain that is safe.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Contradiction {
-    /// Two blocks at one height.
-    Fork {
-        /// Place of the shard.
-        shard: usize,
-        /// The height.
-        height: Height,
-        /// The hash seen first, if it is still known.
-        known: Option<Arc<str>>,
-        /// The other.
-        other: Arc<str>,
-        /// Who has the other.
-        node: NodeName,
-    },
-    /// A node's head went back.
-    Regression {
-        /// Place of the node.
-        node: usize,
-        /// From this height.
-        from: Height,
-        /// To this.
-        to: Height,
-    },
-}
-
 /// The state of the network.
 #[derive(Debug, Clone)]
 pub struct World {
     /// Windows and thresholds.
     pub thresholds: Thresholds,
+    /// Those of findings that rest on what nodes tell of themselves.
+    pub told: ToldThresholds,
     /// The canary's own budget.
     pub budget: Budget,
+    /// Faults over which nodes end by themselves, as their makers want it.
+    pub ends_on: Vec<EndsOn>,
     /// The chain's clocks.
     pub clocks: Clocks,
     /// Time of the entry at hand.
@@ -111,15 +97,21 @@ pub struct World {
     pub started: WallTime,
     /// What injected faults excuse.
     pub expectation: Expectation,
+    /// Log forms of an earlier good run.
+    pub log_baseline: Option<LogBaseline>,
     /// The last fake stall: known to what sets its findings apart, never to a detector.
     pub drill: Option<drill::Drill>,
-    by_name: BTreeMap<NodeName, usize>,
+    /// Series of what may grow.
+    pub trends: Trends,
+    by_name: names::Names,
     by_shard: BTreeMap<crate::ids::ShardId, usize>,
     last_pulse: Elapsed,
     pulse_every: Duration,
     engine_trouble: Option<Elapsed>,
     first_entry: bool,
     last_wall: Option<(WallTime, Elapsed)>,
+    /// No shard's wait for its next block passes one of its windows before this moment.
+    next_window: Elapsed,
 }
 
 impl World {
@@ -127,11 +119,12 @@ impl World {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let window = plan.thresholds.rate_window;
+        let quorum = plan.network.foreign.quorum;
         let mut shards: BTreeMap<_, Shard> = BTreeMap::new();
         for node in &plan.network.nodes {
             shards
                 .entry(node.shard)
-                .or_insert_with(|| Shard::new(node.shard, window));
+                .or_insert_with(|| Shard::new(node.shard, window, quorum));
         }
         let by_shard: BTreeMap<_, _> = shards.keys().copied().zip(0..).collect();
         let mut shards: Vec<Shard> = shards.into_values().collect();
@@ -153,24 +146,23 @@ impl World {
         }
         let committees = committees
             .into_iter()
-            .map(|(shard, powers)| (shard, Committee::new(powers)))
+            .map(|(shard, powers)| (shard, Committee::new(powers).with(quorum)))
             .collect();
         let interval = plan.clocks.block_interval;
         Self {
+            told: ToldThresholds::of(plan),
             thresholds: plan.thresholds.clone(),
             budget: plan.budget.clone(),
+            ends_on: plan.network.foreign.ends_on.clone(),
             clocks: plan.clocks,
             now: Elapsed::default(),
             seq: Seq(0),
             pulse: false,
             since_pulse: Duration::ZERO,
             stage: None,
-            by_name: nodes
-                .iter()
-                .map(|node: &Node| node.name.clone())
-                .zip(0..)
-                .collect(),
+            by_name: names::Names::new(nodes.iter().map(|node: &Node| &node.name)),
             by_shard,
+            trends: Trends::new(plan, shards.len()),
             shards,
             nodes,
             touched_node: None,
@@ -184,7 +176,12 @@ impl World {
             host_dry: false,
             gaps: 0,
             started: WallTime::default(),
-            expectation: Expectation::new(committees, plan.thresholds.recovery),
+            expectation: Expectation::new(
+                committees,
+                plan.thresholds.recovery,
+                plan.thresholds.rate_window,
+            ),
+            log_baseline: plan.log_baseline.clone(),
             drill: None,
             last_pulse: Elapsed::default(),
             // Half a block: what a window is late by is small against the block that it may be late by.
@@ -192,6 +189,7 @@ impl World {
             engine_trouble: None,
             first_entry: true,
             last_wall: None,
+            next_window: Elapsed::default(),
         }
     }
 
@@ -300,7 +298,7 @@ impl World {
     /// Place of a node.
     #[must_use]
     pub fn node(&self, name: &NodeName) -> Option<usize> {
-        self.by_name.get(name).copied()
+        self.by_name.place(name)
     }
 
     /// Folds one entry in.
@@ -361,10 +359,12 @@ impl World {
                 "host-disk" => self.host_dry = true,
                 _ => {}
             },
+            Event::DiskServerEnded { node, .. } => self.expectation.disk_lost(node, self.now),
             Event::HostDisk { engine_free, .. } => self.host_dry = *engine_free < HOST_DRY_BYTES,
             event => self.fold_network(event),
         }
         self.look();
+        self.fold_trends(&entry.event);
         self.first_entry = false;
     }
 
@@ -400,21 +400,25 @@ impl World {
     }
 
     /// Whether a shard's wait for its next block has just passed one of its windows: that is looked at at once.
-    fn window_passed(&self, before: Elapsed) -> bool {
+    fn window_passed(&mut self, before: Elapsed) -> bool {
+        if self.now < self.next_window {
+            return false;
+        }
         let windows = [
             self.thresholds.stall_suspected,
             self.thresholds.page,
             self.thresholds.stall,
         ];
-        self.shards.iter().any(|shard| {
-            shard.best.as_ref().is_some_and(|best| {
-                let due = |window: &Duration| {
-                    let due = best.at + *window;
-                    before < due && due <= self.now
-                };
-                windows.iter().any(due)
-            })
-        })
+        let mut passed = false;
+        self.next_window = Elapsed(u64::MAX);
+        let waits = self.shards.iter().filter_map(|shard| shard.best.as_ref());
+        for due in waits.flat_map(|best| windows.map(|window| best.at + window)) {
+            passed |= before < due && due <= self.now;
+            if due > self.now {
+                self.next_window = self.next_window.min(due);
+            }
+        }
+        passed
     }
 
     /// Whether each shard is in sight, after the entry was folded in.

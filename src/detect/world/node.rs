@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::disk::Disk;
 use crate::{
     ids::{Height, NodeName, Seq, ViewId},
     journal::event::{ContainerChange, LogClass, Mode, NodeHead, ProbeError, ProbeKind, Sample},
@@ -80,23 +81,6 @@ pub struct Probe {
     pub seq: Option<Seq>,
     /// The other side refused: it is there and does not listen.
     pub refused: bool,
-}
-
-/// Trouble of a node's disk.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Disk {
-    /// Since when writes fail for want of room.
-    pub full_since: Option<Elapsed>,
-    /// The last sign that it is full.
-    pub full_at: Elapsed,
-    /// The node itself said so, of a write that failed.
-    pub failed_write: bool,
-    /// Bytes used.
-    pub used: u64,
-    /// Bytes free.
-    pub free: u64,
-    /// Samples in a row without a free byte.
-    pub dry_samples: u32,
 }
 
 /// What is known of one node.
@@ -400,7 +384,7 @@ impl Node {
             ProbeKind::Rpc => self.answered(now),
             ProbeKind::Log => self.log.works(now),
             ProbeKind::Sampler => self.sampler.works(now),
-            ProbeKind::Metrics => {}
+            ProbeKind::Metrics | ProbeKind::Other => {}
         }
     }
 
@@ -415,7 +399,7 @@ impl Node {
             ProbeKind::Rpc => &mut self.rpc,
             ProbeKind::Log => &mut self.log,
             ProbeKind::Sampler => &mut self.sampler,
-            ProbeKind::Metrics => return,
+            ProbeKind::Metrics | ProbeKind::Other => return,
         };
         if probe.failing_since.is_none() {
             probe.failing_since = Some(now);
@@ -425,19 +409,7 @@ impl Node {
     }
 
     pub(super) fn fold_log(&mut self, class: &LogClass, now: Elapsed, seq: Seq) {
-        match class {
-            LogClass::DiskFull => {
-                self.disk.full_since.get_or_insert(now);
-                self.disk.full_at = now;
-                self.disk.failed_write = true;
-            }
-            LogClass::DiskRecovered => {
-                self.disk.full_since = None;
-                self.disk.failed_write = false;
-                self.disk.dry_samples = 0;
-            }
-            _ => {}
-        }
+        self.disk.fold_log(class, now);
         if matches!(
             class,
             LogClass::Fatal
@@ -455,30 +427,8 @@ impl Node {
     }
 
     pub(super) fn fold_sample(&mut self, sample: &Sample, now: Elapsed) {
-        /// Long enough for a node that retries at its own pace to have failed again.
-        const QUIET: Duration = Duration::from_secs(10);
         self.sampler.works(now);
-        self.disk.used = sample.disk_used;
-        self.disk.free = sample.disk_free;
-        if sample.disk_used == 0 && sample.disk_free == 0 {
-            return;
-        }
-        if sample.disk_free == 0 {
-            self.disk.dry_samples += 1;
-            // One look may fall into a moment; two in a row are a state.
-            if self.disk.dry_samples >= 2 {
-                self.disk.full_since.get_or_insert(now);
-                self.disk.full_at = now;
-            }
-        } else {
-            self.disk.dry_samples = 0;
-            let room = sample.disk_free > sample.disk_used.saturating_add(sample.disk_free) / 100;
-            // A disk that was only seen full is so no more; a node that said so may have more to say.
-            if room && (!self.disk.failed_write || now.since(self.disk.full_at) >= QUIET) {
-                self.disk.full_since = None;
-                self.disk.failed_write = false;
-            }
-        }
+        self.disk.fold_sample(sample, now);
     }
 }
 

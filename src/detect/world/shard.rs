@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use super::rates::Rates;
 use crate::{
     ids::{Epoch, Height, Seq, ShardId, ViewId},
+    plan::foreign::Quorum,
     time::{Elapsed, WallTime},
 };
 
@@ -55,6 +56,8 @@ pub struct Shard {
     pub id: ShardId,
     /// Places of its nodes in the world.
     pub nodes: Vec<usize>,
+    /// How much of the voting power must agree.
+    pub quorum: Quorum,
     /// Voting power of all its validators.
     pub total_power: u64,
     /// Voting power of those that run.
@@ -97,9 +100,10 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(id: ShardId, rate_window: Duration) -> Self {
+    pub(super) fn new(id: ShardId, rate_window: Duration, quorum: Quorum) -> Self {
         Self {
             id,
+            quorum,
             nodes: Vec::new(),
             total_power: 0,
             running_power: 0,
@@ -127,7 +131,7 @@ impl Shard {
     /// Whether the validators that run are a quorum.
     #[must_use]
     pub fn has_quorum(&self) -> bool {
-        crate::detect::expectation::Committee::is_quorum(self.total_power, self.running_power)
+        self.quorum.is_met(self.total_power, self.running_power)
     }
 
     /// Since when the shard is expected to make its next block: the arrival of the last one.
@@ -148,6 +152,12 @@ impl Shard {
         self.unseen = Duration::ZERO;
         self.leaderless_since = None;
         self.rates.restart(now);
+    }
+
+    /// The hash of this shard's block at this height, if it is remembered.
+    #[must_use]
+    pub fn known_hash(&self, height: Height) -> Option<&Arc<str>> {
+        self.hash_at(height)
     }
 
     /// The hash known at this height.

@@ -16,6 +16,8 @@ use super::Stage;
 
 /// Steps of a slow fill.
 const STEP: Duration = Duration::from_millis(100);
+/// Attempts to take what is free: two seconds.
+const ROUNDS: u32 = 40;
 /// Files that are made at most: beyond this the file system does not count them, and each costs memory.
 const MOST_FILES: u64 = 200_000;
 
@@ -45,17 +47,20 @@ pub(super) fn fill(
         debug_assert!(STEP == super::LOOK, "a step is a look");
         return Ok(());
     }
-    for _ in 0..20 {
-        let room = free(&stage.disk)?.saturating_sub(leave);
-        if room == 0 || ballast.grow(room)? == 0 {
+    let block = statvfs(&stage.disk)?.f_frsize.max(1);
+    let mut left = free(&stage.disk)?;
+    for _ in 0..ROUNDS {
+        ballast.grow(left.saturating_sub(leave))?;
+        left = free(&stage.disk)?;
+        if left < leave.saturating_add(block) {
             break;
         }
+        // What others remove meanwhile is free a moment later.
+        std::thread::sleep(STEP / 2);
     }
-    let left = free(&stage.disk)?;
-    let block = statvfs(&stage.disk)?.f_frsize;
     // What is left by the block is what can be left: a file takes whole blocks.
     stage.tell(
-        left < leave.saturating_add(block.max(1)),
+        left < leave.saturating_add(block),
         format!(
             "{left} bytes free after a ballast of {} bytes, {leave} asked for",
             ballast.size

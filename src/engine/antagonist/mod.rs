@@ -1,10 +1,11 @@
 //! Antagonists: what faults do inside a node, by this program, as the node's own user, within the node's own limits.
 //!
-//! `canarynet toolbox antagonist MARK MICROSECONDS DISK ORDER` does one thing, prints one line with what came of it, and
+//! `canarynet toolbox antagonist MARK MICROSECONDS DISK ORDER CLOCK` does one thing, prints one line with what came of it, and
 //! stays until its time is over; then it takes back what it did. It needs nobody for that: the canary may be gone. A
 //! second call ends it earlier: `canarynet toolbox end-antagonist MARK DISK`. The mark is in its command line and in the
 //! names of its files, so that both are found again by anyone.
 
+mod clock;
 mod disk;
 mod hogs;
 mod limits;
@@ -23,6 +24,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     exit::Exit,
     fault::operation::{Outcome, inside::Antagonist},
+    plan::ClockLever,
 };
 
 /// How often an antagonist that only waits looks at its clock.
@@ -64,12 +66,13 @@ impl Stage {
 
 /// Runs one antagonist to its end.
 pub(super) fn antagonist_main(words: &[&str]) -> ExitCode {
-    let [mark, micros, disk, order] = words else {
+    let [mark, micros, disk, order, lever] = words else {
         return Exit::Usage.into();
     };
-    let (Ok(micros), Ok(antagonist)) = (
+    let (Ok(micros), Ok(antagonist), Ok(lever)) = (
         micros.parse::<u64>(),
         serde_json::from_str::<Antagonist>(order),
+        serde_json::from_str::<Option<ClockLever>>(lever),
     ) else {
         return Exit::Usage.into();
     };
@@ -85,6 +88,7 @@ pub(super) fn antagonist_main(words: &[&str]) -> ExitCode {
         Antagonist::PidExhaustion { leave } => limits::processes(&stage, leave),
         Antagonist::CpuHog { threads } => hogs::cpu(&stage, threads),
         Antagonist::MemoryHog { leave } => hogs::memory(&stage, leave),
+        Antagonist::ClockSkew { ahead } => clock::skew(&stage, ahead, lever.as_ref()),
         Antagonist::LogScraper {
             cpu_percent,
             amplify,
@@ -174,6 +178,7 @@ fn is_zombie(folder: &Path) -> bool {
 
 fn undo(mark: &str, disk: &Path) -> Result<(), io::Error> {
     let prefix = format!(".canarynet-{mark}-");
+    clock::restore(&disk.join(format!("{prefix}clock")), disk)?;
     let entries = match fs::read_dir(disk) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,

@@ -16,6 +16,8 @@ use super::Stage;
 
 /// What it looks for: the line of a new block.
 const WORD: &[u8] = b"BINGO";
+/// How long it waits for room before it says that there is none.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Read at a time.
 const CHUNK: usize = 64 * 1024;
 
@@ -158,8 +160,9 @@ impl Scraper<'_> {
         }
         self.unpacked += wrote;
         self.full = wrote < bytes.len() as u64;
-        // Enough to be seen from outside, or all that there was room for.
-        if !self.told && (self.full || self.unpacked >= 1 << 20) {
+        // Enough to be seen from outside, or all that there was room for: what others remove is free a moment later.
+        let all = self.full && (self.unpacked > 0 || self.begun.elapsed() > PATIENCE);
+        if !self.told && (all || self.unpacked >= 1 << 20) {
             self.told = true;
             self.stage.tell(
                 self.unpacked > 0,

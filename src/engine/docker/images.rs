@@ -1,10 +1,14 @@
 //! Images.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::io::ReaderStream;
 
 use super::{CHANGE, Docker, READ, call, label_present};
 use crate::engine::{
@@ -14,6 +18,9 @@ use crate::engine::{
 
 /// Importing copies the whole archive twice on the engine's side; debug builds are large.
 const IMPORT: Duration = Duration::from_secs(300);
+
+/// Bytes that are handed to the engine at once.
+const CHUNK: usize = 1 << 18;
 
 /// What the engine knows of an image.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +102,47 @@ impl Docker {
             future,
         )
         .await
+    }
+
+    /// Writes an image with its name into an archive on this machine.
+    ///
+    /// # Errors
+    /// What the engine said, or why the file cannot be written.
+    pub async fn save_image(&self, reference: &str, path: &Path) -> Result<(), EngineError> {
+        let failed = |source| EngineError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let mut stream = Box::pin(self.client.export_image(reference));
+        while let Some(chunk) = call("save image", reference, IMPORT, stream.try_next()).await? {
+            file.write_all(&chunk).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)
+    }
+
+    /// Loads an archive of images. What is in it names itself, so that it is to be checked before.
+    ///
+    /// # Errors
+    /// What the engine said, or why the file cannot be read.
+    pub async fn load_image(&self, path: &Path) -> Result<(), EngineError> {
+        let file = tokio::fs::File::open(path)
+            .await
+            .map_err(|source| EngineError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
+        let archive = ReaderStream::with_capacity(file, CHUNK);
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let mut stream = Box::pin(self.client.import_image_stream(options, archive, None));
+        let future = async {
+            while let Some(progress) = stream.next().await {
+                progress?;
+            }
+            Ok(())
+        };
+        let what = path.display().to_string();
+        call("load image", &what, IMPORT, future).await
     }
 
     /// Gives an image another name.

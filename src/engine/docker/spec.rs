@@ -68,7 +68,7 @@ pub struct ContainerSpec {
 /// Throttles of one block device, in force for this container alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throttle {
-    /// The device on the engine's machine.
+    /// The device on the engine's machine, or a symlink to it.
     pub device: String,
     /// Write operations per second.
     pub write_iops: Option<u64>,

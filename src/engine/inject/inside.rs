@@ -11,10 +11,12 @@ use crate::{
         error::EngineError,
         inside::{ask_toolbox, one_shot},
         labels::{self, Role},
+        launch::DiskInfo,
         pack::TOOLBOX,
     },
     fault::operation::{InsideOp, Outcome},
     ids::NodeName,
+    plan::DiskKind,
 };
 
 /// An antagonist says within this time what came of it.
@@ -23,6 +25,8 @@ const SAYS: Duration = Duration::from_secs(60);
 const ENDS: Duration = Duration::from_secs(60);
 /// The engine learns within this time that a node has ended.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Tries to end one; the engine has a second each.
+const TRIES: u32 = 5;
 /// Longest answer.
 const MOST: usize = 64 * 1024;
 
@@ -32,7 +36,8 @@ pub(super) async fn perform(
     node: &NodeName,
     what: &InsideOp,
 ) -> Result<Outcome, EngineError> {
-    let container = scene.handle(node)?.container_id.as_str();
+    let container = scene.container(node);
+    let container = container.as_str();
     match what {
         InsideOp::Start {
             fault,
@@ -40,6 +45,8 @@ pub(super) async fn perform(
             antagonist,
         } => {
             let order = serde_json::to_string(antagonist)
+                .map_err(|error| EngineError::inside("an antagonist", &error.to_string()))?;
+            let lever = serde_json::to_string(&scene.clock_skew)
                 .map_err(|error| EngineError::inside("an antagonist", &error.to_string()))?;
             let micros = lasts.as_micros().to_string();
             let mut command = scene.launched.toolbox.clone();
@@ -51,6 +58,7 @@ pub(super) async fn perform(
                     &micros,
                     &scene.disk_path,
                     &order,
+                    &lever,
                 ]
                 .map(str::to_owned),
             );
@@ -66,26 +74,8 @@ pub(super) async fn perform(
                 });
             }
             let arguments = ["end-antagonist", fault.as_str(), &scene.disk_path];
-            let ended: u64 = if facts.running {
-                match ask_toolbox(
-                    &scene.docker,
-                    container,
-                    &scene.launched.toolbox,
-                    &arguments,
-                    ENDS,
-                )
-                .await
-                {
-                    // It ended in the meantime, which the engine may not know yet.
-                    Err(error) => {
-                        tokio::time::sleep(SETTLE).await;
-                        if scene.docker.inspect(container).await?.running {
-                            return Err(error);
-                        }
-                        on_disk(scene, node, &arguments).await?
-                    }
-                    Ok(ended) => ended,
-                }
+            let ended = if facts.running {
+                end(scene, node, &arguments).await?
             } else {
                 on_disk(scene, node, &arguments).await?
             };
@@ -93,6 +83,30 @@ pub(super) async fn perform(
                 effective: true,
                 proof: format!("{ended} processes ended"),
             })
+        }
+    }
+}
+
+/// Ends an antagonist in a node that runs. Where one has taken all processes, the engine needs some luck to start the one
+/// that ends it.
+async fn end(scene: &Scene, node: &NodeName, arguments: &[&str]) -> Result<u64, EngineError> {
+    let container = scene.container(node);
+    let toolbox = &scene.launched.toolbox;
+    let mut left = TRIES;
+    loop {
+        match ask_toolbox(&scene.docker, &container, toolbox, arguments, ENDS).await {
+            Ok(ended) => return Ok(ended),
+            Err(error) => {
+                // It ended in the meantime, which the engine may not know yet.
+                tokio::time::sleep(SETTLE).await;
+                if !scene.docker.inspect(&container).await?.running {
+                    return on_disk(scene, node, arguments).await;
+                }
+                left -= 1;
+                if left == 0 {
+                    return Err(error);
+                }
+            }
         }
     }
 }
@@ -134,6 +148,23 @@ async fn on_disk(scene: &Scene, node: &NodeName, arguments: &[&str]) -> Result<u
         options: BTreeMap::new(),
         labels: scene.labels.of(role),
     };
+    let disk = match &scene.handle(node)?.disk {
+        DiskInfo {
+            kind: DiskKind::Faulty,
+            device: Some(place),
+            ..
+        } => Mount::Folder {
+            source: place.clone(),
+            target: scene.disk_path.clone(),
+            read_only: false,
+        },
+        _ => volume(
+            labels::node_name(run, node),
+            &scene.disk_path,
+            false,
+            Role::Disk,
+        ),
+    };
     let mut command = scene.launched.toolbox.clone();
     command.push("toolbox".to_owned());
     command.extend(arguments.iter().map(|word| (*word).to_owned()));
@@ -146,12 +177,7 @@ async fn on_disk(scene: &Scene, node: &NodeName, arguments: &[&str]) -> Result<u
         user: scene.user.clone(),
         labels: scene.labels.of(Role::Helper),
         mounts: vec![
-            volume(
-                labels::node_name(run, node),
-                &scene.disk_path,
-                false,
-                Role::Disk,
-            ),
+            disk,
             volume(labels::toolbox_volume(run), TOOLBOX, true, Role::Toolbox),
         ],
         memory: 64 << 20,

@@ -7,14 +7,20 @@ mod faulty;
 mod inside;
 mod link;
 mod process;
+pub(crate) mod upgrade;
 
 use std::sync::Arc;
 
-use super::{Docker, EngineError, Launched, labels::RunLabels, launch::NodeHandle};
+use super::{
+    Docker, EngineError, Launched,
+    labels::{self, RunLabels},
+    launch::NodeHandle,
+};
 use crate::{
     fault::operation::{Operation, Outcome},
     ids::NodeName,
-    probe::events::Requested,
+    plan::ClockLever,
+    probe::events::{self, Requested},
 };
 
 /// The network that operations are done to.
@@ -32,6 +38,8 @@ pub struct Scene {
     pub user: String,
     /// Where nodes have their data disk.
     pub disk_path: String,
+    /// How a node's clock is set wrong, where the profile says so.
+    pub clock_skew: Option<ClockLever>,
     /// The register of what the canary does itself; `None` where nobody watches.
     pub requested: Option<Requested>,
 }
@@ -49,6 +57,27 @@ impl Scene {
                 subject: node.to_string(),
                 what: "a container",
             })
+    }
+
+    /// Name of a node's container. It stays when the container is made anew, unlike its id.
+    #[must_use]
+    pub fn container(&self, node: &NodeName) -> String {
+        labels::node_name(self.labels.run(), node)
+    }
+
+    /// Id of the container that is the node now: one that was made anew has another.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn container_id(&self, node: &NodeName) -> Result<String, EngineError> {
+        Ok(self.docker.inspect(&self.container(node)).await?.id)
+    }
+
+    /// Announces what is about to be done to a node, where somebody watches.
+    fn mark(&self, node: &NodeName, operation: events::Operation) {
+        if let Some(requested) = &self.requested {
+            requested.mark(node, operation);
+        }
     }
 
     /// The helper's image.
@@ -74,4 +103,12 @@ pub async fn perform(scene: &Scene, operation: &Operation) -> Result<Outcome, En
         Operation::Faulty { node, what } => faulty::perform(scene, node, what).await,
         Operation::Link { node, what } => link::perform(scene, node, what).await,
     }
+}
+
+/// What faults have left in the network of a node that runs: names of tables, queues and interfaces; empty in health.
+///
+/// # Errors
+/// What the engine or the helper said.
+pub async fn network_remains(scene: &Scene, node: &NodeName) -> Result<Vec<String>, EngineError> {
+    link::remains(scene, node).await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Scene;
+use super::{Scene, upgrade};
 use crate::{
     engine::{docker::ContainerFacts, error::EngineError, inside::ask_toolbox},
     fault::operation::{Outcome, ProcessOp},
@@ -23,17 +23,15 @@ pub(super) async fn perform(
     node: &NodeName,
     what: &ProcessOp,
 ) -> Result<Outcome, EngineError> {
-    let container = scene.handle(node)?.container_id.as_str();
+    let container = scene.container(node);
+    let container = container.as_str();
     let docker = &scene.docker;
-    let mark = |operation| {
-        if let Some(requested) = &scene.requested {
-            requested.mark(node, operation);
-        }
-    };
+    let mark = |operation| scene.mark(node, operation);
     match what {
         ProcessOp::Kill => {
-            mark(Operation::Stop);
-            docker.kill(container, "KILL").await?;
+            if docker.inspect(container).await?.running {
+                kill(scene, node).await?;
+            }
             look(scene, container, |facts| !facts.running).await
         }
         ProcessOp::Stop { grace } => {
@@ -41,18 +39,7 @@ pub(super) async fn perform(
             docker.stop(container, *grace).await?;
             look(scene, container, |facts| !facts.running).await
         }
-        ProcessOp::Start => {
-            let facts = docker.inspect(container).await?;
-            if facts.paused {
-                mark(Operation::Unpause);
-                docker.unpause(container).await?;
-            }
-            if !facts.running {
-                mark(Operation::Start);
-                docker.start(container).await?;
-            }
-            look(scene, container, |facts| facts.running && !facts.paused).await
-        }
+        ProcessOp::Start => start(scene, node).await,
         ProcessOp::Pause => {
             mark(Operation::Pause);
             docker.pause(container).await?;
@@ -76,6 +63,34 @@ pub(super) async fn perform(
             docker.kill(container, "CONT").await?;
             Ok(told(true, "told to go on"))
         }
+        ProcessOp::Replace { build, options } => {
+            upgrade::replace(scene, node, build, options).await
+        }
+        ProcessOp::Restore { back } => upgrade::restore(scene, node, *back).await,
+    }
+}
+
+/// Sees to it that a node runs, whatever it did before.
+pub(super) async fn start(scene: &Scene, node: &NodeName) -> Result<Outcome, EngineError> {
+    let (docker, container) = (&scene.docker, scene.container(node));
+    let facts = docker.inspect(&container).await?;
+    if facts.paused {
+        scene.mark(node, Operation::Unpause);
+        docker.unpause(&container).await?;
+    }
+    if !facts.running {
+        scene.mark(node, Operation::Start);
+        docker.start(&container).await?;
+    }
+    look(scene, &container, |facts| facts.running && !facts.paused).await
+}
+
+/// Kills a node's main process, and does not wait for its end.
+pub(super) async fn kill(scene: &Scene, node: &NodeName) -> Result<(), EngineError> {
+    scene.mark(node, Operation::Stop);
+    match scene.docker.kill(&scene.container(node), "KILL").await {
+        Err(error) if error.is_ending() => Ok(()),
+        other => other,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, DiskInfo};
+use super::{Context, DiskInfo, faulty};
 use crate::{
-    disk::{ext4, tmpfs},
+    disk::{ext4, file_system::FileSystem, tmpfs},
     engine::{
         docker::{Mount, Throttle},
         error::EngineError,
@@ -14,6 +14,9 @@ use crate::{
     plan::DiskKind,
 };
 
+/// What a FUSE disk keeps for itself of the disk behind it: two folders, which may grow.
+const FAULTY_OWN: u64 = 64 << 10;
+
 /// The disks as made.
 pub(crate) struct Disks {
     /// Never [`DiskKind::Auto`].
@@ -22,8 +25,12 @@ pub(crate) struct Disks {
     pub(crate) reason: String,
     /// Usable bytes of a tmpfs disk.
     tmpfs_bytes: u64,
-    /// Devices and usable bytes of ext4 disks.
-    ext4: BTreeMap<NodeName, ext4::MadeDisk>,
+    /// Devices and usable bytes of disks on block devices, also of those behind FUSE disks.
+    block: BTreeMap<NodeName, ext4::MadeDisk>,
+    /// Where the engine has FUSE disks.
+    mounts: BTreeMap<NodeName, String>,
+    /// Where the disks volume is on the engine's machine; empty without one.
+    mountpoint: String,
     /// Options of each disk's volume.
     options: BTreeMap<NodeName, BTreeMap<String, String>>,
 }
@@ -34,7 +41,9 @@ pub(super) async fn create(context: &Context<'_>) -> Result<Disks, EngineError> 
     let disk = &context.network.disk;
     match disk.kind {
         DiskKind::Tmpfs => tmpfs_disks(context, "asked for".to_owned()),
-        DiskKind::Ext4 => ext4_disks(context, "asked for".to_owned()).await,
+        DiskKind::Ext4 => block_disks(context, FileSystem::Ext4, "asked for".to_owned()).await,
+        DiskKind::Xfs => block_disks(context, FileSystem::Xfs, "asked for".to_owned()).await,
+        DiskKind::Faulty => faulty_disks(context).await,
         DiskKind::Auto if !context.allow_helper => tmpfs_disks(
             context,
             "auto: ext4 needs the helper, which is not allowed (--allow-helper)".to_owned(),
@@ -44,7 +53,7 @@ pub(super) async fn create(context: &Context<'_>) -> Result<Disks, EngineError> 
                 return tmpfs_disks(context, format!("auto: no ext4, {why}"));
             }
             let reason = "auto: the helper is allowed and made ext4 disks".to_owned();
-            match ext4_disks(context, reason).await {
+            match block_disks(context, FileSystem::Ext4, reason).await {
                 Ok(disks) => Ok(disks),
                 Err(error) => {
                     ext4::remove_disks(context.docker, context.run()).await?;
@@ -62,7 +71,9 @@ fn tmpfs_disks(context: &Context<'_>, reason: String) -> Result<Disks, EngineErr
         kind: DiskKind::Tmpfs,
         reason,
         tmpfs_bytes: tmpfs::usable_bytes(network.disk.size),
-        ext4: BTreeMap::new(),
+        block: BTreeMap::new(),
+        mounts: BTreeMap::new(),
+        mountpoint: String::new(),
         options: network
             .nodes
             .iter()
@@ -71,13 +82,38 @@ fn tmpfs_disks(context: &Context<'_>, reason: String) -> Result<Disks, EngineErr
     })
 }
 
-async fn ext4_disks(context: &Context<'_>, reason: String) -> Result<Disks, EngineError> {
+async fn block_disks(
+    context: &Context<'_>,
+    file_system: FileSystem,
+    reason: String,
+) -> Result<Disks, EngineError> {
+    make_block(context, file_system, reason, false).await
+}
+
+/// FUSE disks over ext4 ones; a little larger than those, for the folders that they need.
+async fn faulty_disks(context: &Context<'_>) -> Result<Disks, EngineError> {
+    let disks = make_block(context, FileSystem::Ext4, "asked for".to_owned(), true).await?;
+    let mounts = faulty::serve(context, &disks.mountpoint, &disks.options).await?;
+    Ok(Disks {
+        kind: DiskKind::Faulty,
+        mounts,
+        ..disks
+    })
+}
+
+/// Makes disks on block devices.
+async fn make_block(
+    context: &Context<'_>,
+    file_system: FileSystem,
+    reason: String,
+    faulty: bool,
+) -> Result<Disks, EngineError> {
     let helper = context
         .images
         .helper
         .as_ref()
         .ok_or(EngineError::HelperNotAllowed {
-            what: "an ext4 disk",
+            what: "a disk on a block device",
         })?;
     let network = context.network;
     let names: Vec<NodeName> = network.nodes.iter().map(|node| node.name.clone()).collect();
@@ -87,33 +123,46 @@ async fn ext4_disks(context: &Context<'_>, reason: String) -> Result<Disks, Engi
         &context.labels,
         &ext4::DiskOrder {
             nodes: names,
-            bytes: network.disk.size,
+            file_system,
+            thin: network.disk.thin,
+            bytes: network.disk.size + if faulty { FAULTY_OWN } else { 0 },
             inodes: network.disk.inodes,
             user: network.user.clone(),
+            faulty,
         },
     )
     .await?;
     Ok(Disks {
-        kind: DiskKind::Ext4,
+        kind: match file_system {
+            FileSystem::Ext4 => DiskKind::Ext4,
+            FileSystem::Xfs => DiskKind::Xfs,
+        },
         reason,
         tmpfs_bytes: 0,
         options: made
             .disks
             .keys()
-            .map(|node| (node.clone(), ext4::volume_options(&made.mountpoint, node)))
+            .map(|node| {
+                let options = ext4::volume_options(&made.mountpoint, node, file_system);
+                (node.clone(), options)
+            })
             .collect(),
-        ext4: made.disks,
+        block: made.disks,
+        mounts: BTreeMap::new(),
+        mountpoint: made.mountpoint,
     })
 }
 
 impl Disks {
     /// What is known of a node's disk.
     pub(crate) fn info(&self, node: &NodeName) -> DiskInfo {
-        let made = self.ext4.get(node);
+        let made = self.block.get(node);
+        let mount = self.mounts.get(node);
+        let own = if mount.is_some() { FAULTY_OWN } else { 0 };
         DiskInfo {
             kind: self.kind,
-            usable_bytes: made.map_or(self.tmpfs_bytes, |disk| disk.usable_bytes),
-            device: made.map(|disk| disk.device.clone()),
+            usable_bytes: made.map_or(self.tmpfs_bytes, |disk| disk.usable_bytes - own),
+            device: mount.or(made.map(|disk| &disk.device)).cloned(),
         }
     }
 
@@ -125,6 +174,13 @@ impl Disks {
         target: String,
         read_only: bool,
     ) -> Mount {
+        if let Some(source) = self.mounts.get(node) {
+            return Mount::Folder {
+                source: source.clone(),
+                target,
+                read_only,
+            };
+        }
         Mount::Volume {
             name: labels::node_name(context.run(), node),
             target,
@@ -136,13 +192,14 @@ impl Disks {
         }
     }
 
-    /// The throttle of a node's disk, if the plan has one and the disk is a block device.
+    /// The throttle of a node's disk, if the plan has one and the node itself writes to a block device.
     pub(crate) fn throttle(&self, context: &Context<'_>, node: &NodeName) -> Option<Throttle> {
         let disk = &context.network.disk;
-        let device = self.ext4.get(node)?.device.clone();
+        self.block.get(node).filter(|_| self.mounts.is_empty())?;
         let wanted = disk.write_iops.is_some() || disk.write_bytes_per_second.is_some();
         wanted.then_some(Throttle {
-            device,
+            // By its link: the engine looks up the device at every start.
+            device: ext4::device_link(&self.mountpoint, node),
             write_iops: disk.write_iops,
             write_bytes_per_second: disk.write_bytes_per_second,
         })

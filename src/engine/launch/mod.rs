@@ -7,7 +7,9 @@
 //!                                        └─> limits read back: the engine's view and the kernel's
 //! ```
 
+mod beside;
 mod disks;
+mod faulty;
 mod nodes;
 mod preflight;
 mod prepare;
@@ -34,8 +36,9 @@ use crate::{
         owner::Owner,
         teardown::teardown,
     },
-    ids::{NodeName, RunId},
+    ids::{NodeName, RunId, ShardId},
     plan::{DiskKind, NetworkPlan, NodeAddress, NodePlan},
+    profile::beside::Beside,
 };
 
 /// Containers that are created or started at the same moment. Measured on two busy cores with sixteen nodes: two at a
@@ -46,6 +49,10 @@ pub const WIDTH: usize = 8;
 pub type Render<'a> = &'a (
         dyn Fn(&NodePlan, &BTreeMap<NodeName, NodeAddress>) -> Result<RenderedNode, String> + Sync
     );
+
+/// Renders what is beside the nodes once addresses are known.
+pub type RenderBeside<'a> =
+    &'a (dyn Fn(&BTreeMap<NodeName, NodeAddress>) -> Result<Beside, String> + Sync);
 
 /// What to launch.
 pub struct LaunchRequest<'a> {
@@ -65,6 +72,8 @@ pub struct LaunchRequest<'a> {
     pub images: &'a Images,
     /// Renders a node's command and environment.
     pub render: Render<'a>,
+    /// Renders what is beside the nodes; nothing is, without it.
+    pub beside: Option<RenderBeside<'a>>,
 }
 
 /// A node's command and environment, ready for the container.
@@ -118,7 +127,9 @@ pub struct Launched {
 /// A launched node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHandle {
-    /// Its container.
+    /// Its container's name, by which it is asked for: it stays when the container is made anew.
+    pub container: String,
+    /// Its container's id at launch.
     pub container_id: String,
     /// Its addresses.
     pub addresses: NodeAddress,
@@ -133,7 +144,7 @@ pub struct DiskInfo {
     pub kind: DiskKind,
     /// Bytes that can be written.
     pub usable_bytes: u64,
-    /// Its block device on the engine's machine, ext4 only.
+    /// On the engine's machine: its block device as launched, or where a FUSE disk is mounted.
     pub device: Option<String>,
 }
 
@@ -144,7 +155,7 @@ pub struct LaunchTimings {
     pub created_to_started: Duration,
     /// Networks alone.
     pub networks: Duration,
-    /// Disks alone, ext4 only.
+    /// Disks on block devices alone.
     pub disks: Duration,
     /// Reading limits back, after the last start.
     pub verified: Duration,
@@ -158,6 +169,7 @@ pub(crate) struct Context<'a> {
     pub(crate) images: &'a Images,
     pub(crate) labels: RunLabels,
     pub(crate) addresses: BTreeMap<NodeName, NodeAddress>,
+    pub(crate) beside: Beside,
     pub(crate) render: Render<'a>,
 }
 
@@ -196,17 +208,26 @@ async fn build(
     let subnets = subnets::create(docker, &labels).await?;
     progress(LaunchProgress::Networks);
     let networks = begun.elapsed();
+    let addresses = subnets.addresses(&request.network.nodes)?;
+    let beside = request.beside.map(|render| render(&addresses));
+    let beside = beside.transpose().map_err(|message| EngineError::Render {
+        node: NodeName::of(ShardId(0), 0),
+        message,
+    })?;
     let context = Context {
         docker,
         network: request.network,
         allow_helper: request.allow_helper,
         images: request.images,
-        addresses: subnets.addresses(&request.network.nodes)?,
+        addresses,
+        beside: beside.unwrap_or_default(),
         labels,
         render: request.render,
     };
     let disks = disks::create(&context).await?;
     let disks_time = begun.elapsed().saturating_sub(networks);
+    beside::prepare(&context).await?;
+    beside::start_services(&context).await?;
     progress(LaunchProgress::Disks(disks.kind));
     let watcher = async {
         let watcher = watcher::start(&context, &subnets, &disks).await?;
@@ -214,6 +235,7 @@ async fn build(
         Ok(watcher)
     };
     let (watcher, nodes) = tokio::try_join!(watcher, start_nodes(&context, &disks, progress))?;
+    beside::start_load(&context).await?;
     let created_to_started = begun.elapsed();
     let notes = verify::verify(&context, &disks, &watcher, &nodes).await?;
     progress(LaunchProgress::Verified);
@@ -241,16 +263,24 @@ async fn start_nodes(
     let of = context.network.nodes.len();
     let mut started = 0;
     let mut handles = BTreeMap::new();
-    let mut work = stream::iter(&context.network.nodes)
-        .map(|node| async move {
-            let handle = nodes::start(context, disks, node).await?;
-            Ok::<_, EngineError>((node.name.clone(), handle))
-        })
-        .buffer_unordered(WIDTH);
-    while let Some((name, handle)) = work.try_next().await? {
-        started += 1;
-        handles.insert(name, handle);
-        progress(LaunchProgress::Nodes { started, of });
+    let order = &context.network.foreign.start_order;
+    let place = |node: &NodePlan| {
+        let place = order.iter().position(|role| *role == node.role);
+        place.unwrap_or(order.len())
+    };
+    for turn in 0..=order.len() {
+        let now = context.network.nodes.iter();
+        let mut work = stream::iter(now.filter(|node| place(node) == turn))
+            .map(|node| async move {
+                let handle = nodes::start(context, disks, node).await?;
+                Ok::<_, EngineError>((node.name.clone(), handle))
+            })
+            .buffer_unordered(WIDTH);
+        while let Some((name, handle)) = work.try_next().await? {
+            started += 1;
+            handles.insert(name, handle);
+            progress(LaunchProgress::Nodes { started, of });
+        }
     }
     Ok(handles)
 }

@@ -1,6 +1,6 @@
 //! One node's container.
 
-use super::{Context, NodeHandle, disks::Disks, preflight::node_memory};
+use super::{Context, NodeHandle, beside, disks::Disks, preflight::node_memory};
 use crate::{
     engine::{
         docker::{ContainerSpec, Mount},
@@ -33,6 +33,7 @@ pub(super) async fn start(
         .await?;
     context.docker.start(&id).await?;
     Ok(NodeHandle {
+        container: labels::node_name(context.run(), &node.name),
         container_id: id,
         addresses,
         disk: disks.info(&node.name),
@@ -60,12 +61,28 @@ pub(super) fn spec(
     let mut node_labels = context.labels.of_node(Role::Node, &node.name);
     let kind = match info.kind {
         DiskKind::Ext4 => "ext4",
+        DiskKind::Xfs => "xfs",
+        DiskKind::Faulty => "faulty",
         DiskKind::Tmpfs | DiskKind::Auto => "tmpfs",
     };
     node_labels.insert(labels::DISK_KIND.to_owned(), kind.to_owned());
     node_labels.insert(labels::DISK_BYTES.to_owned(), info.usable_bytes.to_string());
     if let Some(device) = &info.device {
         node_labels.insert(labels::DISK_DEVICE.to_owned(), device.clone());
+    }
+    let mut mounts = vec![
+        disks.mount(context, &node.name, network.disk.path.clone(), false),
+        Mount::Volume {
+            name: labels::toolbox_volume(context.run()),
+            target: TOOLBOX.to_owned(),
+            read_only: true,
+            fill: false,
+            options: std::collections::BTreeMap::new(),
+            labels: context.labels.of(Role::Toolbox),
+        },
+    ];
+    if network.foreign.shares() {
+        mounts.push(beside::shared(context, true));
     }
     let addresses = context.addresses.get(&node.name).copied();
     let (data, _) = context.networks();
@@ -77,17 +94,7 @@ pub(super) fn spec(
         user: network.user.clone(),
         hostname: node.name.to_string(),
         labels: node_labels,
-        mounts: vec![
-            disks.mount(context, &node.name, network.disk.path.clone(), false),
-            Mount::Volume {
-                name: labels::toolbox_volume(context.run()),
-                target: TOOLBOX.to_owned(),
-                read_only: true,
-                fill: false,
-                options: std::collections::BTreeMap::new(),
-                labels: context.labels.of(Role::Toolbox),
-            },
-        ],
+        mounts,
         scratch: network.scratch.clone(),
         memory: node_memory(context.network, info.kind),
         cpus: network.limits.cpus,

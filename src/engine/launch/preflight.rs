@@ -13,7 +13,7 @@ use crate::{
     plan::{DiskKind, NetworkPlan},
 };
 
-use super::{Images, WIDTH, subnets, watcher};
+use super::{Images, WIDTH, beside::LOAD_MEMORY, faulty, subnets, watcher};
 
 /// Bytes that stay free on the engine's file system: with less, the engine itself begins to fail.
 pub const ROOM_RESERVE: u64 = 512 * 1024 * 1024;
@@ -47,10 +47,13 @@ pub async fn preflight(
             most: subnets::MOST_NODES,
         });
     }
-    if network.disk.kind == DiskKind::Ext4 && !allow_helper {
-        return Err(EngineError::HelperNotAllowed {
-            what: "an ext4 disk",
-        });
+    let privileged = match network.disk.kind {
+        DiskKind::Ext4 | DiskKind::Xfs => Some("a disk on a block device"),
+        DiskKind::Faulty => Some("a FUSE disk"),
+        DiskKind::Auto | DiskKind::Tmpfs => None,
+    };
+    if let Some(what) = privileged.filter(|_| !allow_helper) {
+        return Err(EngineError::HelperNotAllowed { what });
     }
     names_are_free(docker, run, network).await?;
     subnets::check(docker).await?;
@@ -103,8 +106,19 @@ async fn names_are_free(
         .nodes
         .iter()
         .map(|node| labels::node_name(run, &node.name));
-    let containers = nodes.clone().chain([labels::watcher_name(run)]);
-    let volumes = nodes.chain([labels::toolbox_volume(run), labels::disks_volume(run)]);
+    let faulty = network
+        .nodes
+        .iter()
+        .map(|node| labels::faulty_name(run, &node.name));
+    let containers = nodes
+        .clone()
+        .chain([labels::watcher_name(run)])
+        .chain(faulty);
+    let volumes = nodes.chain([
+        labels::toolbox_volume(run),
+        labels::disks_volume(run),
+        labels::shared_volume(run),
+    ]);
     let networks = [labels::data_network(run), labels::management_network(run)];
     let mut names: Vec<(&str, String)> = containers.map(|name| ("container", name)).collect();
     names.extend(volumes.map(|name| ("volume", name)));
@@ -143,14 +157,27 @@ pub(crate) fn node_memory(network: &NetworkPlan, kind: DiskKind) -> u64 {
 
 /// Memory that all containers together may use. `auto` may end as tmpfs, so it is counted as such.
 fn memory_needed(network: &NetworkPlan) -> u64 {
-    let kind = match network.disk.kind {
-        DiskKind::Ext4 => DiskKind::Ext4,
-        DiskKind::Auto | DiskKind::Tmpfs => DiskKind::Tmpfs,
+    let (kind, beside) = match network.disk.kind {
+        DiskKind::Auto | DiskKind::Tmpfs => (DiskKind::Tmpfs, 0),
+        DiskKind::Faulty => (DiskKind::Faulty, faulty::MEMORY),
+        block => (block, 0),
     };
     let nodes = network.nodes.len() as u64;
     node_memory(network, kind)
+        .saturating_add(beside)
         .saturating_mul(nodes)
+        .saturating_add(beside_nodes(network))
         .saturating_add(watcher::memory(network.nodes.len()))
+}
+
+/// ... of what is beside the nodes.
+fn beside_nodes(network: &NetworkPlan) -> u64 {
+    let load = network.foreign.load.as_ref().map_or(0, |_| LOAD_MEMORY);
+    let services = network.foreign.services.len() as u64;
+    network
+        .shards
+        .saturating_mul(load)
+        .saturating_add(services.saturating_mul(network.limits.memory))
 }
 
 /// Bytes that the run may write on the engine's file system: logs of all containers, and disks that live there.
@@ -159,11 +186,13 @@ fn bytes_needed(network: &NetworkPlan, allow_helper: bool) -> u64 {
     let disks = match network.disk.kind {
         DiskKind::Tmpfs => 0,
         // An image is larger than what is usable in it: journal, tables, the file system's own reserve.
-        DiskKind::Ext4 | DiskKind::Auto if allow_helper => {
+        kind if allow_helper => {
             let size = network.disk.size;
-            size.saturating_add(size / 16).saturating_add(32 << 20)
+            // The log of xfs alone takes 64 MiB.
+            let own = if kind == DiskKind::Xfs { 128 } else { 32 } << 20;
+            size.saturating_add(size / 16).saturating_add(own)
         }
-        DiskKind::Ext4 | DiskKind::Auto => 0,
+        _ => 0,
     };
     nodes
         .saturating_mul(disks.saturating_add(LOG_BYTES))

@@ -29,6 +29,16 @@ pub struct Images {
 }
 
 impl Images {
+    /// The image in which faults have the helper work, where it is allowed: what makes file systems is in the helper's
+    /// own image, which not all disks need; all else this program does alone.
+    #[must_use]
+    pub fn helper_of_faults(&self, allowed: bool) -> Option<String> {
+        let image = self.helper.as_ref().unwrap_or(&self.program);
+        allowed.then(|| image.reference.clone())
+    }
+}
+
+impl Images {
     /// How a toolbox program is called inside the run's containers.
     #[must_use]
     pub fn toolbox_command(&self, arguments: &[&str]) -> Vec<String> {
@@ -52,7 +62,7 @@ pub async fn prepare(
     let (node, node_program) = match &network.program {
         Program::Itself => (program.reference.clone(), program.program.clone()),
         Program::Binary(path) => {
-            let image = pack::binary_image(docker, path).await?;
+            let image = pack::binary_image(docker, path, &network.foreign.programs).await?;
             (image.reference, image.program)
         }
         Program::Image(reference) => (reference.clone(), String::new()),
@@ -75,7 +85,8 @@ pub async fn prepare(
     };
     let (mut helper, mut helper_missing) = (None, None);
     if allow_helper && network.disk.kind != DiskKind::Tmpfs {
-        match pack::helper_image(docker, &own).await {
+        let xfs = network.disk.kind == DiskKind::Xfs;
+        match pack::helper_image(docker, &own, xfs).await {
             Ok(image) => helper = Some(image),
             Err(error) if network.disk.kind == DiskKind::Auto => {
                 helper_missing = Some(error.to_string());

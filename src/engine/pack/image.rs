@@ -1,7 +1,7 @@
 //! Making an image if the engine does not have it, and keeping only the newest few.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -71,22 +71,36 @@ pub async fn ensure(
 
 /// Removes all but the newest images of this name; best effort, an image in use stays.
 async fn remove_old(docker: &Docker, name: &str) {
-    let Ok(images) = docker.packed_images().await else {
+    let (Ok(images), Ok(volumes)) = (
+        docker.packed_images().await,
+        docker.volumes_of_all_runs().await,
+    ) else {
         return;
     };
+    // No container holds a helper's image, but a run that still has disks needs it to remove them.
+    let needed: BTreeSet<String> = volumes
+        .into_iter()
+        .filter_map(|mut volume| volume.labels.remove(labels::HELPER_IMAGE))
+        .collect();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .ok()
         .and_then(|time| i64::try_from(time.as_secs()).ok())
         .unwrap_or(0);
-    for image in superfluous(images, name, now) {
+    for image in superfluous(images, name, &needed, now) {
         let _kept = docker.remove_image(&image).await;
     }
 }
 
 /// Ids of the images of a name that are neither among the newest few nor young, and of those that lost their tag:
 /// two processes that pack the same content at once both import it, and one of the two loses the name.
-fn superfluous(images: Vec<ImageSummary>, name: &str, now: i64) -> Vec<String> {
+/// What is `needed`, by tag, stays beside them.
+fn superfluous(
+    images: Vec<ImageSummary>,
+    name: &str,
+    needed: &BTreeSet<String>,
+    now: i64,
+) -> Vec<String> {
     let mut by_age: BTreeMap<(i64, String), ()> = BTreeMap::new();
     let mut nameless = Vec::new();
     for image in images {
@@ -95,7 +109,7 @@ fn superfluous(images: Vec<ImageSummary>, name: &str, now: i64) -> Vec<String> {
         }
         if image.tags.iter().all(|tag| tag.starts_with("<none>")) {
             nameless.push(image.id);
-        } else {
+        } else if !image.tags.iter().any(|tag| needed.contains(tag)) {
             by_age.insert((image.created, image.id), ());
         }
     }
@@ -127,11 +141,17 @@ mod tests {
             image("b", 20, "program"),
             image("c", 30, "program"),
         ];
-        assert_eq!(superfluous(images.clone(), "program", 10_000), ["old"]);
-        assert!(superfluous(images.clone(), "program", 500).is_empty());
-        assert!(superfluous(images.clone(), "helper", 10_000).is_empty());
+        let none = BTreeSet::new();
+        assert_eq!(
+            superfluous(images.clone(), "program", &none, 10_000),
+            ["old"]
+        );
+        assert!(superfluous(images.clone(), "program", &none, 500).is_empty());
+        assert!(superfluous(images.clone(), "helper", &none, 10_000).is_empty());
+        let needed = BTreeSet::from(["canarynet/program:old".to_owned()]);
+        assert!(superfluous(images.clone(), "program", &needed, 10_000).is_empty());
         let mut nameless = images;
         nameless[4].tags = vec!["<none>:<none>".to_owned()];
-        assert_eq!(superfluous(nameless, "program", 10), ["c"]);
+        assert_eq!(superfluous(nameless, "program", &none, 10), ["c"]);
     }
 }

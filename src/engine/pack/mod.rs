@@ -32,8 +32,11 @@ use crate::engine::{docker::Docker, error::EngineError, labels::Labels};
 /// Where the toolbox is mounted in every node.
 pub const TOOLBOX: &str = "/.canarynet";
 
-/// What the helper makes file systems with.
-const MKE2FS: [&str; 3] = ["/sbin/mke2fs", "/usr/sbin/mke2fs", "/usr/local/sbin/mke2fs"];
+/// Where programs for file systems are.
+const FOLDERS: [&str; 3] = ["/sbin", "/usr/sbin", "/usr/local/sbin"];
+/// What the helper makes and checks file systems with.
+const E2FSPROGS: [&str; 2] = ["mke2fs", "e2fsck"];
+const MKFS_XFS: &str = "mkfs.xfs";
 /// Its configuration, where there is one; it has built-in defaults otherwise.
 const MKE2FS_CONFIGURATION: &str = "/etc/mke2fs.conf";
 
@@ -71,22 +74,56 @@ pub async fn program_image(docker: &Docker, program: &Path) -> Result<PackedImag
     ensure(docker, "program", contents).await
 }
 
-/// The image of a local executable that a profile names.
+/// The image of a local executable that a profile names, with further ones beside it in `/bin`.
 ///
 /// # Errors
 /// What packing or the engine said.
-pub async fn binary_image(docker: &Docker, binary: &Path) -> Result<PackedImage, EngineError> {
-    let name = image_name(binary);
-    let contents = contents_of(binary, &docker.info().architecture, &name, false).await?;
+pub async fn binary_image(
+    docker: &Docker,
+    binary: &Path,
+    programs: &[PathBuf],
+) -> Result<PackedImage, EngineError> {
+    let (binary, name) = (find_program(binary), image_name(binary));
+    let architecture = docker.info().architecture.clone();
+    let mut contents = contents_of(&binary, &architecture, &name, false).await?;
+    let programs: Vec<PathBuf> = programs.iter().map(|path| find_program(path)).collect();
+    let contents = blocking(move || {
+        for program in programs {
+            let file = program.file_name().unwrap_or_default().to_string_lossy();
+            contents.add_executable(&program, &format!("bin/{file}"), &architecture)?;
+        }
+        Ok(contents)
+    })
+    .await?;
     ensure(docker, &name, contents).await
 }
 
-/// The image of the privileged helper: this program and what makes ext4 file systems.
+/// Where a program is: at its path, or, for a bare name that is no file here, in the first folder of the `PATH` that
+/// has it. What is nowhere keeps its name, for the message.
+#[must_use]
+pub fn find_program(program: &Path) -> PathBuf {
+    let bare = program.components().count() == 1 && program.file_name().is_some();
+    if !bare || program.is_file() {
+        return program.to_owned();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| program.to_owned())
+}
+
+/// The image of the privileged helper: this program and what makes file systems. `mkfs.xfs` is in it where this machine
+/// has it, and must be where `xfs` disks are wanted.
 ///
 /// # Errors
-/// What packing or the engine said; where this machine has no `mke2fs`, how to get it.
-pub async fn helper_image(docker: &Docker, program: &Path) -> Result<PackedImage, EngineError> {
-    let contents = helper_contents(program, &docker.info().architecture).await?;
+/// What packing or the engine said; where this machine lacks a program, how to get it.
+pub async fn helper_image(
+    docker: &Docker,
+    program: &Path,
+    xfs: bool,
+) -> Result<PackedImage, EngineError> {
+    let contents = helper_contents(program, &docker.info().architecture, xfs).await?;
     ensure(docker, "helper", contents).await
 }
 
@@ -97,9 +134,11 @@ pub async fn helper_image(docker: &Docker, program: &Path) -> Result<PackedImage
 /// What packing or the engine said.
 pub async fn launcher_image(docker: &Docker, program: &Path) -> Result<PackedImage, EngineError> {
     let architecture = &docker.info().architecture;
-    let contents = match helper_contents(program, architecture).await {
+    let contents = match helper_contents(program, architecture, false).await {
         Ok(contents) => contents,
-        Err(EngineError::Pack { path, .. }) if path.ends_with("mke2fs") => {
+        Err(EngineError::Pack { path, .. })
+            if E2FSPROGS.iter().any(|program| path.ends_with(program)) =>
+        {
             contents_of(program, architecture, "canarynet", true).await?
         }
         Err(error) => return Err(error),
@@ -164,18 +203,43 @@ async fn contents_of(
     .await
 }
 
-async fn helper_contents(program: &Path, architecture: &str) -> Result<Contents, EngineError> {
+async fn helper_contents(
+    program: &Path,
+    architecture: &str,
+    xfs: bool,
+) -> Result<Contents, EngineError> {
     let mut contents = contents_of(program, architecture, "canarynet", true).await?;
     let architecture = architecture.to_owned();
     blocking(move || {
-        let found = MKE2FS.iter().map(Path::new).find(|path| path.exists());
-        let Some(mke2fs) = found else {
-            return Err(EngineError::Pack {
-                path: "/sbin/mke2fs".into(),
-                why: "this machine has no mke2fs, which ext4 disks need: install e2fsprogs, or use disk.kind = \"tmpfs\"".to_owned(),
-            });
+        let find = |program: &str| {
+            let folders = FOLDERS.iter().map(|folder| Path::new(folder).join(program));
+            folders.into_iter().find(|path| path.exists())
         };
-        contents.add_executable(mke2fs, "sbin/mke2fs", &architecture)?;
+        let lacks = |program: &str, why: &str| EngineError::Pack {
+            path: Path::new(FOLDERS[0]).join(program),
+            why: format!("this machine has no {program}, {why}"),
+        };
+        for program in E2FSPROGS {
+            let found = find(program).ok_or_else(|| {
+                lacks(
+                    program,
+                    "which ext4 disks need: install e2fsprogs, or use disk.kind = \"tmpfs\"",
+                )
+            })?;
+            contents.add_executable(&found, &format!("sbin/{program}"), &architecture)?;
+        }
+        match find(MKFS_XFS) {
+            Some(found) => {
+                contents.add_executable(&found, &format!("sbin/{MKFS_XFS}"), &architecture)?;
+            }
+            None if xfs => {
+                return Err(lacks(
+                    MKFS_XFS,
+                    "which xfs disks need: install xfsprogs, or use disk.kind = \"ext4\"",
+                ));
+            }
+            None => {}
+        }
         let configuration = Path::new(MKE2FS_CONFIGURATION);
         if configuration.exists() {
             contents.add_file(configuration, "etc/mke2fs.conf", 0o644)?;

@@ -45,6 +45,10 @@ impl Fault for Parameters {
         })
     }
 
+    fn breaks_again(&self) -> bool {
+        true
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &[Effect::CpuStarved]
     }

@@ -43,6 +43,10 @@ impl Fault for Parameters {
         })
     }
 
+    fn breaks_again(&self) -> bool {
+        true
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &[Effect::FilesExhausted]
     }

@@ -46,6 +46,10 @@ impl Fault for Parameters {
         })
     }
 
+    fn breaks_again(&self) -> bool {
+        true
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &[Effect::MemoryPressed]
     }

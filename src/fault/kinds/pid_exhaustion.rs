@@ -39,6 +39,10 @@ impl Fault for Parameters {
         })
     }
 
+    fn breaks_again(&self) -> bool {
+        true
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &[Effect::ProcessesExhausted]
     }

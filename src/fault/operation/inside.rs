@@ -65,6 +65,11 @@ pub enum Antagonist {
         /// Bytes below the limit that stay free.
         leave: u64,
     },
+    /// A wrong clock.
+    ClockSkew {
+        /// Microseconds ahead of the machine's; negative behind.
+        ahead: i64,
+    },
     /// The incident's own.
     LogScraper {
         /// Share of one core, in percent.

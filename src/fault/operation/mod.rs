@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::NodeName;
 
 pub use self::{
-    disk::DiskOp, faulty::FaultyOp, inside::InsideOp, link::LinkOp, process::ProcessOp,
+    disk::DiskOp,
+    faulty::FaultyOp,
+    inside::InsideOp,
+    link::LinkOp,
+    process::{Build, ProcessOp},
 };
 
 /// One operation on one node. What heals is idempotent and succeeds where nothing is to be healed.

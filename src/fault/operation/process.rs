@@ -1,6 +1,6 @@
 //! Operations on a node's container, done by the engine.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,4 +28,28 @@ pub enum ProcessOp {
     FreezeMain,
     /// It goes on; nothing is done where the node does not run.
     ThawMain,
+    /// Its container is made anew on the same data, addresses and limits, and started.
+    Replace {
+        /// What it runs.
+        build: Build,
+        /// Options of its command that have other values.
+        options: BTreeMap<String, String>,
+    },
+    /// A replacement that was cut short is ended, and the node runs.
+    Restore {
+        /// It runs again what it ran before it was replaced.
+        back: bool,
+    },
+}
+
+/// A build of a node's program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Build {
+    /// The one that it runs.
+    Same,
+    /// An image that the engine has.
+    Image(String),
+    /// A local executable, packed with the libraries it needs.
+    Binary(PathBuf),
 }

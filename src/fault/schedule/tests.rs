@@ -79,6 +79,32 @@ fn what_cannot_work_is_refused_with_its_place_and_a_remedy() {
 }
 
 #[test]
+fn faults_of_disks_want_a_disk_that_can_have_them() {
+    let text = |kind: &str| format!("until = \"5m\"\n[[fault]]\nkind = \"{kind}\"\nat = \"1m\"\n");
+    let load = |kind: &str, set: &[&str]| {
+        let (_folder, mut request) = request("a", &text(kind));
+        request.set = set.iter().map(|&set| set.to_owned()).collect();
+        plan::load(&request)
+    };
+    let refused = |kind: &str, set: &[&str]| load(kind, set).unwrap_err().to_string();
+    let xfs: [&str; 2] = ["profile.disk.kind=xfs", "profile.disk.size=\"300 MiB\""];
+    let said = refused("disk-read-only", &xfs);
+    assert!(said.contains("xfs has no way"), "{said}");
+    assert!(load("disk-hang", &xfs).is_ok());
+    let said = refused("power-cut", &["profile.disk.kind=tmpfs"]);
+    assert!(said.contains("ext4"), "{said}");
+    let said = refused("disk-slow", &["allow_helper=false"]);
+    assert!(said.contains("--allow-helper"), "{said}");
+    // Only where it is wanted is a disk made so that it can run dry.
+    assert!(load("device-dry", &[]).unwrap().network.disk.thin);
+    assert!(!load("power-cut", &[]).unwrap().network.disk.thin);
+    let zero = |rest: &str| faults("a", &format!("{}{rest}", text("disk-slow")));
+    assert!(zero("write_iops = 0\n").is_err());
+    assert!(zero("write_bytes_per_second = \"0 B\"\n").is_err());
+    assert!(zero("write_bytes_per_second = \"1 MiB\"\n").is_ok());
+}
+
+#[test]
 fn overlaps_that_undo_each_other_are_refused() {
     let two = |one: &str, other: &str| {
         format!(
@@ -90,6 +116,24 @@ fn overlaps_that_undo_each_other_are_refused() {
 }
 
 #[test]
+fn faults_on_the_network_may_be_on_one_node_but_not_in_one_queue() {
+    let two = |one: &str, other: &str| {
+        let fault = |kind: &str| {
+            format!(
+                "[[fault]]\nkind = \"{kind}\"\ntarget = \"leader\"\nat = \"1m\"\nfor = \"9s\"\n"
+            )
+        };
+        format!("until = \"5m\"\n{}{}", fault(one), fault(other))
+    };
+    for (one, other) in [("partition", "packet-loss"), ("reject", "delay")] {
+        assert!(faults("a", &two(one, other)).is_ok(), "{one} {other}");
+    }
+    for (one, other) in [("bandwidth", "delay"), ("corrupt", "bandwidth")] {
+        assert!(refused(&two(one, other)).contains("overlap"));
+    }
+}
+
+#[test]
 fn a_drill_is_long_enough_to_be_found() {
     let (_folder, request) = request("a", "until = \"5m\"\n[drill]\nat = \"1m\"\n");
     let plan = plan::load(&request).unwrap();
@@ -98,11 +142,146 @@ fn a_drill_is_long_enough_to_be_found() {
     assert!(refused("until = \"5m\"\n[drill]\nfor = \"1s\"\n").contains("cannot be found"));
 }
 
-/// What a schedule takes from each shard at one time, and whether a shard has its time to come back.
+#[test]
+fn an_unknown_parameter_has_its_place_and_a_suggestion() {
+    let fault = "until = \"5m\"\n[[fault]]\nkind = \"disk-fill\"\nat = \"1m\"\n";
+    let said = refused(&format!("{fault}leeve = \"1 MiB\"\n"));
+    assert!(
+        said.contains("case.toml:8:1: unknown key `fault[0].leeve`; did you mean `leave`?"),
+        "{said}"
+    );
+    let said = refused(&format!("{fault}tarket = \"leader\"\n"));
+    assert!(said.contains("did you mean `target`?"), "{said}");
+    let said = refused(&format!("{fault}leave = \"much\"\n"));
+    assert!(said.contains("parameters of `disk-fill`"), "{said}");
+    let chaos = "until = \"1h\"\n[chaos]\nweights = { disk-fill = 1 }\n";
+    let said = refused(&format!("{chaos}parameters = {{ disk-fil = {{}} }}\n"));
+    assert!(said.contains("did you mean `disk-fill`?"), "{said}");
+    let said = refused(&format!(
+        "{chaos}parameters = {{ disk-fill = {{ leeve = \"1 B\" }} }}\n"
+    ));
+    assert!(said.contains("did you mean `leave`?"), "{said}");
+}
+
+#[test]
+fn no_id_comes_twice() {
+    let text = "until = \"10m\"\n[[fault]]\nkind = \"kill\"\ntarget = \"s0-n00\"\nevery = \"50s\"\nfor = \"5s\"\n[[fault]]\nkind = \"cpu-hog\"\ntarget = \"s0-n01\"\nevery = \"50s\"\nfor = \"5s\"\njitter = \"9s\"\n[chaos]\ngap = \"1s..2s\"\nweights = { pause = 1 }\n";
+    let faults = match faults("a", text) {
+        Err(error) => panic!("{error}"),
+        Ok(faults) => faults,
+    };
+    let ids: std::collections::BTreeSet<&str> =
+        faults.iter().map(|fault| fault.id.as_str()).collect();
+    assert_eq!(ids.len(), faults.len());
+    assert!(faults.len() > 20);
+}
+
+#[test]
+fn what_the_plan_rules_out_is_refused_or_skipped_loudly() {
+    let text =
+        |rest: &str| format!("until = \"5m\"\n[[fault]]\nkind = \"{{}}\"\nat = \"1m\"\n{rest}");
+    for info in crate::fault::kinds::KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.toml");
+        let load = |on_missing: &str| {
+            let text = format!(
+                "profile = \"reference-small\"\nspeedup = 40\n{on_missing}{}",
+                text("").replace("{}", info.kind)
+            );
+            std::fs::write(&path, text).unwrap();
+            plan::load(&PlanRequest {
+                plan: path.display().to_string(),
+                date: "2026-11-23".to_owned(),
+                set: vec!["profile.disk.kind=tmpfs".to_owned()],
+                ..PlanRequest::default()
+            })
+        };
+        if info.needs.is_empty() {
+            assert!(load("").is_ok(), "{}", info.kind);
+            continue;
+        }
+        if crate::fault::needs::Permits::of(&load("on_missing = \"skip\"\n").unwrap())
+            .rules_out_kind(info)
+            .is_none()
+        {
+            // The profile permits it.
+            assert!(load("").is_ok(), "{}", info.kind);
+            continue;
+        }
+        let said = load("").unwrap_err().to_string();
+        for words in [info.kind, "needs", "on_missing"] {
+            assert!(said.contains(words), "{}: {said}", info.kind);
+        }
+        let plan = load("on_missing = \"skip\"\n").unwrap();
+        assert_eq!(
+            plan.schedule.len(),
+            1,
+            "it stays in the schedule: skipped when it fires"
+        );
+        let told = plan::check::check(&plan).warnings.join("\n");
+        assert!(told.contains("will be skipped"), "{told}");
+    }
+}
+
+#[test]
+fn a_sweep_does_every_kind_that_the_plan_permits_once_and_lasts_as_long_as_it_takes() {
+    let (_folder, request) = request("a", "[sweep]\n");
+    let mut request = request;
+    request.set = vec!["profile.disk.kind=ext4".to_owned()];
+    let plan = plan::load(&request).unwrap();
+    let permits = super::Permits::of(&plan);
+    let expected: Vec<&str> = crate::fault::kinds::KINDS
+        .iter()
+        .filter(|info| permits.rules_out_kind(info).is_none())
+        .map(|info| info.kind)
+        .collect();
+    let swept: Vec<&str> = plan
+        .schedule
+        .iter()
+        .map(|fault| fault.kind.as_str())
+        .collect();
+    assert_eq!(swept, expected);
+    assert!(expected.len() >= 12);
+    let last = plan.schedule.last().unwrap();
+    let Trigger::After(at) = last.trigger else {
+        panic!("it has a time");
+    };
+    let recovery = plan.thresholds.recovery;
+    assert_eq!(plan.soak.unwrap().0, at + last.lasts + recovery * 2);
+    assert!(refused("until = \"1m\"\n[sweep]\n").contains("soak"));
+    assert!(refused("[sweep]\nkinds = [\"kil\"]\n").contains("did you mean `kill`"));
+}
+
+#[test]
+fn what_is_started_in_a_node_that_does_not_run_is_refused() {
+    let two = |one: &str, other: &str| {
+        let fault = |kind: &str, at: &str| {
+            format!(
+                "[[fault]]\nkind = \"{kind}\"\ntarget = \"s0-n01\"\nat = \"{at}\"\nfor = \"20s\"\n"
+            )
+        };
+        format!(
+            "until = \"5m\"\n{}{}",
+            fault(one, "1m"),
+            fault(other, "70s")
+        )
+    };
+    assert!(refused(&two("kill", "disk-fill")).contains("overlap"));
+    assert!(refused(&two("disk-fill", "disk-fill")).contains("overlap"));
+    // The other way round works: it is started again with the node.
+    assert!(faults("a", &two("disk-fill", "kill")).is_ok());
+    assert!(faults("a", &two("disk-fill", "cpu-hog")).is_ok());
+    // A drill pauses all nodes of its shard.
+    let drill = "[drill]\nat = \"65s\"\nfor = \"6s\"\nshard = 0\n";
+    let fault = "until = \"5m\"\n[[fault]]\nkind = \"kill\"\nat = \"1m\"\nfor = \"20s\"\n";
+    assert!(refused(&format!("{fault}{drill}")).contains("drill"));
+}
+
+/// When each fault of a schedule takes what away, whoever it is done to; and whether shards have their time to come back.
 fn check_budget(plan: &plan::Plan) {
     let rest = plan.thresholds.recovery * 3;
     let mut free_from: BTreeMap<Option<u64>, std::time::Duration> = BTreeMap::new();
-    for fault in &plan.schedule {
+    for fault in plan.schedule.iter().filter(|fault| fault.drawn) {
         let Trigger::After(at) = fault.trigger else {
             panic!("a drawn fault has a time");
         };
@@ -116,35 +295,62 @@ fn check_budget(plan: &plan::Plan) {
             fault.id
         );
         *free = at + fault.lasts + rest;
-        let soak = plan.soak.unwrap().0;
-        assert!(at + fault.lasts <= soak);
-        // Strictly less than a third, whatever is drawn when it fires.
-        let nodes = crate::fault::target::resolve(
-            &fault.target,
-            &plan.network.nodes,
-            &crate::fault::target::Seen::default(),
-            fault.seed,
-        )
-        .unwrap();
+        assert!(at + fault.lasts <= plan.soak.unwrap().0);
+        let taken = taken(plan, fault);
         for shard in 0..plan.network.shards {
-            let power = |taken: bool| -> u64 {
-                plan.network
-                    .nodes
-                    .iter()
-                    .filter(|node| node.shard.0 == shard)
-                    .filter(|node| !taken || nodes.contains(&node.name))
+            let power = |taken: &dyn Fn(&crate::ids::NodeName) -> bool| -> u64 {
+                let nodes = plan.network.nodes.iter();
+                nodes
+                    .filter(|node| node.shard.0 == shard && taken(&node.name))
                     .map(|node| node.voting_power)
                     .sum()
             };
-            assert!(power(true) * 3 < power(false));
+            let gone = power(&|node| taken.contains(node));
+            assert!(gone * 3 < power(&|_| true), "{} takes {gone}", fault.id);
+        }
+        // Nothing that the plan names is in force meanwhile in the same shard.
+        for named in plan.schedule.iter().filter(|named| !named.drawn) {
+            let Trigger::After(start) = named.trigger else {
+                continue;
+            };
+            let apart = start >= at + fault.lasts || at >= start + named.lasts;
+            let elsewhere =
+                fault.target.shard.is_some() && named.target.shard != fault.target.shard;
+            assert!(apart || elsewhere, "{} meets {}", fault.id, named.id);
         }
     }
 }
 
-/// 10,000 seeds: same seed, same bytes; no draw ever takes a quorum.
+/// The nodes that a fault takes away, by its kind's own word.
+fn taken(plan: &plan::Plan, fault: &PlannedFault) -> Vec<crate::ids::NodeName> {
+    let nodes = &plan.network.nodes;
+    let seen = crate::fault::target::Seen::default();
+    let targets = crate::fault::target::resolve(&fault.target, nodes, &seen, fault.seed).unwrap();
+    let info = crate::fault::kinds::kind(&fault.kind).unwrap();
+    let cast = crate::fault::kinds::Cast {
+        fault: &fault.id,
+        targets: &targets,
+        nodes,
+        duration: fault.lasts,
+        seed: fault.seed,
+    };
+    (info.parse)(&fault.parameters).unwrap().takes(&cast)
+}
+
+/// 10,000 seeds, every kind of fault drawn: same seed, same bytes; no draw ever takes a quorum, also not together with
+/// a fault and a drill that the plan names.
 #[test]
 fn ten_thousand_seeds_draw_the_same_and_never_take_the_quorum() {
-    let text = "profile = \"reference\"\nspeedup = 40\nallow_helper = true\nuntil = \"1h\"\n[chaos]\ngap = \"30s..3m\"\nfor = \"2s..40s\"\nweights = { kill = 3, pause = 2, disk-fill = 3, log-scraper = 1 }\n";
+    let weights: Vec<String> = crate::fault::kinds::KINDS
+        .iter()
+        .enumerate()
+        .map(|(place, info)| format!("{} = {}", info.kind, 1 + place % 3))
+        .collect();
+    // No network permits all kinds at once: skipping keeps them all in the schedule.
+    let text = format!(
+        "profile = \"reference\"\nspeedup = 40\nallow_helper = true\non_missing = \"skip\"\nuntil = \"1h\"\n[drill]\nat = \"20m\"\n[[fault]]\nkind = \"kill\"\ntarget = \"leader shard:1\"\nevery = \"11m\"\nfor = \"30s\"\n[chaos]\ngap = \"30s..3m\"\nfor = \"2s..40s\"\nweights = {{ {} }}\n",
+        weights.join(", ")
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("case.toml");
     std::fs::write(&path, text).unwrap();
@@ -157,12 +363,14 @@ fn ten_thousand_seeds_draw_the_same_and_never_take_the_quorum() {
     let base = plan::load(&request).unwrap();
     let manifest: plan::manifest::Manifest = sources.typed("plan", &sources.plan.table).unwrap();
     let typed = super::Typed {
-        faults: &[],
+        faults: manifest.fault.as_deref().unwrap(),
+        sweep: None,
         chaos: manifest.chaos.as_ref(),
-        drill: None,
+        drill: manifest.drill.as_ref(),
     };
     let mut plan = base;
     let mut different = std::collections::BTreeSet::new();
+    let mut drawn = std::collections::BTreeSet::new();
     for seed in 0..10_000_u32 {
         plan.seed = format!("seed-{seed}");
         let (schedule, _) = super::schedule(&sources, &typed, &plan).unwrap();
@@ -175,8 +383,15 @@ fn ten_thousand_seeds_draw_the_same_and_never_take_the_quorum() {
         different.insert(format!("{:?}", schedule[0]));
         plan.schedule = schedule;
         check_budget(&plan);
+        let kinds = plan.schedule.iter().filter(|fault| fault.drawn);
+        drawn.extend(kinds.map(|fault| fault.kind.clone()));
     }
     assert!(different.len() > 9_000, "seeds hardly differ");
+    assert_eq!(
+        drawn.len(),
+        crate::fault::kinds::KINDS.len(),
+        "every kind is drawn"
+    );
     // The whole way, from the file, gives the same too.
     request.seed = Some("nightly".to_owned());
     assert_eq!(

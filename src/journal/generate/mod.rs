@@ -16,7 +16,10 @@ use std::{
 };
 
 pub use command::{Generated, Request, generate_journal};
-use network::Network;
+use network::{
+    Network,
+    told::{FIGURES_EVERY, FORMS_EVERY, LEDGER_EVERY},
+};
 pub use plan::Shape;
 
 use super::event::{ContainerChange, Entry, Event, FORMAT, FinishReason, Stage};
@@ -92,6 +95,9 @@ enum Action {
     Heads(usize),
     Sample(usize),
     Count(usize),
+    Ledger(usize),
+    Figures(usize),
+    Forms(usize),
     Cost,
     Tick,
     Finish,
@@ -141,7 +147,7 @@ impl Generator {
         generator.ready.push_back(Event::Stage {
             stage: Stage::Start,
         });
-        let zero = Elapsed::default();
+        let (zero, second) = (Elapsed::default(), Duration::from_secs(1));
         let mut last = zero;
         for node in 0..plan.network.nodes.len() {
             last = zero + BETWEEN_STARTS * node as u32;
@@ -153,11 +159,14 @@ impl Generator {
             let spread = Duration::from_millis(37 * shard as u64 % 1000);
             generator.at(first_block + spread, Action::Block(shard));
             generator.at(first_block + spread, Action::Heads(shard));
+            generator.at(first_block + spread + LEDGER_EVERY, Action::Ledger(shard));
         }
         for node in 0..plan.network.nodes.len() {
             let spread = Duration::from_millis(61 * node as u64 % 1000);
             generator.at(first_block + spread, Action::Sample(node));
             generator.at(first_block + spread, Action::Count(node));
+            generator.at(first_block + spread + second, Action::Figures(node));
+            generator.at(first_block + spread + second, Action::Forms(node));
         }
         generator.at(first_block, Action::Cost);
         generator.at(zero, Action::Tick);
@@ -201,6 +210,7 @@ impl Generator {
                     .network
                     .container(node, ContainerChange::Started, false);
                 self.network.nodes[node].takes_part = true;
+                self.network.started(node, now);
                 self.ready.push_back(event);
             }
             Action::Stage(step) => self.stage(step),
@@ -225,6 +235,18 @@ impl Generator {
             Action::Count(node) => {
                 self.network.count(node, now, &mut self.ready);
                 self.at(now + second * 10, Action::Count(node));
+            }
+            Action::Ledger(shard) => {
+                self.network.ledger(shard, &mut self.ready);
+                self.at(now + LEDGER_EVERY, Action::Ledger(shard));
+            }
+            Action::Figures(node) => {
+                self.network.figures(node, now, &mut self.ready);
+                self.at(now + FIGURES_EVERY, Action::Figures(node));
+            }
+            Action::Forms(node) => {
+                self.network.forms(node, &mut self.ready);
+                self.at(now + FORMS_EVERY, Action::Forms(node));
             }
             Action::Cost => {
                 self.ready.push_back(self.network.cost(now));

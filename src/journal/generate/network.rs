@@ -1,5 +1,7 @@
 //! The generated network: what its nodes do, told as the probes would tell it.
 
+pub(super) mod told;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{DISK_BYTES, What};
@@ -70,6 +72,7 @@ pub(super) struct Network {
     pace: u64,
     seeing: bool,
     random: u64,
+    books: told::Books,
 }
 
 impl Network {
@@ -115,6 +118,7 @@ impl Network {
             pace: 100,
             seeing: true,
             random: seed,
+            books: told::Books::default(),
         }
     }
 
@@ -210,6 +214,7 @@ impl Network {
         let id = shard.id;
         let nodes = shard.nodes.clone();
         let signers = self.signing(place) as u32;
+        let content = self.book(place);
         let hash: Arc<str> = format!("{:016x}{:016x}", self.draw(), self.draw()).into();
         let mut first = None;
         for &node in &nodes {
@@ -235,6 +240,7 @@ impl Network {
                 committee: Some(nodes.len() as u32),
                 time: Some(wall),
                 node,
+                content: Some(content),
             });
         }
         again
@@ -316,6 +322,7 @@ impl Network {
             sampler_memory: 600 << 10,
             sampler_cpu: now.0 / 1000,
             incarnation: node.starts.saturating_sub(1),
+            ..Sample::default()
         }));
     }
 

@@ -6,8 +6,9 @@ use crate::{
     detect::finding::Severity,
     ids::{NodeName, ShardId},
     plan::{
-        Budget, Coverage, DiskKind, DiskPlan, FORMAT, Gate, Keep, Limits, LoadPlan, MainnetPlan,
-        NetworkPlan, NodePlan, Plan, ProbePlan, Program, RestartPlan, Role, SoakTime, Thresholds,
+        Budget, Coverage, DiskKind, DiskPlan, Exercised, FORMAT, Gate, Keep, Limits, LoadPlan,
+        MainnetPlan, MetricNames, NetworkPlan, NodePlan, Plan, ProbePlan, Program, RestartPlan,
+        Role, SoakTime, Thresholds, ToldThresholds, TrendThresholds,
     },
     time::Clocks,
 };
@@ -60,6 +61,7 @@ impl Shape {
             until_height: None,
             deadline: None,
             settle: Duration::from_secs(1),
+            observer_ab: false,
             load: LoadPlan {
                 rate: 0.0,
                 cross_shard: 0.0,
@@ -74,6 +76,9 @@ impl Shape {
             },
             thresholds: thresholds(&clocks),
             gate: Gate {
+                against: None,
+                new_detectors: crate::plan::NewDetectors::Warn,
+                made_for: None,
                 fail_on: Severity::Major,
                 severity: BTreeMap::new(),
                 limits: BTreeMap::new(),
@@ -82,6 +87,8 @@ impl Shape {
                     epochs: 0,
                     blind_share: 0.01,
                     lines_lost_share: 0.001,
+                    faults_share: 1.0,
+                    exercised: Exercised::default(),
                 },
                 waive: Vec::new(),
             },
@@ -93,6 +100,9 @@ impl Shape {
             },
             schedule: Vec::new(),
             drill: None,
+            on_missing: crate::plan::faults::OnMissing::Refuse,
+            log_baseline: None,
+            alerts: crate::plan::alerts::Alerts::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -126,6 +136,7 @@ impl Shape {
             shards: self.shards,
             nodes,
             program: Program::Itself,
+            defects: Vec::new(),
             command: Vec::new(),
             environment: BTreeMap::new(),
             user: "1000:1000".to_owned(),
@@ -145,20 +156,26 @@ impl Shape {
                 inodes: None,
                 write_iops: None,
                 write_bytes_per_second: None,
+                thin: false,
                 bytes_per_block: None,
                 bytes_at_rest: None,
                 retention: Some(2000),
             },
             probe: ProbePlan {
+                reads: Default::default(),
                 dialect: "harmony".to_owned(),
                 rpc_port: 9500,
                 metrics_port: None,
                 interval: Duration::from_millis(100),
                 deadline: Duration::from_millis(500),
+                metrics: MetricNames::default(),
+                log: None,
             },
             log_files: Vec::new(),
             log_rules: Vec::new(),
+            clock_skew: None,
             mainnet: MainnetPlan { disk: None },
+            foreign: Default::default(),
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -196,5 +213,7 @@ fn thresholds(clocks: &Clocks) -> Thresholds {
             .max(Duration::from_secs(60)),
         hung: blocks(20).max(Duration::from_secs(10)),
         blind: Duration::from_secs(5),
+        trends: TrendThresholds::default(),
+        told: Some(ToldThresholds::of_clocks(clocks)),
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Shard {
     pub(super) changed: bool,
     pub(super) compared_at: Option<Elapsed>,
     pub(super) comparison: u64,
+    pub(super) surveyed_at: Option<Elapsed>,
     pub(super) compared_height: Option<Height>,
     /// Hashes of the newest blocks that were written.
     ring: BTreeMap<u64, Arc<str>>,

@@ -18,6 +18,7 @@ fn header(height: u64, branch: u64) -> Header {
         signers: Some(4),
         committee: Some(4),
         time: None,
+        content: None,
     }
 }
 
@@ -33,6 +34,7 @@ fn reply(node: usize, height: u64, branch: u64) -> Reply {
             address: Some(format!("one1owner{node}").into()),
         }),
         headers: Vec::new(),
+        ledger: None,
     }
 }
 

@@ -1,16 +1,16 @@
-//! What becomes of one node's lines, wherever they were read: kept raw, classified, counted.
+//! What becomes of one node's lines, wherever they were read: kept raw, classified, counted, and known by their forms.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::{bucket::Bucket, raw::RawLog};
+use super::{bucket::Bucket, forms::Forms, raw::RawLog};
 use crate::{
     ids::NodeName,
-    journal::event::{Event, LogClass},
+    journal::event::{Event, LogClass, Origin, Position},
     probe::sink::Sink,
-    profile::log_rules::RuleSet,
+    profile::{log_position::PositionReader, log_rules::RuleSet},
 };
 
 /// Classified lines a second of one rule that go into the journal.
@@ -19,6 +19,8 @@ const RATE: u32 = 50;
 const NOTE_RATE: u32 = 2;
 /// How often counts are written.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// Ticks between two lines that are read for where the node stands.
+const POSITION_EVERY: u32 = 5;
 
 /// One node's log; cheap to clone. Lines of its standard output and of followed files meet here.
 #[derive(Debug, Clone)]
@@ -36,6 +38,10 @@ struct Inner {
     sink: Sink,
     counts: Counts,
     counted: Instant,
+    forms: Option<Forms>,
+    position: Option<Arc<PositionReader>>,
+    /// Ticks until the next line that tells a position is read.
+    position_due: u32,
 }
 
 /// Figures of one node since the run started.
@@ -64,10 +70,24 @@ impl NodeLog {
             sink,
             counts: Counts::default(),
             counted: Instant::now(),
+            forms: None,
+            position: None,
+            position_due: 0,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
         }
+    }
+
+    /// Lines are known by their forms too, and read for where the node stands.
+    #[must_use]
+    pub fn with_more(self, forms: Forms, position: Option<Arc<PositionReader>>) -> Self {
+        {
+            let mut inner = self.lock();
+            inner.forms = Some(forms);
+            inner.position = position;
+        }
+        self
     }
 
     /// Takes a line without its end; `cut` bytes of it are missing.
@@ -91,6 +111,10 @@ impl NodeLog {
     pub fn tick(&self) {
         let mut inner = self.lock();
         inner.flush();
+        inner.position_due = inner.position_due.saturating_sub(1);
+        if let Some(forms) = &mut inner.forms {
+            forms.tick();
+        }
         if inner.counted.elapsed() >= COUNT_EVERY {
             inner.tell_counts();
         }
@@ -115,6 +139,12 @@ impl Inner {
         self.counts.bytes += line.len() as u64 + cut + 1;
         self.counts.cut += u64::from(cut > 0);
         let at = self.raw.as_mut().map(|raw| raw.write(line, cut));
+        if let Some(forms) = &mut self.forms
+            && let Some(seen) = forms.line(&self.node, line)
+        {
+            self.sink.offer(seen);
+        }
+        self.read_position(line);
         let Some(found) = self.rules.classify(line) else {
             return;
         };
@@ -145,6 +175,26 @@ impl Inner {
         });
     }
 
+    fn read_position(&mut self, line: &[u8]) {
+        let Some(reader) = &self.position else { return };
+        if self.position_due > 0 {
+            return;
+        }
+        let Some(told) = reader.read(line) else {
+            return;
+        };
+        self.position_due = POSITION_EVERY;
+        self.sink.offer(Event::Position(Position {
+            node: self.node.clone(),
+            origin: Origin::Log,
+            height: told.height,
+            agreeing: None,
+            view: told.view,
+            hash: told.hash.map(Into::into),
+            age: Duration::ZERO,
+        }));
+    }
+
     fn flush(&mut self) {
         let Some(raw) = &mut self.raw else { return };
         raw.flush();
@@ -172,6 +222,9 @@ impl Inner {
             lost,
             cut,
         });
+        if let Some(forms) = &mut self.forms {
+            self.sink.offer(forms.take_counts(&self.node));
+        }
         for index in 0..self.buckets.len() {
             let held_back = self.buckets[index]
                 .as_mut()

@@ -33,7 +33,7 @@ impl Splitter {
     /// Takes a chunk; calls `each` for every line that it ends, without the line end, with the number of bytes that
     /// were cut off it.
     pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8], u64)) {
-        while let Some(end) = memchr(bytes) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             if self.partial.is_empty() && line.len() <= self.most {
                 each(line, 0);
@@ -66,10 +66,6 @@ impl Splitter {
         self.partial.extend_from_slice(&bytes[..kept]);
         self.cut += (bytes.len() - kept) as u64;
     }
-}
-
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]

@@ -232,3 +232,35 @@ async fn pausing_drops_the_follow_and_a_stopped_node_is_waited_for() {
         .until("b", |bench| bench.log.counts().lines == 3)
         .await;
 }
+
+/// What the engine's log does at a rotation: the follow stands still, the node goes on, and a new follow begins in the
+/// second of the last line, with what was seen of that second once more.
+#[tokio::test]
+async fn a_follow_that_stands_still_at_a_rotation_goes_on_without_doubles() {
+    let bench = start(vec![
+        (vec![chunk(100, "a\n"), chunk(101, "b\n")], true),
+        (
+            vec![
+                chunk(101, "b\n"),
+                chunk(101, "c\n"),
+                chunk(102, "d\n"),
+                chunk(102, "d\n"),
+            ],
+            true,
+        ),
+    ]);
+    bench
+        .until("b", |bench| bench.log.counts().lines == 2)
+        .await;
+    bench.signals.node(&node()).unwrap().set_height(Height(7));
+    bench
+        .until("all of the rest", |bench| bench.log.counts().lines == 5)
+        .await;
+    let counts = bench.log.counts();
+    assert_eq!(
+        (counts.bytes, counts.lost),
+        (10, 0),
+        "a b c d d, and none twice"
+    );
+    assert_eq!(*bench.engine.asked.lock().unwrap(), [0, 101]);
+}

@@ -1,8 +1,9 @@
 //! Bytes of all files that can be seen on the data disk, as `du` counts them.
 //!
 //! A file grows without a trace in its folder's times, so remembering folders would show old sizes of exactly those
-//! files that matter (logs, stores). Instead the walk is bounded in time: it may use a hundredth of it, so a large
-//! tree is walked less often.
+//! files that matter (logs, stores). Instead the walk is bounded in time: it may use a hundredth of a processor, so a
+//! large tree is walked less often. Between two walks all that changes is taken for visible: a figure from another
+//! moment than that of `df` beside it would show a growing log as space that nobody can see.
 
 use std::{
     collections::BTreeSet,
@@ -13,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
 
 /// Files and folders looked at in one walk; the figure is too small for a larger tree.
@@ -21,14 +24,16 @@ const MAX_ENTRIES: usize = 100_000;
 const MAX_FOLDERS: usize = 4_096;
 /// Files with several names that are remembered, so that they count once.
 const MAX_LINKS: usize = 4_096;
-/// A walk rests for this many times its own duration.
+/// A walk rests for this many times the processor time that it took: on a busy machine the clock on the wall would say
+/// little of what it cost.
 const REST: u32 = 100;
 /// Longest rest.
 const MAX_REST: Duration = Duration::from_secs(60);
 
 pub(super) struct Visible {
     root: PathBuf,
-    bytes: u64,
+    /// Used bytes that the last walk did not see.
+    unseen: u64,
     next: Option<Instant>,
 }
 
@@ -36,20 +41,21 @@ impl Visible {
     pub(super) fn new(root: PathBuf) -> Self {
         Self {
             root,
-            bytes: 0,
+            unseen: 0,
             next: None,
         }
     }
 
-    /// The last figure, measured again if enough time has passed.
-    pub(super) fn measure(&mut self, now: Instant) -> u64 {
-        if self.next.is_some_and(|next| now < next) {
-            return self.bytes;
+    /// Visible bytes of the `used` ones, which were asked for just now; measured again if enough time has passed.
+    pub(super) fn measure(&mut self, now: Instant, used: u64) -> u64 {
+        if self.next.is_none_or(|next| now >= next) {
+            let before = processor_time();
+            let seen = self.walk();
+            self.unseen = used.saturating_sub(seen);
+            let cost = processor_time().saturating_sub(before);
+            self.next = Some(now + cost.saturating_mul(REST).min(MAX_REST));
         }
-        self.bytes = self.walk();
-        let rest = now.elapsed().saturating_mul(REST).min(MAX_REST);
-        self.next = Some(now + rest);
-        self.bytes
+        used.saturating_sub(self.unseen)
     }
 
     fn walk(&self) -> u64 {
@@ -100,6 +106,11 @@ impl Visible {
     }
 }
 
+/// What this thread has used of a processor so far.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
 /// The unit of `st_blocks` is 512 bytes, whatever the file system's own.
 fn allocated(blocks: i64) -> u64 {
     blocks.unsigned_abs().saturating_mul(512)
@@ -123,10 +134,14 @@ mod tests {
         std::os::unix::fs::symlink("/", root.join("a/root")).unwrap();
         let grown = visible.walk() - empty;
         assert!((1 << 20..(1 << 20) + 64_000).contains(&grown), "{grown}");
-        let now = Instant::now();
-        visible.measure(now);
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        let all = visible.walk();
+        assert_eq!(visible.measure(now, all + 5_000), all);
+        // What grows until the next walk is no ghost before it, and then only what no file accounts for.
+        assert_eq!(visible.measure(now, all + 9_000), all + 4_000);
         fs::write(root.join("more"), vec![7; 1 << 20]).unwrap();
-        assert!(visible.measure(now + Duration::from_secs(60)) > grown + (1 << 20));
+        let more = visible.measure(later, all + (4 << 20));
+        assert!((all + (1 << 20)..all + (2 << 20)).contains(&more), "{more}");
         assert_eq!(Visible::new("/does/not/exist".into()).walk(), 0);
     }
 }

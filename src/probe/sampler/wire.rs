@@ -1,6 +1,6 @@
 //! What a sampler writes: one line a fact, its kind first.
 //!
-//! - `S1` and fourteen numbers: a sample;
+//! - `S2` and sixteen numbers: a sample;
 //! - `L FILE FLAG BYTES`: a line of the followed file with this index, `c` if it was cut, else `-`;
 //! - `D FILE BYTES`: so much of that file was skipped because it grew faster than it is read;
 //! - `E TEXT`: the sampler's own trouble.
@@ -60,9 +60,11 @@ pub(super) fn write_sample(output: &mut Vec<u8>, sample: &Sample, started: u64) 
         sample.pids,
         sample.sampler_memory,
         sample.sampler_cpu,
+        sample.stuck,
+        sample.read_only.into(),
         started,
     ];
-    output.extend_from_slice(b"S1");
+    output.extend_from_slice(b"S2");
     for number in numbers {
         // Writing to a Vec cannot fail.
         let _ = write!(output, " {number}");
@@ -89,7 +91,7 @@ pub(super) fn write_complaint(output: &mut Vec<u8>, complaint: &str) {
 pub fn read(line: &[u8]) -> Option<Line<'_>> {
     let (kind, rest) = split(line)?;
     match kind {
-        b"S1" => read_sample(rest),
+        b"S2" => read_sample(rest),
         b"L" => {
             let (file, rest) = split(rest)?;
             let file = number(file).and_then(file_index)?;
@@ -113,7 +115,7 @@ pub fn read(line: &[u8]) -> Option<Line<'_>> {
 }
 
 fn read_sample(rest: &[u8]) -> Option<Line<'_>> {
-    let mut numbers = [0; 14];
+    let mut numbers = [0; 16];
     let mut words = rest.split(|byte| *byte == b' ');
     for place in &mut numbers {
         *place = number(words.next()?)?;
@@ -135,6 +137,8 @@ fn read_sample(rest: &[u8]) -> Option<Line<'_>> {
         pids,
         sampler_memory,
         sampler_cpu,
+        stuck,
+        read_only,
         started,
     ] = numbers;
     let sample = Sample {
@@ -153,6 +157,8 @@ fn read_sample(rest: &[u8]) -> Option<Line<'_>> {
         sampler_memory,
         sampler_cpu,
         incarnation: 0,
+        stuck,
+        read_only: read_only != 0,
     };
     Some(Line::Sample { sample, started })
 }
@@ -190,11 +196,11 @@ mod tests {
         assert_eq!(text, "no way\u{fffd}");
         for bad in [
             &b""[..],
-            b"S1",
-            b"S1 1 2 3",
-            b"S1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15",
-            b"S1 1 2 3 4 5 6 7 8 9 10 11 12 13 +14",
-            b"S1 1 2 3 4 5 6 7 8 9 10 11 12 13 99999999999999999999",
+            b"S2",
+            b"S2 1 2 3",
+            b"S2 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0 17",
+            b"S2 1 2 3 4 5 6 7 8 9 10 11 12 13 14 0 +16",
+            b"S2 1 2 3 4 5 6 7 8 9 10 11 12 13 14 0 99999999999999999999",
             b"L 99 - x",
             b"L 0 ? x",
             b"L 0",
@@ -214,7 +220,7 @@ mod tests {
         #[test]
         fn samples_and_lines_round_trip(numbers in any::<[u64; 4]>(), started in any::<u64>(), cut in any::<bool>(), file in 0..MAX_FILES,
             text in prop::collection::vec(any::<u8>().prop_filter("line ends frame", |byte| *byte != b'\n'), 0..100)) {
-            let sample = Sample { memory: numbers[0], cpu: numbers[1], pids: numbers[2], sampler_cpu: numbers[3], ..Sample::default() };
+            let sample = Sample { memory: numbers[0], cpu: numbers[1], pids: numbers[2], sampler_cpu: numbers[3], stuck: numbers[1], read_only: cut, ..Sample::default() };
             let mut output = Vec::new();
             write_sample(&mut output, &sample, started);
             prop_assert_eq!(read(&output[..output.len() - 1]), Some(Line::Sample { sample, started }));

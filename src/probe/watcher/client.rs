@@ -33,7 +33,7 @@ pub(super) struct Client {
 
 impl Client {
     /// A client that posts JSON, or gets a page.
-    pub(super) fn new(address: SocketAddr, method: Method, path: &'static str) -> Self {
+    pub(super) fn new(address: SocketAddr, method: Method, path: &str) -> Self {
         let mut headers = HeaderMap::new();
         if let Ok(host) = HeaderValue::from_str(&address.to_string()) {
             headers.insert(HOST, host);
@@ -44,7 +44,8 @@ impl Client {
         Self {
             address,
             method,
-            uri: Uri::from_static(path),
+            // Plans hold only paths that are some.
+            uri: path.parse().unwrap_or_else(|_| Uri::from_static("/")),
             headers,
             sender: None,
         }

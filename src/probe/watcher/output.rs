@@ -44,7 +44,10 @@ impl Output {
     pub(super) fn push(&mut self, message: &WatcherMessage) {
         let passing = matches!(
             message,
-            WatcherMessage::Cost { .. } | WatcherMessage::Event(Event::Heads { .. })
+            WatcherMessage::Cost { .. }
+                | WatcherMessage::Event(
+                    Event::Heads { .. } | Event::Position(_) | Event::Ledger(_) | Event::Figures(_)
+                )
         );
         let most = if passing { MOST / 2 } else { MOST };
         let mut bytes = self.shared.bytes.borrow_mut();

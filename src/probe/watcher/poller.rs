@@ -20,16 +20,20 @@ use super::{
     protocol::{WatchedNode, WatcherConfig},
 };
 use crate::{
-    ids::Height,
+    ids::{Height, NodeName},
     journal::event::{ProbeError, ProbeKind},
+    plan::MetricNames,
     probe::{heads::Fetch, probe_state::ProbeState},
-    profile::dialect::{Dialect, Reply},
+    profile::{
+        dialect::{Dialect, Reply},
+        metrics_page,
+    },
 };
 
 /// Wait after a failure, if the interval is shorter: short enough to notice a node that is back within 250 ms.
-const BACK_OFF: Duration = Duration::from_millis(200);
-/// A metrics page is asked for only to see that it answers.
-const METRICS_EVERY: Duration = Duration::from_secs(10);
+pub(super) const BACK_OFF: Duration = Duration::from_millis(200);
+/// Counters of a metrics page are taken over at least this long; a page costs a node as much as ten polls.
+const METRICS_EVERY: Duration = Duration::from_secs(5);
 /// Requests for skipped blocks between two polls; more wait for the next poll.
 const MAX_FETCHES: usize = 8;
 
@@ -65,7 +69,7 @@ impl Poller {
             state: ProbeState::new(node.name.clone(), ProbeKind::Rpc),
             shared,
             answer: Vec::new(),
-            plain: Bytes::from(dialect.poll(&[]).into_owned()),
+            plain: Bytes::from(dialect.poll(&[], false).into_owned()),
         }
     }
 
@@ -98,14 +102,20 @@ impl Poller {
     }
 
     async fn poll(&mut self) -> Result<(), ProbeError> {
-        let comparison = {
+        let (comparison, survey) = {
             let mut shared = self.shared.borrow_mut();
             let now = shared.now();
-            shared.heads.comparison(self.index, now)
+            (
+                shared.heads.comparison(self.index, now),
+                shared.heads.survey(self.index, now),
+            )
         };
-        let body = match comparison {
-            None => self.plain.clone(),
-            Some(height) => self.dialect.poll(&[height]).into_owned().into(),
+        let body = match (comparison, survey) {
+            (None, false) => self.plain.clone(),
+            (height, survey) => {
+                let body = self.dialect.poll(height.as_slice(), survey);
+                body.into_owned().into()
+            }
         };
         let reply = self.ask(body).await?;
         let fetch = {
@@ -162,8 +172,10 @@ impl Poller {
     }
 }
 
-/// The task that looks whether one node's metrics page answers.
+/// The task that reads one node's metrics page.
 pub(super) struct MetricsPoller {
+    node: NodeName,
+    names: MetricNames,
     client: Client,
     deadline: Duration,
     state: ProbeState,
@@ -174,6 +186,8 @@ impl MetricsPoller {
     pub(super) fn new(node: &WatchedNode, config: &WatcherConfig, shared: Shared) -> Option<Self> {
         let address = SocketAddr::new(IpAddr::V4(node.address), node.metrics_port?);
         Some(Self {
+            node: node.name.clone(),
+            names: config.metrics.clone(),
             client: Client::new(address, Method::GET, "/metrics"),
             deadline: config.deadline,
             state: ProbeState::new(node.name.clone(), ProbeKind::Metrics),
@@ -189,23 +203,22 @@ impl MetricsPoller {
             if paused.wait_for(|paused| !paused).await.is_err() {
                 return;
             }
-            // The page is not kept: nothing of it is judged yet.
             let mut page = Vec::new();
             let asked = self
                 .client
                 .ask(Bytes::new(), self.deadline, &mut page)
                 .await;
             let result = asked.and_then(|()| match page.first() {
-                Some(_) => Ok(()),
+                Some(_) => Ok(metrics_page::read(&page, &self.names, &self.node)),
                 None => Err(bad("an empty metrics page")),
             });
             let mut shared = self.shared.borrow_mut();
             let now = shared.now();
-            let event = match result {
-                Ok(()) => self.state.answered(now),
-                Err(error) => self.state.failed(error, now),
+            let events = match result {
+                Ok(told) => self.state.answered(now).into_iter().chain(told).collect(),
+                Err(error) => self.state.failed(error, now).into_iter().collect(),
             };
-            shared.send(event.into_iter().collect());
+            shared.send(events);
         }
     }
 }

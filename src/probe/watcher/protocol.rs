@@ -10,7 +10,7 @@ use crate::{
         event::{Event, ProbeError},
         text,
     },
-    plan::{NodeAddress, Plan},
+    plan::{MetricNames, NodeAddress, Plan, foreign::Reads},
     time::micros,
 };
 
@@ -20,8 +20,11 @@ pub const MAX_LINE: usize = 1 << 20;
 /// The first line that a watcher reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatcherConfig {
-    /// The RPC family.
+    /// The RPC family; empty where `reads` tells.
     pub dialect: String,
+    /// What is asked without a dialect.
+    #[serde(default)]
+    pub reads: Reads,
     /// How often each node is asked.
     #[serde(with = "micros")]
     pub interval: Duration,
@@ -33,6 +36,9 @@ pub struct WatcherConfig {
     /// The newest blocks that the journal already has, one a shard at most: what follows them is not missed.
     #[serde(default)]
     pub known: Vec<KnownBlock>,
+    /// What of a metrics page tells what.
+    #[serde(default)]
+    pub metrics: MetricNames,
 }
 
 /// A node to ask.
@@ -77,10 +83,12 @@ impl WatcherConfig {
         });
         Self {
             dialect: probe.dialect.clone(),
+            reads: probe.reads.clone(),
             interval: probe.interval,
             deadline: probe.deadline,
             nodes: nodes.collect(),
             known: Vec::new(),
+            metrics: probe.metrics.clone(),
         }
     }
 }
@@ -121,17 +129,33 @@ pub fn read_message(line: &[u8]) -> Option<WatcherMessage> {
         return Some(message);
     };
     match event {
-        Event::Block { hash, leader, .. } | Event::Head { hash, leader, .. } => {
+        Event::Block {
+            hash,
+            leader,
+            content,
+            ..
+        } => {
             harmless(hash);
-            if let Some(leader) = leader {
-                harmless(leader);
-            }
+            let signed = content.as_mut().and_then(|content| content.signed.as_mut());
+            leader.iter_mut().chain(signed).for_each(harmless);
         }
+        Event::Head { hash, leader, .. } => {
+            harmless(hash);
+            leader.iter_mut().for_each(harmless);
+        }
+        Event::Ledger(ledger) => {
+            let states = [&mut ledger.state, &mut ledger.block_state];
+            states.into_iter().flatten().for_each(harmless);
+        }
+        Event::Position(position) => position.hash.iter_mut().for_each(harmless),
         Event::ProbeFailed {
             error: ProbeError::BadAnswer(reason),
             ..
         } => *reason = text::clean(reason, 200),
-        Event::Heads { .. } | Event::ProbeAnswered { .. } | Event::ProbeFailed { .. } => {}
+        Event::Figures(_)
+        | Event::Heads { .. }
+        | Event::ProbeAnswered { .. }
+        | Event::ProbeFailed { .. } => {}
         _ => return None,
     }
     Some(message)
@@ -164,6 +188,7 @@ mod tests {
             committee: None,
             time: None,
             node: NodeName::of(ShardId(1), 0),
+            content: None,
         })
     }
 

@@ -1,9 +1,12 @@
 //! Harmony's JSON-RPC family, version 2 of its name space (`hmyv2_`): numbers are JSON numbers.
 //!
-//! One poll is one batch of `hmyv2_latestHeader` and `hmyv2_getNodeMetadata`. Three extensions, which the reference
-//! node answers, are used where present: `timestampMillis` and `committeeSize` of a header, `address` of the
-//! metadata. Old versions miss fields (`consensus`, `current-block-number`); a missing field is a missing fact, one of
+//! One poll is one batch of `hmyv2_latestHeader` and `hmyv2_getNodeMetadata`, a survey asks for the ledger beside them.
+//! Extensions, which the reference node answers, are used where present: `timestampMillis`, `committeeSize`,
+//! `transactionsCount`, `incomingReceipts` and `lastCommitNodes` (which validators signed, by their place in the shard
+//! and not in the epoch's committee) of a header, `address` of the metadata, `hmyv2_getShardTotals`. Old versions miss fields (`consensus`, `current-block-number`); a missing field is a missing fact, one of
 //! a wrong type is a [`BadAnswer`].
+
+mod ledger;
 
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
@@ -16,7 +19,10 @@ use super::{
 };
 use crate::{
     ids::{Epoch, Height, ShardId, ViewId},
-    journal::{event::Mode, text},
+    journal::{
+        event::{BlockContent, Mode},
+        text,
+    },
     time::WallTime,
 };
 
@@ -28,11 +34,19 @@ const POLL: &str = concat!(
     r#"[{"jsonrpc":"2.0","id":1,"method":"hmyv2_latestHeader","params":[]},"#,
     r#"{"jsonrpc":"2.0","id":2,"method":"hmyv2_getNodeMetadata","params":[]}]"#
 );
+const SURVEY: &str = concat!(
+    r#"[{"jsonrpc":"2.0","id":1,"method":"hmyv2_latestHeader","params":[]},"#,
+    r#"{"jsonrpc":"2.0","id":2,"method":"hmyv2_getNodeMetadata","params":[]},"#,
+    r#"{"jsonrpc":"2.0","id":3,"method":"hmyv2_getShardTotals","params":[]},"#,
+    r#"{"jsonrpc":"2.0","id":4,"method":"hmyv2_getLastCrossLinks","params":[]}]"#
+);
 const HEAD_ID: u64 = 1;
 const METADATA_ID: u64 = 2;
+const TOTALS_ID: u64 = 3;
+const LINKS_ID: u64 = 4;
 /// Headers by number have ids from here on.
 const FIRST_HEADER_ID: usize = 10;
-const MAX_BATCH: usize = MAX_HEADERS + 2;
+const MAX_BATCH: usize = MAX_HEADERS + 4;
 /// A committee of 8192 keys in hex; longer bitmaps are refused.
 const MAX_BITMAP: usize = 2048;
 
@@ -49,11 +63,12 @@ impl Dialect for Harmony {
         "/"
     }
 
-    fn poll(&self, headers: &[Height]) -> Cow<'static, [u8]> {
+    fn poll(&self, headers: &[Height], survey: bool) -> Cow<'static, [u8]> {
+        let plain = if survey { SURVEY } else { POLL };
         if headers.is_empty() {
-            return Cow::Borrowed(POLL.as_bytes());
+            return Cow::Borrowed(plain.as_bytes());
         }
-        let mut body = POLL[..POLL.len() - 1].to_owned();
+        let mut body = plain[..plain.len() - 1].to_owned();
         for (index, height) in headers.iter().take(MAX_HEADERS).enumerate() {
             body.push(',');
             push_header_request(&mut body, index, *height);
@@ -89,6 +104,8 @@ impl Dialect for Harmony {
             match id {
                 HEAD_ID => reply.head = Some(read_header(result)?),
                 METADATA_ID => reply.status = Some(read_metadata(result)?),
+                TOTALS_ID => ledger::read_totals(result, reply.ledger.get_or_insert_default())?,
+                LINKS_ID => ledger::read_links(result, reply.ledger.get_or_insert_default())?,
                 _ => reply.headers.push(read_header(result)?),
             }
         }
@@ -140,6 +157,10 @@ struct RawHeader<'a> {
     last_commit_bitmap: Option<Cow<'a, str>>,
     timestamp_millis: Option<Number>,
     committee_size: Option<Number>,
+    transactions_count: Option<Number>,
+    incoming_receipts: Option<Number>,
+    #[serde(borrow, default)]
+    last_commit_nodes: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +201,11 @@ fn refused(error: &RpcError<'_>) -> BadAnswer {
 
 fn read_header(json: &[u8]) -> Result<Header, BadAnswer> {
     let raw: RawHeader<'_> = parse("header", json)?;
+    let content = BlockContent {
+        transactions: raw.transactions_count.map(count),
+        receipts: raw.incoming_receipts.map(count),
+        signed: raw.last_commit_nodes.as_deref().and_then(read_nodes),
+    };
     Ok(Header {
         height: Height(raw.block_number.0),
         hash: read_hash(&raw.block_hash)?,
@@ -188,10 +214,9 @@ fn read_header(json: &[u8]) -> Result<Header, BadAnswer> {
         epoch: raw.epoch.map(|epoch| Epoch(epoch.0)),
         leader: raw.leader.as_deref().and_then(read_address),
         signers: read_signers(raw.last_commit_bitmap.as_deref().unwrap_or(""))?,
-        committee: raw
-            .committee_size
-            .map(|size| u32::try_from(size.0).unwrap_or(u32::MAX)),
+        committee: raw.committee_size.map(count),
         time: raw.timestamp_millis.map(|millis| WallTime(millis.0)),
+        content: Some(content).filter(|content| *content != BlockContent::default()),
     })
 }
 
@@ -265,6 +290,17 @@ fn read_signers(bitmap: &str) -> Result<Option<u32>, BadAnswer> {
         signers += nibble.count_ones();
     }
     Ok(Some(signers))
+}
+
+fn count(number: Number) -> u32 {
+    u32::try_from(number.0).unwrap_or(u32::MAX)
+}
+
+/// A set of validators in hex; what is none is not told. A block without signers (the first) tells the empty text.
+fn read_nodes(set: &str) -> Option<Arc<str>> {
+    let is_set =
+        (1..=MAX_BITMAP).contains(&set.len()) && set.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_set.then(|| crate::ids::intern(&set.to_ascii_lowercase()))
 }
 
 fn cut(text: &str, most: usize) -> String {

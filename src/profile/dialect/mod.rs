@@ -10,7 +10,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     ids::{Epoch, Height, ShardId, ViewId},
-    journal::{event::Mode, text},
+    journal::{
+        event::{BlockContent, Ledger, Mode},
+        text,
+    },
     time::WallTime,
 };
 
@@ -38,7 +41,8 @@ pub trait Dialect: Sync {
     fn path(&self) -> &'static str;
 
     /// Body of the request for the head and the node's state, and for the headers at these heights beside them.
-    fn poll(&self, headers: &[Height]) -> Cow<'static, [u8]>;
+    /// A `survey` asks for the ledger too.
+    fn poll(&self, headers: &[Height], survey: bool) -> Cow<'static, [u8]>;
 
     /// Body of a request for headers alone; at most [`MAX_HEADERS`] of them.
     fn headers(&self, heights: &[Height]) -> Vec<u8>;
@@ -62,6 +66,8 @@ pub struct Reply {
     pub status: Option<Status>,
     /// Headers asked for by height.
     pub headers: Vec<Header>,
+    /// What its ledger adds up to, without the node's name.
+    pub ledger: Option<Box<Ledger>>,
 }
 
 /// A block's header as a node told it.
@@ -85,6 +91,8 @@ pub struct Header {
     pub committee: Option<u32>,
     /// Its timestamp, where it has millisecond precision.
     pub time: Option<WallTime>,
+    /// What it holds.
+    pub content: Option<BlockContent>,
 }
 
 /// A node's own state.

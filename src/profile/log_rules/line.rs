@@ -1,4 +1,4 @@
-//! A log line taken apart: JSON of the three dialects (log15, zerolog early and now), logfmt levels, plain text.
+//! A log line taken apart: JSON as log15, zerolog, zap, CometBFT and Rust's tracing write it, logfmt levels, plain text.
 
 use std::{borrow::Cow, fmt, time::UNIX_EPOCH};
 
@@ -6,6 +6,7 @@ use serde::{
     Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use crate::{profile::dialect::lenient::Text, time::WallTime};
 
@@ -69,14 +70,16 @@ impl Level {
 
 /// The parts of a line that rules look at.
 #[derive(Debug, PartialEq, Eq, Default)]
-pub(super) struct Line<'a> {
-    pub(super) level: Option<Level>,
+pub(in crate::profile) struct Line<'a> {
+    pub(in crate::profile) level: Option<Level>,
     /// The message, or the whole line where there are no fields.
-    pub(super) message: Cow<'a, str>,
-    pub(super) error: Option<Cow<'a, str>>,
-    pub(super) time: Option<WallTime>,
+    pub(in crate::profile) message: Cow<'a, str>,
+    pub(in crate::profile) error: Option<Cow<'a, str>>,
+    pub(in crate::profile) time: Option<WallTime>,
     /// Whether there were fields.
-    pub(super) structured: bool,
+    pub(in crate::profile) structured: bool,
+    /// The wanted fields that it has, by their place in the list of those.
+    fields: Vec<(usize, Cow<'a, str>)>,
 }
 
 /// The level of a line that begins with it, as zerolog's do: cheaper than any search.
@@ -93,12 +96,17 @@ pub(super) fn leading_level(line: &[u8]) -> Option<Level> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn parse(bytes: &'a [u8]) -> Self {
+    /// Takes a line apart; of its other fields, those in `wanted` are kept.
+    pub(in crate::profile) fn parse(bytes: &'a [u8], wanted: &[String]) -> Self {
         let trimmed = bytes.trim_ascii();
-        if trimmed.first() == Some(&b'{')
-            && let Ok(line) = read_fields(trimmed)
-        {
-            return line;
+        if trimmed.first() == Some(&b'{') {
+            let mut line = Line {
+                structured: true,
+                ..Line::default()
+            };
+            if read_fields(trimmed, wanted, &mut line, true).is_ok() {
+                return line;
+            }
         }
         let message = String::from_utf8_lossy(trimmed);
         Self {
@@ -107,50 +115,82 @@ impl<'a> Line<'a> {
             ..Self::default()
         }
     }
+
+    /// The value of a wanted field; of one that comes twice, the last.
+    pub(in crate::profile) fn field(&self, place: usize) -> Option<&str> {
+        let mut same = self.fields.iter().rev();
+        same.find(|(field, _)| *field == place)
+            .map(|(_, value)| &**value)
+    }
 }
 
-fn read_fields(json: &[u8]) -> Result<Line<'_>, serde_json::Error> {
+fn read_fields<'a>(
+    json: &'a [u8],
+    wanted: &[String],
+    line: &mut Line<'a>,
+    outer: bool,
+) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let line = deserializer.deserialize_map(LineVisitor)?;
-    deserializer.end()?;
-    Ok(line)
+    deserializer.deserialize_map(LineVisitor {
+        line,
+        wanted,
+        outer,
+    })?;
+    deserializer.end()
 }
 
-struct LineVisitor;
+struct LineVisitor<'w, 'a> {
+    line: &'w mut Line<'a>,
+    wanted: &'w [String],
+    /// Whether this is the line itself, and not a table within it.
+    outer: bool,
+}
 
-impl<'de> Visitor<'de> for LineVisitor {
-    type Value = Line<'de>;
+impl<'de> Visitor<'de> for LineVisitor<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a log line's fields")
     }
 
     /// Of a field that comes twice the last one holds: loggers append, and a strict reader would lose the line.
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Line<'de>, A::Error> {
-        let mut line = Line {
-            structured: true,
-            ..Line::default()
-        };
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let line = self.line;
         while let Some(Text(key)) = fields.next_key()? {
             match &*key {
                 "level" | "lvl" => line.level = Level::parse(&fields.next_value::<Text<'_>>()?.0),
-                "message" | "msg" => line.message = fields.next_value::<Text<'_>>()?.0,
+                "message" | "msg" | "_msg" => line.message = fields.next_value::<Text<'_>>()?.0,
                 "error" | "err" => {
                     let Text(error) = fields.next_value()?;
                     line.error = Some(error).filter(|error| !error.is_empty());
                 }
-                "time" | "t" => line.time = parse_time(&fields.next_value::<Text<'_>>()?.0),
-                _ => {
-                    fields.next_value::<IgnoredAny>()?;
+                "time" | "t" | "ts" | "timestamp" => {
+                    line.time = parse_time(&fields.next_value::<Text<'_>>()?.0);
                 }
+                // Rust's tracing has message and fields in a table of their own.
+                "fields" if self.outer => {
+                    let inner = fields.next_value::<&RawValue>()?.get().as_bytes();
+                    if inner.first() == Some(&b'{') {
+                        // It was read as JSON before, so this fails for depth only, and then the rest of the line holds.
+                        let _ = read_fields(inner, self.wanted, line, false);
+                    }
+                }
+                key => match self.wanted.iter().position(|field| field == key) {
+                    Some(place) => line
+                        .fields
+                        .push((place, fields.next_value::<Text<'_>>()?.0)),
+                    None => {
+                        fields.next_value::<IgnoredAny>()?;
+                    }
+                },
             }
         }
-        Ok(line)
+        Ok(())
     }
 }
 
 /// The level of plain text, from its first words; of JSON that was cut, from its level field.
-fn guess_level(text: &str) -> Option<Level> {
+pub(in crate::profile) fn guess_level(text: &str) -> Option<Level> {
     let mut end = text.len().min(160);
     while !text.is_char_boundary(end) {
         end -= 1;

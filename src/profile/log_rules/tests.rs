@@ -3,12 +3,15 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::Texts;
 
 fn rule(name: &str, message: Option<&str>, error: Option<&str>, level: Option<&str>) -> LogRule {
     LogRule {
         name: name.to_owned(),
-        message: message.map(str::to_owned),
-        error: error.map(str::to_owned),
+        message: message.map(Texts::one),
+        error: error.map(Texts::one),
+        fields: Default::default(),
+        pattern: None,
         level: level.map(str::to_owned),
         class: LogClass::Note,
     }
@@ -37,6 +40,73 @@ fn build() -> RuleSet {
         rule("quoted", Some("say \"hi\""), None, None),
     ])
     .unwrap()
+}
+
+fn with_pattern(message: &str, pattern: &str) -> LogRule {
+    let mut made = rule("pattern", Some(message), None, None);
+    made.pattern = Some(pattern.to_owned());
+    made
+}
+
+#[test]
+fn fields_and_patterns_are_conditions_too() {
+    let mut timed_out = rule("propose-timeout", Some("Timed out"), None, None);
+    timed_out.fields = [(
+        "step".to_owned(),
+        Texts(vec!["1".to_owned(), "Propose".to_owned()]),
+    )]
+    .into();
+    let raw = with_pattern(
+        "consensus:",
+        r"^\S+ (?<level>\w+) consensus: (?<message>.*?)(?: err=(?<error>.*))?$",
+    );
+    let mut two = rule("two", None, None, None);
+    two.message = Some(Texts(vec![
+        "first text".to_owned(),
+        "second text".to_owned(),
+    ]));
+    let mut loud = raw.clone();
+    loud.level = Some("error".to_owned());
+    loud.name = "loud".to_owned();
+    let rules = RuleSet::new(&[timed_out, two, loud, raw]).unwrap();
+    let found = |line: &str| rules.classify(line.as_bytes());
+    let name = |line: &str| found(line).map(|found| found.rule.to_string());
+    for (line, expected) in [
+        (
+            r#"{"level":"info","message":"Timed out","step":"Propose"}"#,
+            Some("propose-timeout"),
+        ),
+        (
+            r#"{"level":"info","message":"Timed out","step":1}"#,
+            Some("propose-timeout"),
+        ),
+        (
+            r#"{"level":"INFO","fields":{"message":"Timed out","step":"Propose"}}"#,
+            Some("propose-timeout"),
+        ),
+        (
+            r#"{"level":"info","message":"Timed out","step":"Precommit"}"#,
+            None,
+        ),
+        (r#"{"level":"info","message":"Timed out"}"#, None),
+        (r#"{"level":"debug","_msg":"a second text"}"#, Some("two")),
+        (
+            "10:00 WARN consensus: proposal refused err=bad block",
+            Some("pattern"),
+        ),
+        (
+            "10:00 ERROR consensus: proposal refused err=bad block",
+            Some("loud"),
+        ),
+        ("consensus: without a time", None),
+    ] {
+        assert_eq!(name(line).as_deref(), expected, "{line}");
+    }
+    let parts = found("10:00 WARN consensus: proposal refused err=bad block").unwrap();
+    assert_eq!(
+        (parts.message.as_str(), parts.error.as_deref(), parts.level),
+        ("proposal refused", Some("bad block"), Level::Warn)
+    );
 }
 
 fn check(line: &str, rule: &str, level: Level) {
@@ -134,7 +204,12 @@ fn rules_are_checked() {
     for (bad, says) in [
         (rule("x", None, None, None), "needs"),
         (rule("x", Some(""), None, None), "needs"),
-        (rule("x", None, None, Some("loud")), "unknown level"),
+        (
+            rule("x", None, None, Some("wran")),
+            "no level; did you mean `warn`?",
+        ),
+        (with_pattern("x", "(a"), "unclosed group"),
+        (with_pattern("x", "(?<mesage>a)"), "did you mean `message`?"),
     ] {
         let error = RuleSet::new(&[bad]).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
@@ -197,7 +272,7 @@ proptest! {
         } else {
             format!("{{\"message\"{colon}{message},\"level\"{colon}\"{level}\"}}")
         };
-        let parsed = Line::parse(line.as_bytes());
+        let parsed = Line::parse(line.as_bytes(), &[]);
         let expected = rules.rules.iter().position(|rule| rule.matches(&parsed));
         prop_assert_eq!(rules.classify(line.as_bytes()).map(|found| found.index), expected);
     }

@@ -44,6 +44,8 @@ pub(super) struct Accounts {
     branches: Vec<Arc<Branch>>,
     count: usize,
     total: Amount,
+    /// Sum of all nonces.
+    transfers: u64,
 }
 
 /// Adding would leave the range of an amount.
@@ -61,12 +63,18 @@ impl Accounts {
             branches: vec![branch; FANOUT],
             count: 0,
             total: 0,
+            transfers: 0,
         }
     }
 
     /// The sum of all balances.
     pub(super) fn total(&self) -> Amount {
         self.total
+    }
+
+    /// Transactions that were ever sent from the accounts.
+    pub(super) fn transfers(&self) -> u64 {
+        self.transfers
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -84,10 +92,11 @@ impl Accounts {
 
     /// Writes an account.
     pub(super) fn set(&mut self, address: Address, account: Account) -> Result<(), Overflow> {
-        let before = self.find(&address).map_or(0, |account| account.balance);
-        let total = (self.total - before)
+        let before = self.find(&address).unwrap_or_default();
+        let total = (self.total - before.balance)
             .checked_add(account.balance)
             .ok_or(Overflow)?;
+        let transfers = self.transfers.wrapping_sub(before.nonce);
         let (branch, bucket) = place(&address);
         let branch = Arc::make_mut(&mut self.branches[branch]);
         let bucket = Arc::make_mut(&mut branch.buckets[bucket]);
@@ -104,6 +113,7 @@ impl Accounts {
             }
         }
         self.total = total;
+        self.transfers = transfers.wrapping_add(account.nonce);
         Ok(())
     }
 
@@ -223,6 +233,12 @@ mod tests {
         }
         assert_eq!(ascending.root(), descending.root());
         assert_eq!(ascending.total(), 3_000 * 3_001 / 2);
+        assert_eq!(ascending.transfers(), 0);
+        let sent = |nonce| Account { balance: 5, nonce };
+        ascending.set(address(1), sent(7)).unwrap();
+        ascending.set(address(2), sent(3)).unwrap();
+        ascending.set(address(1), sent(8)).unwrap();
+        assert_eq!(ascending.transfers(), 11);
         assert_eq!(ascending.iter().count(), 3_000);
     }
 

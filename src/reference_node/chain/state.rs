@@ -159,6 +159,11 @@ impl ChainState {
         self.accounts.total()
     }
 
+    /// Transactions executed since genesis.
+    pub fn transfers(&self) -> u64 {
+        self.accounts.transfers()
+    }
+
     /// What each validator of the shard has earned since genesis, by index. It is part of its account's balance.
     pub fn rewards(&self) -> &[Amount] {
         &self.counters.rewards

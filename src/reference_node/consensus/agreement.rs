@@ -8,6 +8,7 @@ use super::messages::{Lock, Message, PersistedView, Proposal, RoundPhase, Vote, 
 use super::votes::Votes;
 use crate::reference_node::chain::Check;
 use crate::reference_node::crypto::Crypto;
+use crate::reference_node::defects::Defect;
 use crate::reference_node::log::{Event, Level};
 use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Phase, VotePayload};
 
@@ -50,7 +51,11 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         let header = &proposal.block.header;
-        if header.view != first || header.leader != from || header.height != proposal.height {
+        if header.height != proposal.height {
+            self.refuse_number(from, proposal);
+            return;
+        }
+        if header.view != first || header.leader != from {
             return;
         }
         let hash = proposal.block.hash();
@@ -74,6 +79,17 @@ impl<C: Crypto> Consensus<C> {
             Ok(()) => self.accept_proposal(hash),
             Err(error) => self.bad_block(from, &proposal.block, &error),
         }
+    }
+
+    /// The message says one number and its block another: the leader's memory and disk disagree.
+    fn refuse_number(&mut self, from: NodeId, proposal: &Proposal) {
+        self.round.mismatched = true;
+        let (said, found) = (proposal.height, proposal.block.header.height);
+        let event = Event::new(Level::Warn, "[OnAnnounce] BlockNum not match")
+            .field("MsgBlockNum", said)
+            .field("BlockNum", found)
+            .error(format!("{from} announced block {found} as number {said}"));
+        self.log(event);
     }
 
     pub(super) fn check_proposal(&self) -> Check {
@@ -107,6 +123,9 @@ impl<C: Crypto> Consensus<C> {
         let Some(hash) = self.round.proposal else {
             return;
         };
+        if self.config.defects.has(Defect::IdleSigner) {
+            return;
+        }
         let vote = self.signed_vote(Phase::Prepare, hash);
         self.send_vote(
             Message::Prepare(vote),
@@ -319,7 +338,7 @@ impl<C: Crypto> Consensus<C> {
 
     /// Votes for the durable lock of the current view.
     pub(super) fn give_commit_vote(&mut self, hash: Hash) {
-        if self.round.position.is_none() {
+        if self.round.position.is_none() || self.config.defects.has(Defect::IdleSigner) {
             return;
         }
         let vote = self.signed_vote(Phase::Commit, hash);

@@ -1,6 +1,7 @@
 //! The clocks of one node's consensus, and who it is.
 
 use super::messages::Micros;
+use crate::reference_node::defects::Defects;
 use crate::reference_node::log;
 use crate::reference_node::types::NodeId;
 
@@ -24,6 +25,8 @@ pub struct ConsensusConfig {
     pub wall_origin_ms: u64,
     /// Lines below this level are not even made.
     pub log_level: log::Level,
+    /// Bugs that are switched on: none in a healthy node.
+    pub defects: Defects,
 }
 
 impl ConsensusConfig {

@@ -14,6 +14,7 @@ use super::sync::{Peer, Sync};
 use super::votes::Votes;
 use crate::reference_node::chain::{BlockError, ChainState, Check, Rules};
 use crate::reference_node::crypto::Crypto;
+use crate::reference_node::defects::Defect;
 use crate::reference_node::genesis::Genesis;
 use crate::reference_node::log::{Context, Event, Level};
 use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Phase};
@@ -55,6 +56,12 @@ pub struct Consensus<C> {
 }
 
 impl<C: Crypto> Consensus<C> {
+    /// The wall clock is set by so many milliseconds. It only dates blocks: no timer goes by it.
+    pub fn move_wall_clock(&mut self, by_ms: i64) {
+        let origin = &mut self.config.wall_origin_ms;
+        *origin = origin.saturating_add_signed(by_ms);
+    }
+
     /// Goes on from what the store held.
     pub fn restore(
         config: ConsensusConfig,
@@ -103,6 +110,7 @@ impl<C: Crypto> Consensus<C> {
             forgetful: fresh,
             outputs: Vec::new(),
         };
+        core.forget_signatures();
         if !fresh {
             core.resume(lock, view);
         }
@@ -131,7 +139,11 @@ impl<C: Crypto> Consensus<C> {
         if let Some(lock) = lock {
             self.resume_lock(lock, in_view);
         }
-        if self.round.leader(promised) == self.me() && !in_view && self.round.position.is_some() {
+        if self.round.leader(promised) == self.me()
+            && !in_view
+            && self.round.position.is_some()
+            && !self.leads_on_after_restart()
+        {
             // It would be waited for in vain: nothing can be proposed in a view in which that may have happened before.
             self.start_view_change(promised.saturating_add(1));
         } else if self.round.changing {
@@ -206,7 +218,10 @@ impl<C: Crypto> Consensus<C> {
         }
         if self.next_retry <= self.now {
             self.next_retry = self.now + self.config.retry();
-            self.repeat();
+            if !self.config.defects.has(Defect::NoMessageRetry) {
+                self.repeat();
+            }
+            self.keep_own_chain();
         }
         if self.next_heartbeat <= self.now {
             self.heartbeat();

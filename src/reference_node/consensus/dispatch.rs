@@ -240,7 +240,8 @@ impl<C: Crypto> Consensus<C> {
             Err(error) => error,
         };
         let retry_at = self.now + self.config.write_retry();
-        let text = match self.durable.failed(id, retry_at) {
+        let kind = self.durable.failed(id, retry_at);
+        let text = match kind {
             Some(Kind::Head) => "[finalCommit] Failed to write block body",
             Some(Kind::Lock) => "[OnPrepared] Failed to store prepared block",
             Some(Kind::View) => "[startViewChange] Failed to store view",
@@ -251,6 +252,9 @@ impl<C: Crypto> Consensus<C> {
                 .field("blockNum", self.round.height)
                 .error(error),
         );
+        if kind == Some(Kind::Head) {
+            self.move_on_without_disk();
+        }
     }
 }
 

@@ -58,6 +58,7 @@ mod agreement;
 mod commitment;
 mod config;
 mod core;
+mod defective;
 mod dispatch;
 mod durable;
 mod messages;

@@ -56,8 +56,13 @@ impl<C: Crypto> Consensus<C> {
                 // bring the next try.
                 self.round.payload_wanted = false;
                 self.next_proposal = self.now + self.config.retry();
-                let event =
-                    Event::new(Level::Error, "!!!!!!!!!Failed Proposing New Block!!!!!!!!!");
+                let text = match error {
+                    chain::BlockError::MissingLastCommit => {
+                        "Cannot got commit signatures from last block"
+                    }
+                    _ => "!!!!!!!!!Failed Proposing New Block!!!!!!!!!",
+                };
+                let event = Event::new(Level::Error, text).field("blockNum", self.round.height);
                 self.log(event.error(error));
             }
         }
@@ -115,21 +120,22 @@ impl<C: Crypto> Consensus<C> {
         }
         self.schedule_next();
         self.open_prepare(hash);
-        let message = self.announcement(block);
+        let message = self.announcement(Arc::clone(&block));
         self.send_all(self.other_members(), message);
+        self.announce_another(&block);
         self.check_prepared();
     }
 
     pub(super) fn schedule_next(&mut self) {
         let planned = self.next_proposal;
-        let interval = self.config.interval;
+        let interval = self.config.interval + self.creep();
         let late = self.now.saturating_sub(planned) > interval;
         self.next_proposal = if late { self.now } else { planned } + interval;
     }
 
-    fn announcement(&self, block: Arc<Block>) -> Message {
+    pub(super) fn announcement(&self, block: Arc<Block>) -> Message {
         Message::Announce(Proposal {
-            height: self.round.height,
+            height: self.said_height(),
             view: self.round.view,
             block,
         })

@@ -53,6 +53,8 @@ pub(super) struct Round {
     pub(super) candidates: Vec<Candidate>,
     /// Hash of the block proposed in `view`; the first one counts.
     pub(super) proposal: Option<Hash>,
+    /// An announcement of the first leader was not of the number that it said. Only a defect asks for it.
+    pub(super) mismatched: bool,
     /// The payload for a proposal was asked for.
     pub(super) payload_wanted: bool,
     /// The highest prepared block known, with its body.
@@ -113,6 +115,7 @@ impl Round {
             quorum_seen: None,
             candidates: Vec::new(),
             proposal: None,
+            mismatched: false,
             payload_wanted: false,
             prepared: None,
             prepared_without_body: None,

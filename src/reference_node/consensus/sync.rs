@@ -48,6 +48,8 @@ pub(super) struct Sync {
     /// Who sent the queue.
     source: Option<NodeId>,
     behind: bool,
+    /// Stays behind for ever (`stuck-syncing`).
+    pub(super) stuck: bool,
     /// Since when a single block is missing; consensus itself usually brings it.
     missing_since: Option<(u64, Micros)>,
     patience: Micros,
@@ -112,6 +114,11 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         self.set_behind(best > height + 1);
+        if self.stays_behind(best, height) {
+            self.sync.request = None;
+            self.sync.missing_since = None;
+            return;
+        }
         self.sync.paused = self.durable.waits(Kind::Head);
         if self.sync.paused {
             return;
@@ -140,7 +147,7 @@ impl<C: Crypto> Consensus<C> {
     }
 
     fn set_behind(&mut self, behind: bool) {
-        if self.sync.behind == behind {
+        if self.sync.behind == behind || (self.sync.stuck && !behind) {
             return;
         }
         self.sync.behind = behind;

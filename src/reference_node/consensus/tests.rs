@@ -41,6 +41,17 @@ impl Node {
         lock: Option<Lock>,
         view: Option<PersistedView>,
     ) -> (Self, Vec<Output>) {
+        Self::with_defects("none", index, fresh, lock, view)
+    }
+
+    fn with_defects(
+        defects: &str,
+        index: u16,
+        fresh: bool,
+        lock: Option<Lock>,
+        view: Option<PersistedView>,
+    ) -> (Self, Vec<Output>) {
+        let defects = defects.parse().unwrap();
         let genesis = genesis();
         let config = ConsensusConfig {
             node: id(index),
@@ -51,6 +62,7 @@ impl Node {
             sync_interval: TIMEOUT,
             wall_origin_ms: 1_700_000_000_000,
             log_level: Level::Error,
+            defects,
         };
         let block = Arc::new(genesis.block(ShardId::BEACON));
         let head = CommittedBlock {
@@ -500,4 +512,50 @@ fn a_failed_write_is_tried_again_and_the_vote_follows() {
     let (_, outputs) = node.write_all(&outputs);
     assert_eq!(sent(&outputs, "COMMIT").len(), 1);
     assert!(!node.core.status().write_failing);
+}
+
+#[test]
+fn an_equivocating_leader_announces_two_blocks_and_a_healthy_one_does_not() {
+    for (defects, blocks) in [("none", 1), ("equivocate", 2)] {
+        let (mut node, mut outputs) = Node::with_defects(defects, 0, true, None, None);
+        outputs.extend(node.wait(INTERVAL));
+        let Some((height, view)) = outputs.iter().find_map(|output| match output {
+            Output::PayloadWanted { height, view } => Some((*height, *view)),
+            _ => None,
+        }) else {
+            panic!("it is the first leader")
+        };
+        let outputs = node.step(Input::Payload {
+            height,
+            view,
+            payload: Payload::default(),
+        });
+        let mut hashes: Vec<Hash> = sent(&outputs, "ANNOUNCE")
+            .iter()
+            .map(|message| match message {
+                Message::Announce(proposal) => {
+                    assert_eq!((proposal.height, proposal.view), (1, 1));
+                    proposal.block.hash()
+                }
+                _ => panic!("announcements were asked for"),
+            })
+            .collect();
+        hashes.dedup();
+        assert_eq!(hashes.len(), blocks, "{defects}");
+    }
+}
+
+#[test]
+fn alone_a_node_waits_and_one_that_forks_makes_its_own_block() {
+    for (defects, blocks) in [("none", 0), ("fork-on-heal", 1)] {
+        let (mut node, _) = Node::with_defects(defects, 3, true, None, None);
+        let mut own = 0;
+        for _ in 0..50 {
+            let outputs = node.wait(TIMEOUT);
+            let (_, outputs) = node.write_all(&outputs);
+            let committed = |output: &&Output| matches!(output, Output::Committed { .. });
+            own += outputs.iter().filter(committed).count();
+        }
+        assert_eq!(own, blocks, "{defects}");
+    }
 }

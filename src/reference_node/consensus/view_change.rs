@@ -296,6 +296,7 @@ impl<C: Crypto> Consensus<C> {
         if !round
             .committee
             .is_quorum(self.power_asking(|asked| asked == view))
+            || self.cannot_take_over()
         {
             return;
         }
@@ -363,7 +364,7 @@ impl<C: Crypto> Consensus<C> {
         );
         self.open_prepare(hash);
         self.round.new_view = Some(NewView {
-            height: self.round.height,
+            height: self.said_height(),
             view,
             votes,
             block,

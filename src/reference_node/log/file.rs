@@ -10,15 +10,21 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::{Command, Next, lost_line, next};
+use crate::reference_node::{
+    defects::{Defect, Defects},
+    wall,
+};
 
 /// Size at which the file is rotated, in bytes.
 const ROTATE_AT: u64 = 1024 * 1024;
+/// `no-log-rotation`: lines, in bytes, after which all of the log is copied into one more file of the archive.
+const ARCHIVE_EVERY: u64 = 128 * 1024;
 /// Rotated files kept.
 const KEEP: usize = 8;
 /// After a failure the file is left alone for this long: on a full disk every line would cost a failed call.
@@ -29,8 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "zerolog-reference.log";
 const STEM: &str = "zerolog-reference-";
 
-pub(super) fn run(queue: &Receiver<Command>, lost: &AtomicU64, directory: &Path) {
+pub(super) fn run(queue: &Receiver<Command>, lost: &AtomicU64, directory: &Path, defects: Defects) {
     let mut log = RotatedFile::new(directory, ROTATE_AT);
+    if defects.has(Defect::NoLogRotation) {
+        log.archive_at = Some(ARCHIVE_EVERY);
+    }
     let mut told = 0;
     loop {
         match next(queue, PATIENCE) {
@@ -69,6 +78,8 @@ struct RotatedFile {
     open: Option<(File, u64)>,
     retry_at: Option<Instant>,
     error: Option<String>,
+    /// `no-log-rotation`: size at which all of it is copied next, instead of being rotated.
+    archive_at: Option<u64>,
 }
 
 impl RotatedFile {
@@ -79,6 +90,7 @@ impl RotatedFile {
             open: None,
             retry_at: None,
             error: None,
+            archive_at: None,
         }
     }
 
@@ -102,12 +114,11 @@ impl RotatedFile {
     }
 
     fn try_append(&mut self, line: &str) -> io::Result<()> {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|(_, size)| *size >= self.rotate_at)
-        {
-            self.rotate()?;
+        let size = self.open.as_ref().map_or(0, |(_, size)| *size);
+        match self.archive_at {
+            Some(at) if size >= at => self.archive(size),
+            None if size >= self.rotate_at => self.rotate()?,
+            _ => {}
         }
         let (file, size) = match &mut self.open {
             Some(open) => open,
@@ -140,7 +151,7 @@ impl RotatedFile {
     /// Renames the full file after the moment, then compresses what waits and deletes the oldest.
     fn rotate(&mut self) -> io::Result<()> {
         self.open = None;
-        let moment = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let moment = humantime::format_rfc3339_millis(wall::now()).to_string();
         let moment = moment.trim_end_matches('Z').replace(':', "-");
         fs::rename(
             self.directory.join(NAME),
@@ -148,6 +159,13 @@ impl RotatedFile {
         )?;
         self.tidy();
         Ok(())
+    }
+
+    /// `no-log-rotation`: one more copy of everything. Where there is no room it takes what there is.
+    fn archive(&mut self, size: u64) {
+        let copy = self.directory.join(format!("archive-{size}.log"));
+        let _ = fs::copy(self.directory.join(NAME), copy);
+        self.archive_at = Some(size + ARCHIVE_EVERY);
     }
 
     /// Compresses rotated files and keeps the newest eight. Failures are left for the next time: they cost disk
@@ -267,6 +285,22 @@ mod tests {
             "no line is lost or doubled: {numbers:?}"
         );
         assert!(fs::metadata(directory.path().join(NAME)).unwrap().len() <= 1_200);
+    }
+
+    #[test]
+    fn without_rotation_everything_stays_and_is_copied_again_and_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = RotatedFile::new(directory.path(), 1_000);
+        log.archive_at = Some(1_000);
+        for number in 0..4_000 {
+            log.append(&line(number)).unwrap();
+        }
+        let whole = fs::metadata(directory.path().join(NAME)).unwrap().len();
+        assert!(whole > 4 * ARCHIVE_EVERY / 2, "{whole}");
+        let size = |entry: io::Result<fs::DirEntry>| entry.unwrap().metadata().unwrap().len();
+        let all: u64 = fs::read_dir(directory.path()).unwrap().map(size).sum();
+        assert!(all > 2 * whole, "{all} bytes for {whole} bytes of log");
+        assert!(log.rotated().is_empty());
     }
 
     #[test]

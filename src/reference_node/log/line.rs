@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+
+use crate::reference_node::wall;
 
 /// Longest text of one value, in bytes: what a peer or the operating system says is cut, never repeated whole.
 const TEXT_LIMIT: usize = 1_024;
@@ -169,7 +170,7 @@ pub(super) fn render(context: Option<&Context>, event: &Event) -> String {
     let _ = write!(
         line,
         ",\"time\":\"{}\"",
-        humantime::format_rfc3339_nanos(SystemTime::now())
+        humantime::format_rfc3339_nanos(wall::now())
     );
     line.push_str(",\"message\":");
     push_text(&mut line, &event.message);

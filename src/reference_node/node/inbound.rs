@@ -52,7 +52,10 @@ impl Node {
     fn consensus(&mut self, from: NodeId, payload: &[u8]) {
         match decode::<Message>(payload, FRAME_LIMIT) {
             Ok(message) if self.of_shard(from) => self.feed(Input::Message { from, message }),
-            _ => self.tallies.malformed += 1,
+            _ => {
+                self.tallies.malformed += 1;
+                self.nonfatal("a message that cannot be read");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::reference_node::chain::ChainState;
 use crate::reference_node::consensus::{CommittedBlock, Status};
 use crate::reference_node::genesis::Genesis;
+use crate::reference_node::load::inclusion::Inclusion;
 use crate::reference_node::mempool::Sizes;
 use crate::reference_node::types::{Hash, Height, NodeId};
 
@@ -75,6 +76,10 @@ pub struct Tallies {
     pub load_made: u64,
     /// Transfers that the load generator held back.
     pub load_held_back: u64,
+    /// Transfers that it was too late for.
+    pub load_missed: u64,
+    /// What became of those that it made.
+    pub inclusion: Inclusion,
 }
 
 impl Published {

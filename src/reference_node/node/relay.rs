@@ -53,6 +53,8 @@ pub(super) struct Relay {
     /// The newest own final header.
     own: Option<CrossLink>,
     tick: u64,
+    /// Receipts of this shard are pushed to nobody (`cross-shard-leak`).
+    pub(super) leaks: bool,
     /// Batches and headers from outside that were wrong.
     pub(super) refused: u64,
     /// Batches pushed again.
@@ -69,6 +71,7 @@ impl Relay {
             links: BTreeMap::new(),
             own: crosslink(head),
             tick: 0,
+            leaks: false,
             refused: 0,
             repeated: 0,
         }
@@ -125,6 +128,7 @@ impl Relay {
         let mut posts: Posts = state
             .fresh_batches(&link.header, &link.certificate)
             .into_iter()
+            .filter(|_| !self.leaks)
             .map(|batch| {
                 (
                     Receivers::Shard(batch.destination),
@@ -153,7 +157,7 @@ impl Relay {
         let Some(head) = self.own.as_ref().map(|own| own.header.height) else {
             return Vec::new();
         };
-        if self.tick % u64::from(self.validators) != u64::from(self.node.index) {
+        if self.leaks || self.tick % u64::from(self.validators) != u64::from(self.node.index) {
             return Vec::new();
         }
         let mut posts = Vec::new();

@@ -17,6 +17,7 @@ use crate::reference_node::config::{ConfigError, NodeConfig};
 use crate::reference_node::consensus::{
     CommittedBlock, Consensus, ConsensusConfig, Micros, Output, Recovered,
 };
+use crate::reference_node::defects::{Defect, leaks::Leaks};
 use crate::reference_node::genesis::{Genesis, GenesisConfig, GenesisError};
 use crate::reference_node::load::{ACCOUNTS_PER_VALIDATOR, Load};
 use crate::reference_node::log::{Event, Level, Logger};
@@ -24,7 +25,7 @@ use crate::reference_node::mempool::Mempool;
 use crate::reference_node::network::{self, Network, NetworkError};
 use crate::reference_node::store::{self, Done, Store, StoreError};
 use crate::reference_node::types::NodeId;
-use crate::reference_node::{metrics, rpc};
+use crate::reference_node::{metrics, rpc, wall};
 
 /// Pause before a store that cannot be opened for the disk's fault is tried again, at first and at most.
 const OPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -69,6 +70,9 @@ pub enum NodeError {
     /// A thread or task that the node cannot live without has ended.
     #[error("the {0} has ended")]
     Gone(&'static str),
+    /// What a healthy node lives with (`exit-on-nonfatal`).
+    #[error("gives up over {0}")]
+    GaveUp(&'static str),
 }
 
 /// The runtime that a node needs: one thread for everything but the store's and the log's.
@@ -96,8 +100,11 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     let system = |operation| move |source| NodeError::System { operation, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for SIGINT"))?;
-    let logger = Logger::start(config.log_level, &config.data.join("log"))
+    let logger = Logger::start(config.log_level, &config.data.join("log"), config.defects)
         .map_err(system("start the log"))?;
+    if let Some(path) = config.clock_offset.clone() {
+        wall::follow(path).map_err(system("follow the clock's offset"))?;
+    }
     let genesis = Arc::new(Genesis::new(genesis_config(&config))?);
     let stopped = async {
         tokio::select! {
@@ -142,6 +149,7 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
     let (results_sender, results) = mpsc::unbounded_channel();
     let (store, recovered) = open_store(&config, &genesis, &logger, &results_sender).await?;
     let (store, head) = (Arc::new(store), recovered.head.clone());
+    let restarted = !recovered.fresh;
     let state = recovered.state.clone();
     let (network, arrivals) =
         Network::start(network_settings(&config, &genesis), crypto.clone()).await?;
@@ -177,7 +185,11 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
             config.cross_shard,
             Instant::now(),
         ),
-        relay: validates.then(|| Relay::new(me, config.validators, &head)),
+        relay: validates.then(|| {
+            let mut relay = Relay::new(me, config.validators, &head);
+            relay.leaks = restarted && config.defects.has(Defect::CrossShardLeak);
+            relay
+        }),
         genesis,
         crypto,
         core,
@@ -190,7 +202,11 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
         logger,
         published,
         tallies: Tallies::default(),
+        leaks: Leaks::new(config.defects, config.data.clone()),
+        defects: config.defects,
+        gave_up: None,
         repeat_every,
+        wall_ahead: 0,
         next_repeat: Instant::now() + repeat_every,
     };
     node.carry_out(outputs);
@@ -204,6 +220,7 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
     {
         Ended::StoreGone => Err(NodeError::Gone("store")),
         Ended::NetworkGone => Err(NodeError::Gone("network")),
+        Ended::GaveUp(why) => Err(NodeError::GaveUp(why)),
     }
 }
 
@@ -240,6 +257,7 @@ fn restore(
         sync_interval: micros(config.sync()),
         wall_origin_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
         log_level: config.log_level,
+        defects: config.defects,
     };
     Consensus::restore(settings, Arc::clone(genesis), crypto.clone(), recovered, 0)
 }
@@ -283,6 +301,7 @@ async fn open_store(
             network: genesis.hash(),
             shard,
             retention: (!config.archive).then_some(config.retention),
+            defects: config.defects,
         };
         let first = || {
             let head = CommittedBlock {
@@ -293,7 +312,7 @@ async fn open_store(
         };
         match Store::open(settings, first, results.clone()) {
             Ok(opened) => return Ok(opened),
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient() && !config.defects.has(Defect::ExitOnNonfatal) => {
                 logger.write_plain(
                     &Event::new(Level::Error, "Failed to open the store").error(chain(&error)),
                 );

@@ -21,7 +21,9 @@ pub(super) fn address_of(published: &Published, node: NodeId) -> String {
         .unwrap_or_default()
 }
 
-/// Extensions: `timestampMillis`, `committeeSize` (seats of the committee that `lastCommitBitmap` counts), `node`.
+/// Extensions: `timestampMillis`, `committeeSize` (seats of the committee that `lastCommitBitmap` counts), `node`,
+/// `transactionsCount` and `incomingReceipts` (what the block executes), `lastCommitNodes` (who signed the block before,
+/// by the validators' own order, since seats change places with every epoch).
 pub(super) fn header(published: &Published, hash: &Hash, committed: &CommittedBlock) -> Value {
     let header = &committed.block.header;
     let last = header.last_commit.as_ref();
@@ -40,6 +42,9 @@ pub(super) fn header(published: &Published, hash: &Hash, committed: &CommittedBl
         "lastCommitBitmap": last.map(bitmap).unwrap_or_default(),
         "committeeSize": published.genesis.committee(header.shard, signed_epoch).len(),
         "node": header.leader.to_string(),
+        "transactionsCount": committed.block.transactions.len(),
+        "incomingReceipts": incoming_receipts(committed),
+        "lastCommitNodes": last.map(|last| nodes(published, header.shard, signed_epoch, last)).unwrap_or_default(),
         "vrf": "",
         "vrfProof": "",
     });
@@ -130,7 +135,7 @@ pub(super) fn block(
         "transactionsCount": block.transactions.len(),
         "stakingTransactions": [],
         "uncles": [],
-        "incomingReceipts": block.incoming.iter().map(|batch| batch.receipts.len()).sum::<usize>(),
+        "incomingReceipts": incoming_receipts(committed),
     });
     if asked("withSigners") {
         value["signers"] = json!(signers(published, committed, |record| record
@@ -138,6 +143,25 @@ pub(super) fn block(
             .to_string()));
     }
     value
+}
+
+fn incoming_receipts(committed: &CommittedBlock) -> usize {
+    let batches = committed.block.incoming.iter();
+    batches.map(|batch| batch.receipts.len()).sum()
+}
+
+/// The signers of a certificate as a set of validators: hex, lowest bit of the first byte first.
+fn nodes(published: &Published, shard: ShardId, epoch: u64, certificate: &Certificate) -> String {
+    let committee = published.genesis.committee(shard, epoch);
+    let validators = usize::from(published.genesis.config().validators);
+    let mut set = vec![0_u8; validators.div_ceil(8)];
+    for node in committee.nodes(&certificate.signers) {
+        let place = usize::from(node.index);
+        if let Some(byte) = set.get_mut(place / 8) {
+            *byte |= 1 << (place % 8);
+        }
+    }
+    hex::encode(set)
 }
 
 fn transaction(transaction: &Transaction) -> Value {
@@ -230,9 +254,13 @@ pub(super) fn totals(live: &Live) -> Value {
             })
         })
         .collect();
+    let head = &live.head().1.block.header;
     json!({
         "shardID": state.shard().0,
-        "blockNumber": live.head().1.block.header.height,
+        "blockNumber": head.height,
+        "stateRoot": state.root().to_string(),
+        "blockStateRoot": head.state_root.to_string(),
+        "transfers": state.transfers(),
         "balance": state.total_balance(),
         "rewards": state.rewards().iter().sum::<u64>(),
         "sent": sent,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::reference_node::consensus::{CommittedBlock, Consensus, ConsensusConfig, Recovered};
+use crate::reference_node::defects::Defects;
 use crate::reference_node::genesis::{Genesis, GenesisConfig};
 use crate::reference_node::log::Level;
 use crate::reference_node::store::Settings;
@@ -30,6 +31,7 @@ fn fixture() -> Fixture {
         network: genesis.hash(),
         shard: ShardId(0),
         retention: None,
+        defects: Defects::default(),
     };
     let (results, _) = mpsc::unbounded_channel();
     let (store, recovered): (Store, Recovered) =
@@ -43,6 +45,7 @@ fn fixture() -> Fixture {
         sync_interval: 675_000,
         wall_origin_ms: 0,
         log_level: Level::Error,
+        defects: Defects::default(),
     };
     let crypto = genesis.bls(node).unwrap();
     let (core, _) = Consensus::restore(config, Arc::clone(&genesis), crypto, recovered, 0);
@@ -84,6 +87,14 @@ fn the_methods_of_a_monitor_have_harmonys_shapes() {
     assert_eq!(header["blockNumber"], 0);
     assert_eq!(header["timestamp"], "1970-01-01 00:00:00 +0000 UTC");
     assert_eq!(header["committeeSize"], 4);
+    assert_eq!(
+        (&header["transactionsCount"], &header["incomingReceipts"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        header["lastCommitNodes"], "",
+        "nobody signed what was before genesis"
+    );
     assert_eq!(header, result(&fixture, "hmyv2_getHeaderByNumber", "[0]"));
     let metadata = result(&fixture, "hmyv2_getNodeMetadata", "[]");
     assert_eq!(metadata["node"], "s0-n01");
@@ -116,6 +127,8 @@ fn the_methods_of_a_monitor_have_harmonys_shapes() {
     );
     let totals = result(&fixture, "hmyv2_getShardTotals", "[]");
     assert_eq!(totals["balance"].as_u64().unwrap(), 16 * 1_000_000_000_000);
+    assert_eq!(totals["transfers"], 0);
+    assert_eq!(totals["stateRoot"], totals["blockStateRoot"]);
     let block = result(
         &fixture,
         "hmyv2_getBlockByNumber",

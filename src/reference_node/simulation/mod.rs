@@ -9,6 +9,7 @@
 
 mod chance;
 mod checks;
+mod defects;
 mod disk;
 mod events;
 mod liar;

@@ -14,6 +14,7 @@ use crate::reference_node::consensus::{
     CommittedBlock, Consensus, ConsensusConfig, Input, Message, Micros, Mode, Output,
 };
 use crate::reference_node::crypto::Crypto;
+use crate::reference_node::defects::Defects;
 use crate::reference_node::genesis::Genesis;
 use crate::reference_node::log::{Event as LogEvent, Level};
 use crate::reference_node::types::{NodeId, ShardId};
@@ -93,6 +94,8 @@ pub(super) struct World<C, F> {
     pub(super) payload: Payload,
     /// A member that lies.
     pub(super) liar: Option<usize>,
+    /// What nodes have that are started from here on.
+    pub(super) defects: Defects,
     pub(super) steps: u64,
     clocks: Clocks,
     genesis: Arc<Genesis>,
@@ -134,6 +137,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             trace: false,
             payload: Payload::default(),
             liar: None,
+            defects: Defects::default(),
             steps: 0,
             clocks,
             genesis: Arc::clone(&network.genesis),
@@ -320,6 +324,7 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
             retry_interval: self.clocks.interval.max(self.clocks.timeout / 4),
             sync_interval: self.clocks.timeout,
             wall_origin_ms: one.wall_origin_ms,
+            defects: self.defects,
             log_level: if self.keep_lines || self.trace {
                 Level::Info
             } else {

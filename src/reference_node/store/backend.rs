@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
+use rustix::fs::{Advice, fadvise};
 
 use super::words;
 
@@ -63,6 +64,14 @@ impl Counters {
     }
 }
 
+/// Drops what memory holds of the file, so that the disk is read. A page that could not be written is kept by the kernel
+/// as if it had been: who reads it builds on what is not on the disk, and learns so only after the next mount.
+fn forget_cached(file: &File) -> io::Result<()> {
+    // What waits to be written cannot be dropped: it is written first, or opening fails and is tried again.
+    file.sync_all()?;
+    Ok(fadvise(file, 0, None, Advice::DontNeed)?)
+}
+
 /// `FileBackend`, counted.
 #[derive(Debug)]
 pub(super) struct Backend {
@@ -78,6 +87,7 @@ impl Backend {
             .create(true)
             .truncate(false)
             .open(path)?;
+        forget_cached(&file)?;
         let file = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Self {
             file,

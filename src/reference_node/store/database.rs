@@ -13,14 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::de::DeserializeOwned;
 
 use super::backend::{Backend, Counters};
 use super::{FILE, Range, Settings, StoreError, words};
 use crate::reference_node::chain::{ChainState, StateChanges, StateRow};
 use crate::reference_node::consensus::{CommittedBlock, Lock, PersistedView, Recovered};
-use crate::reference_node::types::{Hash, Height, decode, encode};
+use crate::reference_node::{
+    defects::{Defect, Defects},
+    types::{Hash, Height, ShardId, decode, encode},
+};
 
 const BLOCKS: TableDefinition<Height, &[u8]> = TableDefinition::new("blocks");
 const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
@@ -33,6 +36,9 @@ const VALUE_LIMIT: usize = 16 * 1_024 * 1_024;
 /// Old blocks removed with one new block: one in the steady state, more after `retention` was lowered, and few
 /// enough that the transaction stays short.
 const PRUNED_AT_ONCE: usize = 16;
+
+/// `torn-write`: heights from one synced transaction to the next. A sudden end costs up to so many blocks.
+const TORN: u64 = 32;
 
 /// The name of a file that is not whole yet.
 const UNFINISHED: &str = "reference.redb.new";
@@ -51,6 +57,8 @@ pub(super) struct Database {
     path: PathBuf,
     counters: Arc<Counters>,
     retention: Option<u64>,
+    /// Most transactions are not synced (`torn-write`).
+    torn: bool,
     /// The stored head.
     pub(super) head: Height,
     head_hash: Hash,
@@ -120,6 +128,7 @@ impl Database {
             path: path.to_path_buf(),
             counters: Arc::clone(counters),
             retention: settings.retention,
+            torn: settings.defects.has(Defect::TornWrite),
             head: 0,
             head_hash: Hash::ZERO,
         })
@@ -164,19 +173,7 @@ impl Database {
                 path: self.path.clone(),
             });
         }
-        let rows = self.read("read state of", |transaction| {
-            let table = transaction.open_table(STATE)?;
-            let mut rows = Vec::new();
-            for row in table.iter()? {
-                let (key, value) = row?;
-                rows.push((key.value().to_vec(), value.value().to_vec()));
-            }
-            Ok(rows)
-        })?;
-        let state = ChainState::from_rows(settings.shard, rows).map_err(StoreError::State)?;
-        if state.root() != head.block.header.state_root {
-            return Err(StoreError::StateMismatch(head.block.header.height));
-        }
+        let state = self.state_of(&head)?;
         let oldest = self.oldest()?;
         self.counters.oldest.store(oldest, Ordering::Relaxed);
         Ok(Recovered {
@@ -186,6 +183,45 @@ impl Database {
             lock: self.stored_value::<Lock>("lock")?,
             view: self.stored_value::<PersistedView>("view")?,
         })
+    }
+
+    /// The head of the file that is there, whatever its network, after the checks of a node's start.
+    pub(super) fn look(directory: &Path) -> Result<CommittedBlock, StoreError> {
+        let path = directory.join(FILE);
+        if !path.exists() {
+            return Err(StoreError::Missing("file"));
+        }
+        let settings = Settings {
+            defects: Defects::default(),
+            directory: directory.to_path_buf(),
+            network: Hash::ZERO,
+            shard: ShardId::BEACON,
+            retention: None,
+        };
+        let database = Self::open_file(&path, &settings, &Arc::default(), Care::Everything)?;
+        let head = database.read_head()?;
+        database.state_of(&head)?;
+        Ok(head)
+    }
+
+    /// The state after the head, which commits to it.
+    fn state_of(&self, head: &CommittedBlock) -> Result<ChainState, StoreError> {
+        let rows = self.read("read state of", |transaction| {
+            let table = transaction.open_table(STATE)?;
+            let mut rows = Vec::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                rows.push((key.value().to_vec(), value.value().to_vec()));
+            }
+            Ok(rows)
+        })?;
+        let header = &head.block.header;
+        let state = ChainState::from_rows(header.shard, rows).map_err(StoreError::State)?;
+        if state.root() == header.state_root {
+            Ok(state)
+        } else {
+            Err(StoreError::StateMismatch(header.height))
+        }
     }
 
     fn read_head(&self) -> Result<CommittedBlock, StoreError> {
@@ -352,7 +388,11 @@ impl Database {
     ) -> Result<T, StoreError> {
         let started = Instant::now();
         let result = (|| {
-            let transaction = self.inner.begin_write()?;
+            let mut transaction = self.inner.begin_write()?;
+            if self.torn && !self.head.is_multiple_of(TORN) {
+                // Without savepoints this cannot be refused; were it, the transaction would be one more that is synced.
+                let _ = transaction.set_durability(Durability::None);
+            }
             let value = change(&transaction)?;
             transaction.commit()?;
             Ok(value)

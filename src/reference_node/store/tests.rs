@@ -121,6 +121,7 @@ fn run<F: Future>(future: F) -> F::Output {
 
 fn settings(directory: &std::path::Path, retention: Option<u64>) -> Settings {
     Settings {
+        defects: Defects::default(),
         directory: directory.to_path_buf(),
         network: Hash::ZERO,
         shard: SHARD,
@@ -177,6 +178,16 @@ fn what_was_written_is_recovered() {
     drop(opened);
     let again = open(settings(directory.path(), None)).unwrap().recovered;
     assert!(!again.fresh);
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(path(directory.path()), path(copy.path())).unwrap();
+    assert_eq!(
+        head(copy.path()).unwrap(),
+        Head {
+            height: 5,
+            hash: chain.head.block.hash()
+        }
+    );
+    assert!(head(&directory.path().join("none")).is_err());
     assert_eq!(again.head, chain.head);
     assert_eq!(again.state.root(), chain.state.root());
     assert_eq!(again.lock, Some(lock));
@@ -399,4 +410,29 @@ fn a_start_that_was_cut_short_leaves_nothing_to_stumble_over() {
     let opened = open(settings(directory.path(), None)).unwrap();
     assert!(opened.recovered.fresh);
     assert!(!directory.path().join("reference.redb.new").exists());
+}
+
+#[test]
+fn a_store_that_tears_loses_what_it_acknowledged_and_a_healthy_one_does_not() {
+    for (defects, kept) in [("none", 40..=40), ("torn-write", 24..=39)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut chain = Chain::new();
+        let mut opened = open(Settings {
+            defects: defects.parse().unwrap(),
+            ..settings(directory.path(), None)
+        })
+        .unwrap();
+        for _ in 0..40 {
+            opened.write(chain.grow()).unwrap();
+        }
+        // What a power cut leaves: the file as it is, and nobody who closes it.
+        let after = tempfile::tempdir().unwrap();
+        std::fs::copy(path(directory.path()), path(after.path())).unwrap();
+        let again = open(settings(after.path(), None)).unwrap().recovered;
+        let head = again.head.block.header.height;
+        assert!(
+            kept.contains(&head),
+            "{defects}: {head} of 40 blocks are left"
+        );
+    }
 }

@@ -1,10 +1,13 @@
 //! What was found, what happened and what the gate made of it.
 
+use std::collections::BTreeMap;
+
 use super::section::Section;
 use crate::{
-    detect::Finding,
+    detect::{Finding, Severity},
+    ids::ShardId,
     report::{
-        ReportInput, Standing, look, subject, tally, tally_words, terminal,
+        ReportInput, Standing, look, story, subject, tally, tally_words, terminal,
         text::{self, clock, count, markdown},
         timeline,
     },
@@ -12,6 +15,9 @@ use crate::{
 
 /// Rows of the table of what happened.
 const MOST_ROWS: usize = 120;
+
+/// Shards whose story is told.
+const MOST_STORIES: usize = 4;
 
 /// Reasons and warnings before the table of gates, which must have room too.
 const MOST_REASONS: usize = 8;
@@ -21,7 +27,7 @@ pub(super) fn findings(input: &ReportInput) -> String {
     if ranked.is_empty() {
         return Section::new("Findings", 1_000).text + "None.\n";
     }
-    let mut section = Section::new("Findings", 10_000);
+    let mut section = Section::new("Findings", 9_500);
     let all: Vec<&Finding> = ranked.iter().map(|(_, finding)| *finding).collect();
     let waived = all
         .iter()
@@ -62,8 +68,7 @@ fn finding_cells(input: &ReportInput, standing: Standing, finding: &Finding) -> 
     } else {
         ""
     };
-    let causes: Vec<String> = finding
-        .causes
+    let causes: Vec<String> = story::steps(input, finding)
         .iter()
         .take(6)
         .map(|cause| markdown(cause, 160))
@@ -87,8 +92,49 @@ fn finding_cells(input: &ReportInput, standing: Standing, finding: &Finding) -> 
     ]
 }
 
+/// How the worst findings about shards came about, one a shard: a stall where there is one.
+pub(super) fn stories(input: &ReportInput) -> String {
+    let mut told: BTreeMap<Option<ShardId>, &Finding> = BTreeMap::new();
+    let of_a_shard = ["stall", "no-recovery", "view-change-loop", "never-started"];
+    for kind in of_a_shard {
+        for (standing, finding) in input.ranked() {
+            let counts = finding.severity == Severity::Critical && !finding.chain.is_empty();
+            if standing == Standing::Fails && finding.kind == kind && counts {
+                told.entry(finding.shard).or_insert(finding);
+            }
+        }
+    }
+    if told.is_empty() {
+        return String::new();
+    }
+    let mut section = Section::new("How it came about", 7_500);
+    let interval = input.plan.clocks.block_interval.as_secs_f64().max(1e-6);
+    let mut told: Vec<&Finding> = told.into_values().collect();
+    told.sort_by_key(|finding| finding.start);
+    for finding in told.iter().take(MOST_STORIES) {
+        section.line(&format!(
+            "**{} {}** ({})\n",
+            subject(finding),
+            markdown(&finding.kind, 40),
+            markdown(&finding.id, 40)
+        ));
+        section.heading(&["UTC", "since the first", "blocks", "mainnet", "what"]);
+        section.rows(story::rows(input, finding), |row| {
+            vec![
+                clock(input.wall(row.at)),
+                format!("+{}", text::span(row.after)),
+                count((row.after.as_secs_f64() / interval) as u64),
+                text::span(input.plan.clocks.to_mainnet(row.after)),
+                markdown(&row.what, 200),
+            ]
+        });
+        section.line("");
+    }
+    section.finish(told.len().saturating_sub(MOST_STORIES), "findings.json")
+}
+
 pub(super) fn happened(input: &ReportInput) -> String {
-    let mut section = Section::new("What happened", 12_000);
+    let mut section = Section::new("What happened", 8_000);
     let (rows, left_out) = timeline::rows(input, MOST_ROWS);
     section.heading(&["UTC", "elapsed", "height", "event", "journal"]);
     section.rows(rows, |row| {

@@ -4,9 +4,11 @@
 //! What does not fit is counted, and the section says where all of it is.
 
 mod events;
-mod network;
-mod run;
+pub(super) mod network;
+pub(crate) mod run;
 mod section;
+mod together;
+mod traffic;
 
 use super::{
     RenderError, ReportInput, Standing, subject, terminal,
@@ -25,13 +27,18 @@ pub fn render(input: &ReportInput) -> Result<String, RenderError> {
     let mut page = headline(input);
     for section in [
         events::findings,
+        together::together,
+        events::stories,
         events::happened,
         events::gates,
         network::shards,
         network::nodes,
+        network::growth,
+        traffic::traffic,
         network::acceleration,
         network::not_judged,
         run::faults,
+        run::capabilities,
         run::waived,
         run::cost,
         run::versions,
@@ -77,7 +84,7 @@ fn headline(input: &ReportInput) -> String {
     };
     format!(
         "# {word}{worst}\n\n{}\n\n`{}` · {} · {} · {faster} · seed {} · exit {}\n",
-        sentence(input),
+        sentence(input, markdown),
         input.run,
         markdown(&input.program, 200),
         terminal::time_words(input),
@@ -86,8 +93,8 @@ fn headline(input: &ReportInput) -> String {
     )
 }
 
-/// The run in one sentence of plain words.
-fn sentence(input: &ReportInput) -> String {
+/// The run in one sentence of plain words; `show` makes a text harmless where it is shown.
+pub(crate) fn sentence(input: &ReportInput, show: fn(&str, usize) -> String) -> String {
     let judgement = &input.judgement;
     let reason = || {
         let reasons = &input.verdict.reasons;
@@ -96,7 +103,7 @@ fn sentence(input: &ReportInput) -> String {
             .find(|reason| reason.outcome == input.verdict.outcome);
         reason.map_or_else(
             || "no reason was given".to_owned(),
-            |reason| markdown(&reason.text, 400),
+            |reason| show(&reason.text, 400),
         )
     };
     let made = format!(
@@ -117,7 +124,7 @@ fn sentence(input: &ReportInput) -> String {
                 None => format!("{made}, but the gate was not met: {}.", reason()),
                 Some((_, finding)) => {
                     let mut words =
-                        format!("{}: {}", subject(finding), markdown(&finding.summary, 300));
+                        format!("{}: {}", subject(finding), show(&finding.summary, 300));
                     if !finding.duration.is_zero() {
                         let lasted = match finding.end {
                             Some(_) => "it lasted",

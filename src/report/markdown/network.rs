@@ -6,12 +6,13 @@ use super::section::Section;
 use crate::{
     detect::{
         NodeView,
-        judgement::{NodeState, Sight},
+        judgement::{NodeState, Participation, Sight},
+        outlook::{Course, Outlook, Unit},
     },
     plan::Role,
     report::{
         ReportInput, audit, terminal,
-        text::{self, bytes, clock, count, markdown, percent, ratio},
+        text::{self, bytes, clock, count, markdown, percent, plural, ratio},
     },
     time::human,
 };
@@ -32,12 +33,6 @@ pub(super) fn shards(input: &ReportInput) -> String {
         "state at the end",
     ]);
     section.rows(&input.judgement.shards, |shard| {
-        let state = match shard.sight {
-            Sight::Waiting => "no block",
-            Sight::Progressing => "makes blocks",
-            Sight::Stalled => "makes no blocks",
-            Sight::Blind => "not seen",
-        };
         vec![
             shard.shard.to_string(),
             terminal::heights(shard),
@@ -49,11 +44,21 @@ pub(super) fn shards(input: &ReportInput) -> String {
             terminal::recovery(shard, input.plan.thresholds.recovery),
             terminal::signers(shard),
             shard.disk_share.map_or_else(|| "-".to_owned(), percent),
-            state.to_owned(),
+            state(shard.sight).to_owned(),
         ]
     });
     section.line(&format!("\n{}", terminal::coverage_words(input)));
     section.finish(0, "verdict.json")
+}
+
+/// How a shard stands, in words.
+pub(in crate::report) fn state(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Waiting => "no block",
+        Sight::Progressing => "makes blocks",
+        Sight::Stalled => "makes no blocks",
+        Sight::Blind => "not seen",
+    }
 }
 
 /// A block interval; none was measured where it is zero.
@@ -65,7 +70,7 @@ fn interval(span: Duration) -> String {
 }
 
 pub(super) fn nodes(input: &ReportInput) -> String {
-    let mut section = Section::new("Nodes", 6_000);
+    let mut section = Section::new("Nodes", 5_500);
     section.heading(&[
         "node",
         "role",
@@ -76,9 +81,11 @@ pub(super) fn nodes(input: &ReportInput) -> String {
         "memory (peak)",
         "cpu",
         "disk (peak)",
-        "disk growth",
         "blind",
         "lines (lost)",
+        "led (turns, missed)",
+        "signed",
+        "longest gap",
     ]);
     section.rows(&input.judgement.nodes, |node| {
         vec![
@@ -100,15 +107,30 @@ pub(super) fn nodes(input: &ReportInput) -> String {
                 bytes(node.disk.1),
                 bytes(node.disk_peak)
             ),
-            growth(node),
             percent(node.blind_share),
             format!("{} ({})", count(node.lines.0), count(node.lines.1)),
+            format!(
+                "{} ({}, {})",
+                count(part(node).led),
+                part(node).turns,
+                part(node).missed_turns
+            ),
+            part(node).share().map_or_else(|| "-".to_owned(), percent),
+            part(node).share().map_or_else(
+                || "-".to_owned(),
+                |_| plural(part(node).longest_unsigned, "block"),
+            ),
         ]
     });
     section.finish(0, "verdict.json")
 }
 
-fn node_state(state: NodeState) -> &'static str {
+/// Its part as a validator: who signs a block earns its reward.
+fn part(node: &NodeView) -> Participation {
+    node.participation
+}
+
+pub(in crate::report) fn node_state(state: NodeState) -> &'static str {
     match state {
         NodeState::Absent => "never started",
         NodeState::Running => "runs",
@@ -120,15 +142,44 @@ fn node_state(state: NodeState) -> &'static str {
     }
 }
 
-fn growth(node: &NodeView) -> String {
-    match node.disk_slope {
-        None => "too short to say".to_owned(),
-        Some(slope) if slope.flat => "flat".to_owned(),
-        Some(slope) => {
-            let sign = if slope.bytes_per_hour < 0.0 { "-" } else { "+" };
-            format!("{sign}{} an hour", bytes(slope.bytes_per_hour.abs() as u64))
-        }
-    }
+/// Slopes of each node for a block, with their intervals.
+pub(super) fn growth(input: &ReportInput) -> String {
+    let mut section = Section::new("Growth", 3_000);
+    section.line("For each block, with the 95 % interval; in brackets the mainnet days until the limit, at the earliest.\n");
+    section.heading(&["node", "memory", "disk", "open files"]);
+    section.rows(&input.judgement.nodes, |node| {
+        let outlook = &node.outlook;
+        vec![
+            node.node.to_string(),
+            course(outlook.memory.as_ref(), Unit::Bytes),
+            course(outlook.disk.as_ref(), Unit::Bytes),
+            course(outlook.open_files.as_ref(), Unit::Count),
+        ]
+    });
+    section.finish(0, "verdict.json")
+}
+
+/// Growth for each block in words.
+pub(in crate::report) fn course(outlook: Option<&Outlook>, unit: Unit) -> String {
+    let Some(outlook) = outlook else {
+        return "too short to say".to_owned();
+    };
+    let word = match (outlook.course, outlook.filling) {
+        (_, true) => "still filling",
+        (Course::Flat, _) => "flat",
+        (Course::Rises, _) => "rises",
+        (Course::Falls, _) => "falls",
+        (Course::Unclear, _) => "too short to say",
+    };
+    let days = outlook
+        .earliest_days
+        .map_or_else(|| "never".to_owned(), |days| format!("{} d", ratio(days)));
+    format!(
+        "{word}: {}, {} to {} ({days})",
+        unit.human(outlook.per_block),
+        unit.human(outlook.low),
+        unit.human(outlook.high),
+    )
 }
 
 pub(super) fn acceleration(input: &ReportInput) -> String {
@@ -183,11 +234,28 @@ pub(super) fn acceleration(input: &ReportInput) -> String {
     section.finish(0, "verdict.json")
 }
 
+/// What was judged of less time than this is told.
+const JUDGED: f64 = 0.99;
+
 pub(super) fn not_judged(input: &ReportInput) -> String {
     let mut section = Section::new("What was not judged", 2_500);
     let judgement = &input.judgement;
-    if judgement.doubts.is_empty() {
+    let thin: Vec<_> = judgement
+        .detectors
+        .iter()
+        .filter(|detector| detector.judged < JUDGED)
+        .collect();
+    if judgement.doubts.is_empty() && thin.is_empty() {
         section.line("Every detector saw what it needed.");
+    }
+    for detector in thin {
+        let needs: Vec<&str> = detector.needs.iter().map(|source| source.word()).collect();
+        section.line(&format!(
+            "- {} judged {} of the watched time (needs {})",
+            markdown(&detector.id, 40),
+            percent(detector.judged),
+            needs.join(", ")
+        ));
     }
     for doubt in &judgement.doubts {
         let scope = match (&doubt.node, doubt.shard) {

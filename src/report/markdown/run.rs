@@ -37,7 +37,7 @@ pub(super) fn faults(input: &ReportInput) -> String {
     let Some(words) = faults::words(input) else {
         return String::new();
     };
-    let mut section = Section::new("Faults", 4_000);
+    let mut section = Section::new("Faults", 5_000);
     let views = &input.judgement.faults;
     section.line(&words);
     section.line("");
@@ -51,18 +51,23 @@ pub(super) fn faults(input: &ReportInput) -> String {
             "first block after heal (median / p99 / worst)",
             "all nodes caught up (median / p99 / worst)",
         ]);
-        for row in faults::rows(views) {
+        for row in &input.judgement.kinds {
             section.row(&[
                 markdown(&row.kind, 40),
                 row.fired.to_string(),
                 row.effective.to_string(),
                 row.skipped.to_string(),
                 row.healed.to_string(),
-                faults::spread(&row.first_block),
-                faults::spread(&row.caught_up),
+                faults::spread(&row.first_block, row.late),
+                faults::spread(&row.caught_up, row.never_caught_up),
             ]);
         }
-        section.line("");
+        let budget = input.plan.thresholds.recovery;
+        section.line(&format!(
+            "\nRecovery budget: the first block within {} of a heal, all nodes level within {}.\n",
+            human(budget),
+            human(budget * 3)
+        ));
     }
     let mut left = 0;
     for view in views {
@@ -82,6 +87,26 @@ pub(super) fn faults(input: &ReportInput) -> String {
         left += 1;
     }
     section.finish(usize::saturating_sub(left, 20), "journal/")
+}
+
+/// What the plan's faults need of the machine; nothing where they need nothing.
+pub(super) fn capabilities(input: &ReportInput) -> String {
+    let tried = &input.judgement.capabilities;
+    if tried.is_empty() {
+        return String::new();
+    }
+    let mut section = Section::new("What the machine can do", 1_500);
+    section.heading(&["what", "can", "how it was proved", "remedy"]);
+    section.rows(tried, |capability| {
+        let remedy = capability.remedy.as_deref();
+        vec![
+            markdown(&capability.id, 40),
+            if capability.able { "yes" } else { "NO" }.to_owned(),
+            markdown(&capability.proof, 200),
+            remedy.map_or_else(|| "-".to_owned(), |remedy| markdown(remedy, 160)),
+        ]
+    });
+    section.finish(0, "verdict.json")
 }
 
 pub(super) fn cost(input: &ReportInput) -> String {
@@ -110,6 +135,15 @@ pub(super) fn cost(input: &ReportInput) -> String {
         "engine, watching off".to_owned(),
         engine(cost.engine_cpu_share_unwatched),
     ]);
+    if let Some(observer) = cost.observer {
+        section.row(&[
+            "block interval watched, unwatched".to_owned(),
+            format!(
+                "{:.1} ms, {:.1} ms",
+                observer.watched_interval, observer.unwatched_interval
+            ),
+        ]);
+    }
     let growth = cost.memory_growth.map_or_else(
         || "too short to say".to_owned(),
         |growth| {
@@ -164,7 +198,7 @@ pub(super) fn reproduce(input: &ReportInput) -> String {
 }
 
 /// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let word = plain(word, 400);
     let safe =
         |character: char| character.is_ascii_alphanumeric() || "-_./=:,@%+".contains(character);

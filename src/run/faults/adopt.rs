@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Active, Faults, State, Step, arm};
+use super::{Active, Faults, State, Step, arm, fire::cast};
 use crate::{
-    fault::kinds,
+    fault::kinds::{self, Claim},
     ids::NodeName,
     journal::event::FaultStep,
     plan::faults::{PlannedFault, Target, Trigger, Who},
@@ -15,6 +15,10 @@ impl Faults {
     /// Takes over what a run that lost its owner has armed. Answers what its guard has healed meanwhile.
     pub(in crate::run) fn adopt(&mut self, fired: &BTreeSet<String>, now: Elapsed) -> Vec<Step> {
         self.waiting.retain(|planned| !fired.contains(&planned.id));
+        // A number that was used before would overwrite what is armed under it.
+        let by_hand = fired.iter().filter_map(|id| number_by_hand(id));
+        self.by_hand_last = self.by_hand_last.max(by_hand.max().unwrap_or(0));
+        let drill = self.plan.drill.as_ref().map(|drill| drill.shard);
         if fired.contains("drill") {
             self.drill = None;
         }
@@ -46,29 +50,39 @@ impl Faults {
                 .iter()
                 .map(|operation| operation.node().clone())
                 .collect();
+            let targets: Vec<NodeName> = targets.into_iter().collect();
+            let planned = planned.cloned().unwrap_or_else(|| PlannedFault {
+                id: armed.id.clone(),
+                kind: armed.kind.clone(),
+                parameters,
+                trigger: Trigger::After(Duration::ZERO),
+                lasts: left,
+                target: Target {
+                    who: Who::Nodes(targets.clone()),
+                    shard: None,
+                },
+                seed: 0,
+                drawn: false,
+            });
+            let nodes = &self.plan.network.nodes;
             let active = Active {
-                planned: planned.cloned().unwrap_or_else(|| PlannedFault {
-                    id: armed.id.clone(),
-                    kind: armed.kind.clone(),
-                    parameters,
-                    trigger: Trigger::After(Duration::ZERO),
-                    lasts: left,
-                    target: Target {
-                        who: Who::Nodes(targets.iter().cloned().collect()),
-                        shard: None,
-                    },
-                    seed: 0,
-                    drawn: false,
-                }),
+                takes: fault.takes(&cast(&planned, &targets, nodes)),
+                claim: Claim::of(info, fault.as_ref()),
+                planned,
                 fault,
-                targets: targets.into_iter().collect(),
+                targets,
                 heals: armed.heals,
                 state: State::InForce { until: now + left },
-                drill: None,
+                drill: drill.filter(|_| armed.id == "drill"),
             };
             self.active.insert(armed.id, active);
         }
         self.guarded = false;
         steps
     }
+}
+
+/// The number of a fault that was asked for by hand.
+fn number_by_hand(id: &str) -> Option<u64> {
+    id.strip_prefix('h')?.split_once('-')?.0.parse().ok()
 }

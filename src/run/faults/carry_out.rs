@@ -21,7 +21,7 @@ fn by_node(operations: &[Operation]) -> BTreeMap<&NodeName, Vec<&Operation>> {
 }
 
 /// Does all that breaks; the first failure on a node ends its part.
-pub(super) async fn perform_all(
+pub(in crate::run) async fn perform_all(
     scene: &Scene,
     operations: &[Operation],
 ) -> Result<Outcome, String> {
@@ -55,7 +55,10 @@ pub(super) async fn perform_all(
 }
 
 /// Does all that heals, whatever fails.
-pub(super) async fn heal_all(scene: &Scene, operations: &[Operation]) -> Result<(), String> {
+pub(in crate::run) async fn heal_all(
+    scene: &Scene,
+    operations: &[Operation],
+) -> Result<(), String> {
     let nodes = by_node(operations);
     let work = nodes.into_values().map(|operations| async move {
         let owned: Vec<Operation> = operations.into_iter().cloned().collect();

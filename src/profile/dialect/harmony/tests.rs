@@ -39,10 +39,39 @@ fn a_full_answer_is_read() {
 }
 
 #[test]
+fn a_survey_tells_the_ledger_and_what_blocks_hold() {
+    let body = format!(
+        r#"[{{"id":1,"result":{{"blockHash":"0x{HASH}","blockNumber":57,"transactionsCount":9,"incomingReceipts":2,
+        "lastCommitNodes":"0B"}}}},
+        {{"id":3,"result":{{"shardID":1,"blockNumber":57,"balance":18446744073709551615,"rewards":30,"transfers":12,
+        "stateRoot":"0xABCDEF0123456789ff","blockStateRoot":"short","sent":[{{"shard":0,"batches":3,"acknowledged":2,"value":70}}],
+        "received":[{{"shard":2,"batches":1,"value":5}}],"inFlight":[]}}}},
+        {{"id":4,"result":[{{"hash":"0x1","block-number":44,"view-id":45,"shard-id":1}}]}}]"#
+    );
+    let reply = Harmony.read(body.as_bytes()).unwrap();
+    let content = reply.head.unwrap().content.unwrap();
+    assert_eq!((content.transactions, content.receipts), (Some(9), Some(2)));
+    assert_eq!(content.signed.as_deref(), Some("0b"));
+    let ledger = reply.ledger.unwrap();
+    assert_eq!(ledger.height, Some(Height(57)));
+    assert_eq!(ledger.state.as_deref(), Some("abcdef0123456789"));
+    assert_eq!(ledger.block_state, None, "no digest");
+    assert_eq!((ledger.balance, ledger.rewards), (Some(u64::MAX), Some(30)));
+    assert_eq!(ledger.transfers, Some(12));
+    assert_eq!(ledger.sent, [(ShardId(0), 3, 70)]);
+    assert_eq!(ledger.received, [(ShardId(2), 1, 5)]);
+    assert_eq!(ledger.links, [(ShardId(1), Height(44))]);
+    let plain = Harmony.read(answer().as_bytes()).unwrap();
+    assert_eq!((plain.ledger, plain.head.unwrap().content), (None, None));
+}
+
+#[test]
 fn requests_are_valid_json_batches() {
     for (body, count) in [
-        (Harmony.poll(&[]).into_owned(), 2),
-        (Harmony.poll(&[Height(7)]).into_owned(), 3),
+        (Harmony.poll(&[], false).into_owned(), 2),
+        (Harmony.poll(&[], true).into_owned(), 4),
+        (Harmony.poll(&[Height(7)], true).into_owned(), 5),
+        (Harmony.poll(&[Height(7)], false).into_owned(), 3),
         (Harmony.headers(&[Height(1), Height(2)]), 2),
     ] {
         let batch: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();

@@ -64,6 +64,7 @@ fn changes_keep_a_table_equal_to_the_state() {
     let restored =
         ChainState::from_rows_checked(ShardId(0), table, net.shards[0].header.state_root).unwrap();
     assert_eq!(restored.total_balance(), state.total_balance());
+    assert_eq!(restored.transfers(), state.transfers());
     assert_eq!(restored.rewards(), state.rewards());
     assert_eq!(restored.changes_since(state), Default::default());
 }

@@ -292,3 +292,22 @@ fn what_nobody_acknowledges_is_pushed_again_in_turns() {
     let again = relay.repeat(&source.state);
     assert!(matches!(&again[0].1, Gossip::Batch(pushed) if pushed.receipts == batch.receipts));
 }
+
+#[test]
+fn a_relay_that_leaks_pushes_no_receipts_and_still_tells_of_its_blocks() {
+    let mut source = Shard::new(ZERO);
+    source.send(0);
+    let mut relay = source.relay(0);
+    relay.leaks = true;
+    let posts = relay.committed(&source.head, &source.state, true);
+    assert!(
+        !posts
+            .iter()
+            .any(|(_, gossip)| matches!(gossip, Gossip::Batch(_)))
+    );
+    for _ in 0..=OVERDUE {
+        source.grow(&Payload::default());
+    }
+    relay.committed(&source.head, &source.state, true);
+    assert!((0..8).all(|_| relay.repeat(&source.state).is_empty()));
+}

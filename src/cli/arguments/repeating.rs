@@ -1,0 +1,104 @@
+//! Arguments of verbs that take a run elsewhere, repeat it or vouch for it.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{bundle::Part, plan::values::Size};
+
+/// `bundle`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  canarynet bundle latest\n  canarynet bundle nightly/212 --images --output nightly-212.cnb\n  canarynet bundle nightly/212 --without logs,evidence\n  canarynet bundle --list nightly-212.cnb           what is in it, and that it is whole\n  canarynet bundle --list nightly/212               what would leave the house"
+)]
+pub struct BundleArguments {
+    /// Run: a name, an id, a prefix, latest; with --list also a bundle
+    #[arg(default_value = "latest", value_name = "RUN")]
+    pub run: String,
+    /// Only list the files, with sizes and checksums
+    #[arg(long)]
+    pub list: bool,
+    /// Pack the nodes' image too, so that no other copy of the build is needed
+    #[arg(long)]
+    pub images: bool,
+    /// Leave parts out
+    #[arg(long, value_enum, value_name = "PARTS", value_delimiter = ',')]
+    pub without: Vec<Part>,
+    /// The file [default: the run's name in the current directory]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `repro`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  canarynet repro latest                            until its worst finding comes again\n  canarynet repro nightly-212.cnb nr-7c1e --times 10\n  canarynet repro nightly-212.cnb nr-7c1e --with ./build/appd --times 10\n  canarynet repro latest --with-set 'profile.defects=[]' --times 5\n\nA repetition has the same seed and the same fault schedule, and ends as soon as the finding is there.\n\nExit codes: 0 it came again, or with a second build FIXED; 1 NOT FIXED; 4 it did not come, or not enough tries"
+)]
+pub struct ReproArguments {
+    /// Run: a name, an id, a prefix, latest, a run directory, or a bundle
+    #[arg(default_value = "latest", value_name = "RUN")]
+    pub run: String,
+    /// Finding: an id or a prefix of it, a kind, or "stall shard 0" [default: the worst that failed the gate]
+    pub finding: Option<String>,
+    /// Try this often and tell how often it came [default: until it comes, three times at most; 10 with a second build]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub times: Option<u32>,
+    /// A second build, an executable or an image, tried in turn with the recorded one
+    #[arg(long, value_name = "BINARY|IMAGE")]
+    pub with: Option<String>,
+    /// A second build as data: a value of the plan or profile that makes it, e.g. profile.defects=[]
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub with_set: Vec<String>,
+    /// Where the case is kept as a plan, when it came again and there is a second build
+    #[arg(long, value_name = "DIRECTORY", default_value = crate::repro::regression::FOLDER)]
+    pub keep_in: PathBuf,
+    /// Allow privileged helper containers, where the plan of a bundle asks for them
+    #[arg(long, env = "CANARYNET_ALLOW_HELPER")]
+    pub allow_helper: bool,
+}
+
+/// `certify`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  canarynet certify nightly/212\n  canarynet certify --check nightly-212.cert.json --require outcome=pass --require 'coverage.blocks>=90000'\n  canarynet certify --check nightly-212.cert.json --run nightly/212      its files are still the ones\n\nA certificate is bound by hashes and not signed: sign the file with the tool of your release.\n\nExit codes with --check: 0 it holds, 1 a requirement does not, 2 it is no certificate or was changed"
+)]
+pub struct CertifyArguments {
+    /// Run: a name, an id, a prefix, or latest
+    #[arg(default_value = "latest", value_name = "RUN", conflicts_with = "check")]
+    pub certified: String,
+    /// The file [default: the run's name in the current directory]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Check a certificate instead of making one
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+    /// What it must say: a dotted key, one of = != < <= > >=, and a value; durations as 6d, sizes of time in mainnet time
+    #[arg(long, value_name = "KEY=VALUE", requires = "check")]
+    pub require: Vec<String>,
+    /// Also check that this run's files are the certified ones
+    #[arg(long, value_name = "RUN", requires = "check")]
+    pub run: Option<String>,
+}
+
+/// `runs prune`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Verdicts, summaries, reports and plans stay unless --forget says otherwise; running, unfinished and kept runs are not touched.\n\nExamples:\n  canarynet runs prune --dry-run\n  canarynet runs prune --logs 3d --journals 30d --budget \"20 GiB\""
+)]
+pub struct PruneArguments {
+    /// Remove raw logs, copied evidence and repetitions that are older
+    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = humantime::parse_duration)]
+    pub logs: Duration,
+    /// Remove journals that are older; such a run cannot be judged again
+    #[arg(long, value_name = "AGE", default_value = "6w", value_parser = humantime::parse_duration)]
+    pub journals: Duration,
+    /// Remove all of runs that are older [default: never]
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    pub forget: Option<Duration>,
+    /// Bytes that all runs together may take; the oldest logs go first, then the oldest journals
+    #[arg(long, value_name = "SIZE")]
+    pub budget: Option<Size>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+}

@@ -1,0 +1,29 @@
+//! How much of the processor time that it may use a node does use.
+
+use crate::{journal::event::Sample, time::Elapsed};
+
+/// This share of the limit is all of it: scheduling takes the rest.
+const ALL: f64 = 0.9;
+
+/// One node's processor time, from sample to sample.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Processor {
+    used: u64,
+    at: Elapsed,
+    /// Looks in a row at which it used all that it may.
+    pub(super) busy: u32,
+}
+
+impl Processor {
+    /// A sample; `limit` is in processors, 0 is none.
+    pub(super) fn fold(&mut self, sample: &Sample, limit: f64, now: Elapsed) {
+        let passed = now.since(self.at).as_micros() as f64;
+        let used = sample.cpu.saturating_sub(self.used) as f64;
+        let known = self.used > 0 && sample.cpu >= self.used && passed > 0.0;
+        self.busy = match known && limit > 0.0 && used >= ALL * limit * passed {
+            true => self.busy.saturating_add(1),
+            false => 0,
+        };
+        (self.used, self.at) = (sample.cpu, now);
+    }
+}

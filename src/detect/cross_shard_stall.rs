@@ -1,0 +1,182 @@
+//! # What it reports
+//! Receipts of one shard that another does not execute, or blocks of one shard that another takes no note of, although
+//! both shards make blocks. `critical`.
+//!
+//! # Why it matters
+//! Each shard looks healthy by itself, and value that crosses is gone for its owner until somebody notices.
+//!
+//! # Evidence
+//! The ledgers of both sides: what was sent, and what was received when it last moved.
+//!
+//! # When it stays quiet
+//! While nothing waits, and while either shard makes no blocks: that is a stall of its own, and the window begins anew
+//! when it is over. It closes when something moves again.
+
+use std::collections::BTreeMap;
+
+use super::{
+    detector::Detector,
+    finding::Severity,
+    findings::{Findings, Handle, Opening},
+    world::World,
+};
+use crate::{
+    ids::{Seq, ShardId},
+    journal::{Entry, Event, event::Ledger},
+    time::{Elapsed, human},
+};
+
+/// Blocks that a shard may be ahead of its last link before the link is missed: no chain links more seldom.
+const LINK_BLOCKS: u64 = 100;
+/// Pairs of shards that are watched; no network has more.
+const MOST_PAIRS: usize = 64 * 64;
+
+/// What moves from one shard to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Receipts,
+    Links,
+}
+
+#[derive(Debug, Default)]
+struct Pair {
+    /// Most that the source is known to have sent.
+    sent: u64,
+    /// Most that the destination is known to have.
+    received: u64,
+    /// Since when something waits without a move.
+    since: Option<Elapsed>,
+    seq: Option<Seq>,
+    open: Option<Handle>,
+}
+
+/// Watches every pair of shards at their ledgers.
+#[derive(Debug, Default)]
+pub struct Watch {
+    pairs: BTreeMap<(What, ShardId, ShardId), Pair>,
+}
+
+impl Detector for Watch {
+    fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        let Event::Ledger(ledger) = &entry.event else {
+            return;
+        };
+        let Some(place) = world.touched_shard else {
+            return;
+        };
+        let own = world.shards[place].id;
+        self.take(own, ledger, world);
+        let pairs = self
+            .pairs
+            .iter_mut()
+            .filter(|((_, from, to), _)| *from == own || *to == own);
+        for ((what, from, to), pair) in pairs {
+            pair.look(*what, *from, *to, world, findings);
+        }
+    }
+}
+
+impl Watch {
+    fn take(&mut self, own: ShardId, ledger: &Ledger, world: &World) {
+        for (to, batches, _) in &ledger.sent {
+            self.pair(What::Receipts, own, *to, |pair| {
+                pair.sent = pair.sent.max(*batches);
+            });
+        }
+        for (from, batches, _) in &ledger.received {
+            self.pair(What::Receipts, *from, own, |pair| {
+                pair.receive(*batches, world);
+            });
+        }
+        for (from, height) in &ledger.links {
+            self.pair(What::Links, *from, own, |pair| {
+                pair.receive(height.0, world);
+            });
+        }
+    }
+
+    fn pair(&mut self, what: What, from: ShardId, to: ShardId, change: impl FnOnce(&mut Pair)) {
+        let key = (what, from, to);
+        if from != to && (self.pairs.len() < MOST_PAIRS || self.pairs.contains_key(&key)) {
+            change(self.pairs.entry(key).or_default());
+        }
+    }
+}
+
+impl Pair {
+    /// A node of the destination tells what it has; another may have been ahead of it.
+    fn receive(&mut self, count: u64, world: &World) {
+        if count > self.received {
+            self.received = count;
+            self.since = None;
+            self.seq = Some(world.seq);
+        }
+    }
+
+    fn look(
+        &mut self,
+        what: What,
+        from: ShardId,
+        to: ShardId,
+        world: &World,
+        findings: &mut Findings,
+    ) {
+        let shard = |id| world.shards.iter().find(|shard| shard.id == id);
+        let (Some(source), Some(destination)) = (shard(from), shard(to)) else {
+            return;
+        };
+        let waits = match what {
+            What::Receipts => self.sent > self.received,
+            // A shard that was never linked is linked by another way, or not at all.
+            What::Links => {
+                let best = source.best.as_ref().map_or(0, |best| best.height.0);
+                self.received > 0 && best > self.received.saturating_add(LINK_BLOCKS)
+            }
+        };
+        let owed = waits
+            && world.makes_blocks(source)
+            && world.makes_blocks(destination)
+            && world.judging_progress();
+        if !owed {
+            self.since = None;
+            if !waits && let Some(handle) = self.open.take() {
+                findings.close(handle, world.now);
+            }
+            return;
+        }
+        // A gap in what we saw begins the wait anew.
+        let since = self.since.unwrap_or(world.now);
+        let since = since.max(source.from).max(destination.from);
+        self.since = Some(since);
+        if self.open.is_some() {
+            return;
+        }
+        let waited = world.now.since(since);
+        // A thinned journal tells of a ledger more seldom.
+        let thinned = u32::try_from(world.thinned.samples).unwrap_or(u32::MAX);
+        if thinned == 0 || waited < world.told.cross_shard_stall.saturating_mul(thinned) {
+            return;
+        }
+        let what = match what {
+            What::Receipts => format!(
+                "{} batches of receipts of shard {from} wait at shard {to}, none was executed",
+                self.sent - self.received
+            ),
+            What::Links => {
+                format!(
+                    "shard {to} takes no note of shard {from} after its block {}",
+                    self.received
+                )
+            }
+        };
+        let summary = format!("{what} for {}", human(waited));
+        let mut opening = Opening::new("cross-shard-stall", Severity::Critical, since, summary)
+            .shard(to)
+            .resting_on(self.seq);
+        opening.heights = destination
+            .best
+            .as_ref()
+            .map(|best| (best.height, best.height));
+        self.open = Some(findings.open(opening));
+    }
+}

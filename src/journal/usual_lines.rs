@@ -1,0 +1,390 @@
+//! The lines that nearly all of a journal consists of, read without a general parser.
+//!
+//! Blocks, positions, samples, counts and ticks are expected just as the writer of this version writes them: these keys
+//! in this order, no spaces, no escapes. Whatever deviates by one byte is left to serde, so that this is never another
+//! format, only a shorter way: what it reads is what serde reads (tested over generated, arbitrary and damaged lines).
+
+use std::sync::Arc;
+
+use super::{
+    event::{Entry, Event, Mode, NodeHead, Sample},
+    told::BlockContent,
+};
+use crate::{
+    ids::{Epoch, Height, NodeName, Seq, ShardId, ViewId, intern},
+    time::{Elapsed, WallTime},
+};
+
+/// The entry in this line, if it is one of the usual ones.
+pub(super) fn parse(line: &[u8]) -> Option<Entry> {
+    let mut rest = Rest(line);
+    rest.literal(b"{\"seq\":")?;
+    let seq = Seq(rest.number()?);
+    rest.literal(b",\"t\":")?;
+    let elapsed = Elapsed(rest.number()?);
+    rest.literal(b",\"e\":{\"")?;
+    // Told apart by their first letters: the key is compared as a whole right after.
+    let event = match rest.0.get(..2)? {
+        b"sa" => rest.sample(),
+        b"bl" => rest.block(),
+        b"he" => rest.heads(),
+        b"lo" => rest.log_count(),
+        b"ti" => rest.tick(),
+        _ => None,
+    }?;
+    rest.literal(b"}}}")?;
+    rest.0.is_empty().then_some(Entry {
+        seq,
+        elapsed,
+        event,
+    })
+}
+
+/// What is left of a line.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    /// Takes this text.
+    #[inline(always)]
+    fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
+        let (head, tail) = self.0.split_first_chunk::<N>()?;
+        (head == text).then(|| self.0 = tail)
+    }
+
+    /// Takes this text if it comes next.
+    #[inline(always)]
+    fn comes<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+        self.literal(text).is_some()
+    }
+
+    /// Takes a whole number, as JSON has it: no leading zeros.
+    #[inline(always)]
+    fn number(&mut self) -> Option<u64> {
+        let digit = |byte: &u8| byte.wrapping_sub(b'0') < 10;
+        let length = self.0.iter().take_while(|byte| digit(byte)).count();
+        let (digits, tail) = self.0.split_at(length);
+        // Nineteen digits always fit; more are rare enough for the long way.
+        if length == 0 || length > 19 || (length > 1 && digits[0] == b'0') {
+            return None;
+        }
+        self.0 = tail;
+        let number = digits.iter().fold(0, |number: u64, byte| {
+            number * 10 + u64::from(byte.wrapping_sub(b'0'))
+        });
+        Some(number)
+    }
+
+    #[inline(always)]
+    fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    /// Takes a text without escapes, its closing quotation mark too.
+    #[inline(always)]
+    fn text(&mut self) -> Option<&'a str> {
+        let plain = |byte: &&u8| (b' '..=b'~').contains(*byte) && **byte != b'"' && **byte != b'\\';
+        let length = self.0.iter().take_while(plain).count();
+        let (text, tail) = self.0.split_at(length);
+        self.0 = tail.strip_prefix(b"\"")?;
+        std::str::from_utf8(text).ok()
+    }
+
+    #[inline(always)]
+    fn node(&mut self) -> Option<NodeName> {
+        NodeName::known(self.text()?)
+    }
+
+    /// A number after this text, if the text comes next.
+    #[inline(always)]
+    fn optional<const N: usize, T>(
+        &mut self,
+        key: &[u8; N],
+        make: impl Fn(u64) -> T,
+    ) -> Option<Option<T>> {
+        if self.comes(key) {
+            Some(Some(make(self.number()?)))
+        } else {
+            Some(None)
+        }
+    }
+
+    fn sample(&mut self) -> Option<Event> {
+        self.literal(b"sample\":{\"node\":\"")?;
+        let node = Some(self.node()?);
+        macro_rules! field {
+            ($key:literal) => {{
+                self.literal($key)?;
+                self.number()?
+            }};
+        }
+        Some(Event::Sample(Sample {
+            node,
+            memory: field!(b",\"memory\":"),
+            charged: field!(b",\"charged\":"),
+            memory_limit: field!(b",\"memory_limit\":"),
+            cpu: field!(b",\"cpu\":"),
+            disk_used: field!(b",\"disk_used\":"),
+            disk_free: field!(b",\"disk_free\":"),
+            visible: field!(b",\"visible\":"),
+            inodes_free: field!(b",\"inodes_free\":"),
+            inodes: field!(b",\"inodes\":"),
+            open_files: field!(b",\"open_files\":"),
+            pids: field!(b",\"pids\":"),
+            sampler_memory: field!(b",\"sampler_memory\":"),
+            sampler_cpu: field!(b",\"sampler_cpu\":"),
+            incarnation: field!(b",\"incarnation\":"),
+            // Rare: such a line goes the long way.
+            stuck: 0,
+            read_only: false,
+        }))
+    }
+
+    fn block(&mut self) -> Option<Event> {
+        self.literal(b"block\":{\"shard\":")?;
+        let shard = ShardId(self.number()?);
+        self.literal(b",\"height\":")?;
+        let height = Height(self.number()?);
+        self.literal(b",\"hash\":\"")?;
+        let hash: Arc<str> = self.text()?.into();
+        let view = self.optional(b",\"view\":", ViewId)?;
+        let epoch = self.optional(b",\"epoch\":", Epoch)?;
+        let leader = if self.comes(b",\"leader\":\"") {
+            Some(intern(self.text()?))
+        } else {
+            None
+        };
+        let mut votes = [None, None];
+        if self.comes(b",\"signers\":") {
+            votes[0] = Some(self.small()?);
+        }
+        if self.comes(b",\"committee\":") {
+            votes[1] = Some(self.small()?);
+        }
+        let time = self.optional(b",\"time\":", WallTime)?;
+        self.literal(b",\"node\":\"")?;
+        let node = self.node()?;
+        let content = if self.comes(b",\"content\":{") {
+            Some(self.content()?)
+        } else {
+            None
+        };
+        Some(Event::Block {
+            shard,
+            height,
+            hash,
+            view,
+            epoch,
+            leader,
+            signers: votes[0],
+            committee: votes[1],
+            time,
+            node,
+            content,
+        })
+    }
+
+    fn content(&mut self) -> Option<BlockContent> {
+        let mut content = BlockContent::default();
+        if self.comes(b"\"transactions\":") {
+            content.transactions = Some(self.small()?);
+            self.between()?;
+        }
+        if self.comes(b"\"receipts\":") {
+            content.receipts = Some(self.small()?);
+            self.between()?;
+        }
+        if self.comes(b"\"signed\":\"") {
+            content.signed = Some(intern(self.text()?));
+        }
+        self.literal(b"}")?;
+        Some(content)
+    }
+
+    /// Between two fields of an object, or before its end: a comma stands only where another field follows.
+    fn between(&mut self) -> Option<()> {
+        if self.0.starts_with(b"}") {
+            return Some(());
+        }
+        self.literal(b",")?;
+        self.0.starts_with(b"\"").then_some(())
+    }
+
+    fn heads(&mut self) -> Option<Event> {
+        self.literal(b"heads\":{\"shard\":")?;
+        let shard = ShardId(self.number()?);
+        self.literal(b",\"nodes\":[")?;
+        // A committee of four is the usual one.
+        let mut nodes = Vec::with_capacity(4);
+        while nodes.is_empty() || self.comes(b",") {
+            nodes.push(self.head()?);
+        }
+        self.literal(b"]")?;
+        Some(Event::Heads { shard, nodes })
+    }
+
+    fn head(&mut self) -> Option<NodeHead> {
+        self.literal(b"{\"node\":\"")?;
+        let node = self.node()?;
+        self.literal(b",\"height\":")?;
+        let height = Height(self.number()?);
+        let view = self.optional(b",\"view\":", ViewId)?;
+        let agreeing = self.optional(b",\"agreeing\":", Height)?;
+        let mode = if self.comes(b",\"mode\":\"") {
+            Some(match self.text()? {
+                "normal" => Mode::Normal,
+                "view-changing" => Mode::ViewChanging,
+                "syncing" => Mode::Syncing,
+                "listening" => Mode::Listening,
+                "other" => Mode::Other,
+                _ => return None,
+            })
+        } else {
+            None
+        };
+        let leads = if self.comes(b",\"leads\":") {
+            Some(if self.comes(b"true") {
+                true
+            } else {
+                self.literal(b"false")?;
+                false
+            })
+        } else {
+            None
+        };
+        self.literal(b"}")?;
+        Some(NodeHead {
+            node,
+            height,
+            view,
+            agreeing,
+            mode,
+            leads,
+        })
+    }
+
+    fn log_count(&mut self) -> Option<Event> {
+        self.literal(b"log-count\":{\"node\":\"")?;
+        let node = self.node()?;
+        self.literal(b",\"lines\":")?;
+        let lines = self.number()?;
+        self.literal(b",\"bytes\":")?;
+        let bytes = self.number()?;
+        self.literal(b",\"lost\":")?;
+        let lost = self.number()?;
+        self.literal(b",\"cut\":")?;
+        Some(Event::LogCount {
+            node,
+            lines,
+            bytes,
+            lost,
+            cut: self.number()?,
+        })
+    }
+
+    fn tick(&mut self) -> Option<Event> {
+        self.literal(b"tick\":{\"wall\":")?;
+        Some(Event::Tick {
+            wall: WallTime(self.number()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::generate::{Generator, Shape};
+    use proptest::prelude::*;
+
+    fn lines() -> Vec<(Entry, String)> {
+        let shape = Shape::default();
+        Generator::new(&shape, 3, Vec::new())
+            .take(4_000)
+            .map(|entry| {
+                let line = serde_json::to_string(&entry).unwrap();
+                (entry, line)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_usual_line_is_read_and_read_right() {
+        let (mut usual, lines) = (0, lines());
+        let count = lines.len();
+        for (entry, line) in lines {
+            let is_usual = matches!(
+                entry.event,
+                Event::Block { .. }
+                    | Event::Heads { .. }
+                    | Event::Sample(_)
+                    | Event::LogCount { .. }
+                    | Event::Tick { .. }
+            );
+            usual += usize::from(is_usual);
+            assert_eq!(parse(line.as_bytes()), is_usual.then_some(entry), "{line}");
+        }
+        assert!(usual > count / 100 * 80, "{usual} of {count}");
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_left_out() {
+        for event in [
+            r#"{"block":{"shard":1,"height":0,"hash":"","node":"s1-n00"}}"#,
+            r#"{"block":{"shard":1,"height":9,"hash":"a","epoch":3,"signers":3,"node":"s1-n00"}}"#,
+            r#"{"heads":{"shard":1,"nodes":[{"node":"a","height":1},{"node":"b","height":2,"mode":"view-changing","leads":false}]}}"#,
+        ] {
+            let line = format!("{{\"seq\":0,\"t\":0,\"e\":{event}}}");
+            let expected: Entry = serde_json::from_str(&line).unwrap();
+            assert_eq!(parse(line.as_bytes()), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_json() {
+        let tick =
+            |wall: &str| format!("{{\"seq\":0,\"t\":0,\"e\":{{\"tick\":{{\"wall\":{wall}}}}}}}");
+        for (wall, usual) in [
+            ("0", true),
+            ("9999999999999999999", true),
+            ("18446744073709551615", false),
+            ("00", false),
+            ("01", false),
+            ("-1", false),
+            ("1.0", false),
+            ("1e3", false),
+            ("", false),
+        ] {
+            assert_eq!(parse(tick(wall).as_bytes()).is_some(), usual, "{wall}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+        /// A line that was damaged or written by somebody else is never read as something that serde does not read.
+        #[test]
+        fn damaged_lines_are_read_as_serde_reads_them(
+            place in any::<proptest::sample::Index>(),
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0_u8..4, any::<u8>()), 1..4),
+        ) {
+            thread_local! {
+                static LINES: Vec<(Entry, String)> = lines();
+            }
+            let mut line = LINES.with(|lines| place.get(lines).1.clone().into_bytes());
+            for (at, what, byte) in changes {
+                let at = at.index(line.len());
+                match what {
+                    0 => line[at] = byte,
+                    1 => line.insert(at, byte),
+                    2 => {
+                        line.remove(at);
+                    }
+                    // Most damage by digits and letters stays a line of JSON.
+                    _ => line[at] = b"0123456789abnrst-\"{}[],:"[usize::from(byte) % 24],
+                }
+            }
+            if let Some(entry) = parse(&line) {
+                prop_assert_eq!(Some(entry), serde_json::from_slice(&line).ok());
+            }
+        }
+    }
+}

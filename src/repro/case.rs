@@ -1,0 +1,339 @@
+//! What is repeated: a run's directory, or a bundle unpacked into one.
+
+use std::path::{Path, PathBuf};
+
+use super::Sought;
+use crate::{
+    engine::{Docker, EngineError},
+    plan::{Plan, Program, Recorded, check},
+    report::{
+        Standing,
+        json::{FindingsFile, ToldFinding},
+    },
+    run::{directory::RunDirectory, machine::Machine},
+};
+
+/// Longest JSON file of a run directory that is read whole.
+const LONGEST: u64 = 256 << 20;
+
+/// A run that cannot be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// A file of it that cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that this version does not understand.
+    #[error("{} cannot be understood", path.display())]
+    Understand {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Its plan asks for what it may not have.
+    #[error("its plan cannot be run: {0}")]
+    Refused(String),
+    /// No such finding.
+    #[error("{text}; it has: {known}")]
+    Finding {
+        /// What is wrong.
+        text: String,
+        /// What there is.
+        known: String,
+    },
+    /// The engine.
+    #[error("the container engine could not be asked for the recorded image")]
+    Engine(#[from] EngineError),
+    /// The recorded build is nowhere.
+    #[error("the recorded build is not here: {0}")]
+    Build(String),
+}
+
+/// A run to be repeated.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// The plan as it was resolved, schedule and all.
+    pub plan: Plan,
+    /// What it was made from; `None` where an older version made it.
+    pub layers: Option<Recorded>,
+    /// The machine and the image; `None` where an older version made it.
+    pub machine: Option<Machine>,
+    /// Its findings.
+    pub findings: Vec<ToldFinding>,
+    /// It came in a bundle: nothing in it may name a file of this machine.
+    pub foreign: bool,
+}
+
+/// Reads one JSON file of bounded length.
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CaseError> {
+    let failed = |source| CaseError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > LONGEST {
+        let source = std::io::Error::other(format!("{length} bytes, more than {LONGEST}"));
+        return Err(failed(source));
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
+    serde_json::from_slice(&bytes).map_err(|source| CaseError::Understand {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Reads a resolved plan and checks it as one that was typed.
+///
+/// # Errors
+/// When it cannot be read or cannot work.
+pub fn read_plan(path: &Path) -> Result<Plan, CaseError> {
+    let plan: Plan = read(path)?;
+    let refusals = check::check(&plan).refusals;
+    if refusals.is_empty() {
+        Ok(plan)
+    } else {
+        Err(CaseError::Refused(refusals.join("; ")))
+    }
+}
+
+/// The findings of a run that has ended.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_findings(directory: &Path) -> Result<Vec<ToldFinding>, CaseError> {
+    let file: FindingsFile = read(&directory.join("findings.json"))?;
+    Ok(file.findings)
+}
+
+impl Case {
+    /// Reads a run's directory.
+    ///
+    /// # Errors
+    /// When plan or findings cannot be read.
+    pub fn open(directory: &Path, foreign: bool) -> Result<Self, CaseError> {
+        let layers = directory.join("layers.json");
+        let layers = if layers.is_file() {
+            Some(read(&layers)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            plan: read_plan(&directory.join("plan.json"))?,
+            layers,
+            machine: Machine::read(&RunDirectory::at(directory.to_owned())),
+            findings: read_findings(directory)?,
+            directory: directory.to_owned(),
+            foreign,
+        })
+    }
+
+    /// The finding that is meant: by id or a prefix of it, by kind, by fingerprint; without a text the worst that failed
+    /// the gate.
+    ///
+    /// # Errors
+    /// When there is none, or several are meant.
+    pub fn finding(&self, text: Option<&str>) -> Result<&ToldFinding, CaseError> {
+        let unknown = |text: String| {
+            let mut known: Vec<String> = self
+                .findings
+                .iter()
+                .take(20)
+                .map(|told| format!("{} ({})", told.finding.id, told.finding.fingerprint()))
+                .collect();
+            if known.is_empty() {
+                known.push("no finding".to_owned());
+            }
+            CaseError::Finding {
+                text,
+                known: known.join(", "),
+            }
+        };
+        let Some(text) = text else {
+            let failing = self
+                .findings
+                .iter()
+                .filter(|told| told.standing == Standing::Fails);
+            // Of equally bad ones the first: what follows may follow from it.
+            return failing
+                .rev()
+                .max_by_key(|told| told.finding.severity)
+                .ok_or_else(|| unknown("nothing in it failed the gate".to_owned()));
+        };
+        let exact = |told: &&ToldFinding| {
+            told.finding.id == text
+                || told.finding.kind == text
+                || told.finding.fingerprint() == text
+        };
+        if let Some(found) = self.findings.iter().find(exact) {
+            return Ok(found);
+        }
+        let mut starting = self
+            .findings
+            .iter()
+            .filter(|told| told.finding.id.starts_with(text));
+        match (starting.next(), starting.next()) {
+            (Some(found), None) => Ok(found),
+            (None, _) => Err(unknown(format!("{text:?} is no finding of this run"))),
+            (Some(_), Some(_)) => Err(unknown(format!("{text:?} are several findings"))),
+        }
+    }
+
+    /// What to look for.
+    ///
+    /// # Errors
+    /// As [`Self::finding`].
+    pub fn sought(&self, text: Option<&str>) -> Result<Sought, CaseError> {
+        Ok(Sought::of(&self.finding(text)?.finding))
+    }
+
+    /// The program that the recorded nodes ran, as this engine can run it, and what a person should know of it.
+    ///
+    /// # Errors
+    /// When it is nowhere, and nothing may stand in for it.
+    pub async fn recorded_program(
+        &self,
+        docker: &Docker,
+    ) -> Result<(Program, Option<String>), CaseError> {
+        if let Some(machine) = &self.machine {
+            let found = docker.image(&machine.image.reference).await?;
+            let same = found.is_some_and(|facts| {
+                facts.id == machine.image.digest || facts.digests.contains(&machine.image.digest)
+            });
+            if same {
+                return Ok((Program::Image(machine.image.reference.clone()), None));
+            }
+        }
+        match &self.plan.network.program {
+            Program::Itself => {
+                let note = format!(
+                    "the recorded image is not here; the reference node of this canarynet {} stands in for it",
+                    env!("CARGO_PKG_VERSION")
+                );
+                Ok((Program::Itself, Some(note)))
+            }
+            Program::Image(image) => {
+                let note = self.machine.as_ref().map(|_| {
+                    format!(
+                        "{image} is not the image that was recorded, or not here: its digest differs"
+                    )
+                });
+                Ok((Program::Image(image.clone()), note))
+            }
+            Program::Binary(path) if !self.foreign && path.is_file() => {
+                let note = format!(
+                    "the recorded image is not here; {} as it is now stands in for it",
+                    path.display()
+                );
+                Ok((Program::Binary(path.clone()), Some(note)))
+            }
+            Program::Binary(path) => {
+                let name = path
+                    .file_name()
+                    .unwrap_or(path.as_os_str())
+                    .to_string_lossy();
+                Err(CaseError::Build(format!(
+                    "{name} was packed on another machine; take a bundle made with --images"
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        detect::{Severity, finding::Finding},
+        ids::ShardId,
+        time::Elapsed,
+    };
+
+    fn told(id: &str, kind: &str, severity: Severity, standing: Standing) -> ToldFinding {
+        let finding = Finding {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            severity,
+            shard: Some(ShardId(0)),
+            nodes: Vec::new(),
+            start: Elapsed::default(),
+            noticed: Elapsed::default(),
+            end: None,
+            heights: None,
+            duration: std::time::Duration::ZERO,
+            mainnet: std::time::Duration::ZERO,
+            summary: String::new(),
+            evidence: Vec::new(),
+            excused_by: None,
+            waived: None,
+            causes: Vec::new(),
+            chain: Vec::new(),
+            raised: None,
+        };
+        ToldFinding {
+            standing,
+            fingerprint: finding.fingerprint(),
+            finding,
+        }
+    }
+
+    fn case() -> Case {
+        let plan = crate::plan::load(&crate::plan::PlanRequest {
+            plan: "smoke".to_owned(),
+            ..crate::plan::PlanRequest::default()
+        });
+        Case {
+            directory: PathBuf::new(),
+            plan: plan.unwrap(),
+            layers: None,
+            machine: None,
+            findings: vec![
+                told("lo-1111", "low-signers", Severity::Major, Standing::Fails),
+                told("st-1f3a", "stall", Severity::Critical, Standing::Fails),
+                told(
+                    "nr-2222",
+                    "no-recovery",
+                    Severity::Critical,
+                    Standing::Fails,
+                ),
+                told("st-1f00", "stall", Severity::Critical, Standing::Excused),
+            ],
+            foreign: false,
+        }
+    }
+
+    #[test]
+    fn findings_are_meant_by_id_kind_and_fingerprint() {
+        let case = case();
+        let id = |text| case.finding(text).unwrap().finding.id.clone();
+        assert_eq!(id(None), "st-1f3a", "the first of the worst");
+        assert_eq!(id(Some("nr")), "nr-2222");
+        assert_eq!(id(Some("no-recovery")), "nr-2222");
+        assert_eq!(id(Some("low-signers shard 0")), "lo-1111");
+        assert!(case.finding(Some("st-1f")).is_err(), "several");
+        let error = case.finding(Some("fork")).unwrap_err().to_string();
+        assert!(error.contains("st-1f3a (stall shard 0)"), "{error}");
+    }
+
+    #[test]
+    fn only_as_bad_and_unexcused_is_the_same() {
+        let case = case();
+        let sought = case.sought(None).unwrap();
+        assert!(sought.is(&case.findings[1].finding));
+        assert!(!sought.is(&case.findings[2].finding));
+        let mut other = case.findings[1].finding.clone();
+        other.severity = Severity::Minor;
+        assert!(!sought.is(&other));
+        other.severity = Severity::Critical;
+        other.excused_by = Some("f1-kill".to_owned());
+        assert!(!sought.is(&other));
+    }
+}

@@ -1,0 +1,94 @@
+//! `machine.json` and `layers.json`: what a run was made on and from, for bundles, certificates and repetitions.
+
+use serde::{Deserialize, Serialize};
+
+use super::{directory::RunDirectory, error::RunError};
+use crate::{
+    engine::{Docker, launch::Images},
+    plan::Recorded,
+};
+
+/// Version of the file.
+const FORMAT: u32 = 1;
+
+/// Facts about the machine that a run was made on. No names, no addresses: this file leaves the house.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Version of the file.
+    pub format: u32,
+    /// Version of canarynet.
+    pub canarynet: String,
+    /// Version of the engine.
+    pub engine: String,
+    /// API version in use.
+    pub api: (usize, usize),
+    /// Driver of image layers.
+    pub storage_driver: String,
+    /// `x86_64`, `aarch64`, ...
+    pub architecture: String,
+    /// The kernel.
+    pub kernel: String,
+    /// Processors.
+    pub cpus: u64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// 1 or 2.
+    pub cgroup_version: u8,
+    /// The nodes' image.
+    pub image: NodeImage,
+}
+
+/// The image that the nodes ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeImage {
+    /// Its reference; images that were packed here are named by their content.
+    pub reference: String,
+    /// By content: the engine's id or the registry's digest.
+    pub digest: String,
+}
+
+impl Machine {
+    fn of(docker: &Docker, images: &Images) -> Self {
+        let info = docker.info();
+        Self {
+            format: FORMAT,
+            canarynet: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: info.version.clone(),
+            api: info.api,
+            storage_driver: info.storage_driver.clone(),
+            architecture: info.architecture.clone(),
+            kernel: info.kernel.clone(),
+            cpus: info.cpus,
+            memory: info.memory,
+            cgroup_version: info.cgroup_version,
+            image: NodeImage {
+                reference: images.node.clone(),
+                digest: images.node_digest.clone(),
+            },
+        }
+    }
+
+    /// Of a run directory; `None` where an older version made the run.
+    #[must_use]
+    pub fn read(directory: &RunDirectory) -> Option<Self> {
+        let bytes = std::fs::read(directory.path().join("machine.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+/// Keeps what the run is made on and from.
+pub(super) fn keep(
+    directory: &RunDirectory,
+    docker: &Docker,
+    images: &Images,
+    layers: Option<&Recorded>,
+) -> Result<(), RunError> {
+    let machine =
+        serde_json::to_vec_pretty(&Machine::of(docker, images)).map_err(RunError::Encode)?;
+    directory.write("machine.json", &machine)?;
+    if let Some(layers) = layers {
+        let layers = serde_json::to_vec_pretty(layers).map_err(RunError::Encode)?;
+        directory.write("layers.json", &layers)?;
+    }
+    Ok(())
+}
