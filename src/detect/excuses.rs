@@ -136,6 +136,8 @@ pub(super) fn excuse(world: &World, finding: &Finding) -> Option<String> {
     let at = match finding.kind.as_str() {
         // A finding that stands for its whole window is about ends: it is over with the start after the last of them.
         "crash-loop" => last_start(world, finding).max(finding.noticed),
+        // It is over some time after its last sign, so as not to end between two failed writes; the sign is what counts.
+        "disk-full" => last_full(world, finding).max(finding.noticed),
         _ => finding.end.unwrap_or(world.now),
     };
     let expectation = &world.expectation;
@@ -195,6 +197,12 @@ fn last_start(world: &World, finding: &Finding) -> Elapsed {
     let node = node.map(|place| &world.nodes[place]);
     node.filter(|node| node.runs())
         .map_or(world.now, |node| node.started_at)
+}
+
+/// When the disk of the finding's node was last seen full.
+fn last_full(world: &World, finding: &Finding) -> Elapsed {
+    let node = finding.nodes.first().and_then(|name| world.node(name));
+    node.map_or(world.now, |place| world.nodes[place].disk.full_at)
 }
 
 /// A finding that the canary's test of itself made: detectors know nothing of drills, and what they found of one is set

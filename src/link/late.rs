@@ -1,7 +1,9 @@
 //! Packets that come later: by the kernel's own queue, else by a process that holds them.
 
 use std::{
-    io, thread,
+    io,
+    net::Ipv4Addr,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -34,7 +36,7 @@ impl Late {
 
     /// Breaks and proves it; where packets are held by this process, stays until the time is over.
     pub(super) fn break_links(&self, end: &End<'_>, say: Say<'_>) -> Result<Outcome, io::Error> {
-        let before = self.round_trip(end);
+        let before = round_trip::quickest(&end.what.peers, self.deadline());
         match Queues::make(end, Wait::Time(self.delay, self.jitter)) {
             Ok(_) => return Ok(self.proof(end, before, "by the kernel's own queue")),
             // The kernel has none; its reason is no more than that.
@@ -53,13 +55,15 @@ impl Late {
         })
     }
 
-    fn round_trip(&self, end: &End<'_>) -> Option<Duration> {
-        let deadline = (self.delay + self.jitter) * 2 + PATIENCE;
-        round_trip::mean(&end.what.peers, deadline)
+    fn deadline(&self) -> Duration {
+        (self.delay + self.jitter) * 2 + PATIENCE
     }
 
-    fn proof(&self, end: &End<'_>, before: Option<Duration>, how: &str) -> Outcome {
-        let (Some(before), Some(after)) = (before, self.round_trip(end)) else {
+    /// By the peer that answered soonest before.
+    fn proof(&self, end: &End<'_>, before: Option<(Ipv4Addr, Duration)>, how: &str) -> Outcome {
+        let after = |peer| round_trip::median(peer, self.deadline());
+        let Some((before, after)) = before.and_then(|(peer, time)| Some((time, after(peer)?)))
+        else {
             return Outcome {
                 effective: false,
                 proof: "no peer answers, so that nothing could be measured".to_owned(),

@@ -6,7 +6,8 @@ use crate::{
     ids::{Height, Seq, ViewId},
     journal::{
         Event,
-        event::{ContainerChange, Mode, NodeHead, ProbeKind, Sample, Stage},
+        effect::Effect,
+        event::{ContainerChange, FaultStep, Mode, NodeHead, ProbeKind, Sample, Stage},
     },
 };
 
@@ -400,6 +401,87 @@ fn two_samples_without_a_free_byte_are_a_full_disk_and_one_is_not() {
         names(&script.findings()),
         [("disk-full", Severity::Major, "s0-n01")]
     );
+}
+
+/// Node 1's disk is filled by a fault until 3 s; it says so last at 3.1 s, and there is room from 3.2 s on.
+fn filled(then: impl Fn(&mut Script)) -> Vec<Finding> {
+    let sample = |free| {
+        Event::Sample(Sample {
+            node: Some(node(0, 1)),
+            disk_used: 1000,
+            visible: 1000,
+            disk_free: free,
+            ..Sample::default()
+        })
+    };
+    let fault = |step| Event::Fault {
+        id: "f1-disk-fill".into(),
+        kind: "disk-fill".into(),
+        step,
+    };
+    let mut script = Script::started();
+    script
+        .add(
+            1100,
+            fault(FaultStep::Requested {
+                targets: vec![node(0, 1)],
+                takes: Vec::new(),
+                effects: vec![Effect::DiskFull],
+                lasts: std::time::Duration::from_secs(2),
+            }),
+        )
+        .add(1200, fault(FaultStep::Acknowledged))
+        .add(
+            1300,
+            fault(FaultStep::Effective {
+                proof: "0 free".to_owned(),
+            }),
+        )
+        .add(1400, sample(0))
+        .add(2400, sample(0))
+        .add(3000, fault(FaultStep::HealRequested))
+        .add(3050, fault(FaultStep::Healed))
+        .add(
+            3100,
+            Event::Log {
+                node: node(0, 1),
+                level: "error".into(),
+                rule: "no-space".into(),
+                class: crate::journal::event::LogClass::DiskFull,
+                message: "write failed".to_owned(),
+                error: None,
+                time: None,
+                at: None,
+            },
+        );
+    then(&mut script);
+    for second in 4..20 {
+        script.block(second * 1000, second, "bb");
+        script.add(second * 1000 + 1, sample(500));
+        script.tick(second * 1000 + 2);
+    }
+    let mut findings = script.findings();
+    findings.retain(|finding| finding.kind == "disk-full");
+    findings
+}
+
+#[test]
+fn a_full_disk_is_excused_by_its_last_sign_though_it_is_told_for_longer() {
+    let findings = filled(|_| {});
+    let full = one(&findings, "disk-full");
+    assert!(full.end.unwrap() >= Elapsed::from_millis(13_000), "{full:?}");
+    assert_eq!(full.excused_by.as_deref(), Some("f1-disk-fill"));
+}
+
+#[test]
+fn what_a_process_said_of_its_disk_ends_with_it() {
+    let findings = filled(|script| {
+        script
+            .change(3200, 1, died(1), true)
+            .change(3300, 1, ContainerChange::Started, true);
+    });
+    let full = one(&findings, "disk-full");
+    assert!(full.end.unwrap() < Elapsed::from_millis(5_000), "{full:?}");
 }
 
 #[test]

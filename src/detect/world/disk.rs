@@ -52,6 +52,11 @@ impl Disk {
         }
     }
 
+    /// The node was started again: what the process before it said of its writes is said no more.
+    pub(super) fn fold_start(&mut self) {
+        self.failed_write = false;
+    }
+
     pub(super) fn fold_sample(&mut self, sample: &Sample, now: Elapsed) {
         self.used = sample.disk_used;
         self.free = sample.disk_free;
@@ -73,6 +78,8 @@ impl Disk {
             if room && (!self.failed_write || now.since(self.full_at) >= QUIET) {
                 self.full_since = None;
                 self.failed_write = false;
+            } else if !room && self.full_since.is_some() {
+                self.full_at = now;
             }
         }
     }

@@ -287,6 +287,7 @@ impl Node {
         self.kill = None;
         self.out_of_memory_at = None;
         self.rpc = Probe::default();
+        self.disk.fold_start();
         self.wants = None;
         self.mode = None;
         self.leads = None;

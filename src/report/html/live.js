@@ -44,9 +44,8 @@
     const lefts = Array.from(part.querySelectorAll(".scroll"), (box) => box.scrollLeft);
     const stops = () => Array.from(part.querySelectorAll("a,summary,[tabindex]"));
     const focus = stops().indexOf(document.activeElement);
-    const made = document.createElement("template");
-    made.innerHTML = text;
-    part.replaceChildren(made.content);
+    // Not by way of a template: Chromium keeps all attributes that were ever parsed into one, as long as the page lives.
+    part.innerHTML = text;
     for (const fold of part.querySelectorAll("details")) {
       const open = folds.get(about(fold));
       if (open !== undefined) fold.open = open;
