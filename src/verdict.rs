@@ -274,11 +274,14 @@ impl Bench {
                 plan.budget.cpu_share * 100.0,
                 plan.budget.memory as f64 / MIB
             );
-            let measured = format!(
+            let mut measured = format!(
                 "{:.1} % of a core and {:.0} MiB",
                 cost.cpu_share * 100.0,
                 cost.memory_peak as f64 / MIB
             );
+            if !cost.within_budget {
+                measured += " (if that is well spent, raise `budget` in the plan)";
+            }
             let outcome = if cost.within_budget {
                 Outcome::Pass
             } else {
@@ -291,7 +294,7 @@ impl Bench {
     fn journal(&mut self, judgement: &Judgement) {
         let (measured, outcome) = match &judgement.finished {
             None => (
-                "the journal was cut short".to_owned(),
+                "the journal has no end: the run goes on, or was cut short".to_owned(),
                 Outcome::Inconclusive,
             ),
             Some(finish) => match finish.reason {

@@ -30,11 +30,12 @@ use canarynet::{
     verdict,
 };
 
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "report_golden/input.rs"]
 mod input;
 
-/// What Chromium shows first on a laptop and on a phone.
-const SIZES: [(&str, u32, u32); 2] = [("laptop", 1280, 800), ("phone", 390, 844)];
+use browser::{SIZES, chromium};
 
 fn judged(shape: &Shape, entries: impl Iterator<Item = Entry>) -> ReportInput {
     let mut input = input::pass();
@@ -66,26 +67,6 @@ fn stalled() -> ReportInput {
     };
     let incidents = vec![kill(0, 40), kill(1, 41)];
     judged(&shape, Generator::new(&shape, 7, incidents))
-}
-
-/// A browser, or `None` with a loud reason.
-fn chromium() -> Option<PathBuf> {
-    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
-    let known = [
-        "/usr/bin/chromium",
-        "/usr/bin/chromium-browser",
-        "/usr/bin/google-chrome",
-    ];
-    let found = named
-        .into_iter()
-        .chain(known.map(PathBuf::from))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!(
-            "SKIPPED, NOTHING WAS TESTED: no chromium is installed (apt-get install chromium)"
-        );
-    }
-    found
 }
 
 /// Where pictures are kept.

@@ -172,8 +172,20 @@ fn everything_has_its_place_on_80_by_24() {
     let text = drawn(&view, &mut screen, (80, 24));
     assert!(text.contains("canarynet explain"), "{text}");
     assert!(!text.contains("log of"), "{text}");
-    key(KeyCode::Esc, &mut screen, &view);
-    assert!(!screen.zoomed);
+    for _ in 0..2 {
+        assert_eq!(key(KeyCode::Esc, &mut screen, &view), Next::Go);
+        assert!(!screen.zoomed);
+    }
+    // A narrow terminal keeps the state; a long line of the log is moved sideways.
+    let text = drawn(&view, &mut screen, (60, 24));
+    assert!(text.contains("state") && !text.contains("leader"), "{text}");
+    screen.lines = vec![format!("{}end of it", "x".repeat(100))];
+    assert!(!drawn(&view, &mut screen, (80, 24)).contains("end of it"));
+    for _ in 0..3 {
+        key(KeyCode::Right, &mut screen, &view);
+    }
+    let text = drawn(&view, &mut screen, (80, 24));
+    assert!(text.contains("end of it"), "{text}");
     for (letter, pane) in [
         ('s', Pane::Shards),
         ('l', Pane::Log),

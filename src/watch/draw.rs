@@ -25,6 +25,21 @@ use crate::{
 const SHARDS: usize = 6;
 /// Columns of the list of nodes.
 const NODES: u16 = 36;
+/// Columns of the table of shards, as [`status::HEADING`] names them.
+const WIDTHS: [Constraint; 8] = [
+    Constraint::Length(7),
+    Constraint::Length(9),
+    Constraint::Length(16),
+    Constraint::Length(5),
+    Constraint::Length(8),
+    Constraint::Length(7),
+    Constraint::Length(5),
+    Constraint::Fill(1),
+];
+/// On a terminal narrower than this some are left out ...
+const WIDE: u16 = 76;
+/// ... these: view, leader, signers.
+const SPARED: [usize; 3] = [3, 4, 5];
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, view: &View, screen: &mut Screen) {
@@ -105,24 +120,21 @@ fn style(tone: Option<Tone>, screen: &Screen) -> Style {
 fn shards(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &Screen) {
     let room = usize::from(area.height.saturating_sub(2));
     let first = screen.shard.min(view.shards.len().saturating_sub(room));
+    // On a narrow terminal the state, which comes last, is worth more than who leads and how many sign.
+    let shown = |column: &usize| area.width >= WIDE || !SPARED.contains(column);
+    let columns: Vec<usize> = (0..WIDTHS.len()).filter(shown).collect();
     let rows = view.shards.iter().skip(first).take(room).map(|shard| {
-        let cells = status::cells(shard, view.now).into_iter();
+        let cells = status::cells(shard, view.now);
+        let shown = columns.iter().filter_map(|column| cells.get(*column));
         Row::new(
-            cells.map(|cell| Cell::from(cell.text().to_owned()).style(style(cell.tone(), screen))),
+            shown
+                .map(|cell| Cell::from(cell.text().to_owned()).style(style(cell.tone(), screen)))
+                .collect::<Vec<_>>(),
         )
     });
-    let widths = [
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(16),
-        Constraint::Length(5),
-        Constraint::Length(8),
-        Constraint::Length(7),
-        Constraint::Length(5),
-        Constraint::Fill(1),
-    ];
-    let heading =
-        Row::new(status::HEADING.iter().copied()).style(Style::new().add_modifier(Modifier::DIM));
+    let widths = columns.iter().map(|column| WIDTHS[*column]);
+    let heading = columns.iter().map(|column| status::HEADING[*column]);
+    let heading = Row::new(heading).style(Style::new().add_modifier(Modifier::DIM));
     let name = format!("shards {}", part_of(first, room, view.shards.len()));
     let table = Table::new(rows, widths)
         .header(heading)
@@ -233,7 +245,7 @@ fn log(frame: &mut Frame<'_>, area: Rect, view: &View, screen: &mut Screen) {
     let told = if screen.zoomed {
         told.wrap(Wrap { trim: false })
     } else {
-        told
+        told.scroll((0, screen.column))
     };
     frame.render_widget(told, area);
 }

@@ -2,10 +2,15 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::view::{Pane, Screen, View};
+use super::{
+    tail::LINE,
+    view::{Pane, Screen, View},
+};
 
 /// Rows of a page.
 const PAGE: isize = 10;
+/// Columns of a step sideways.
+const ASIDE: u16 = 20;
 
 /// What follows a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +23,7 @@ pub enum Next {
 
 /// The keys in a line, for the foot of the screen.
 pub(super) const FOOTER: &str =
-    "q quit  tab next part  up/down select  enter one part alone  s n f l jump";
+    "q quit  tab next part  up/down select  left/right log  enter one part alone";
 
 /// A key was pressed.
 pub fn press(key: KeyEvent, screen: &mut Screen, view: &View) -> Next {
@@ -31,8 +36,9 @@ pub fn press(key: KeyEvent, screen: &mut Screen, view: &View) -> Next {
     match key.code {
         KeyCode::Char('c' | 'd') if control => return Next::Quit,
         KeyCode::Char('q') => return Next::Quit,
-        KeyCode::Esc if screen.zoomed => screen.zoomed = false,
-        KeyCode::Esc => return Next::Quit,
+        KeyCode::Esc => screen.zoomed = false,
+        KeyCode::Left => screen.column = screen.column.saturating_sub(ASIDE),
+        KeyCode::Right => screen.column = (screen.column + ASIDE).min(LINE),
         KeyCode::Tab => screen.pane = turn(1),
         KeyCode::BackTab => screen.pane = turn(Pane::ALL.len() - 1),
         KeyCode::Char('s') => screen.pane = Pane::Shards,

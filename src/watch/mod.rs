@@ -55,10 +55,13 @@ pub fn watch(source: Source, colours: bool) -> io::Result<()> {
         loop {
             if drawn.is_none_or(|at| at.elapsed() >= DRAW_EVERY) {
                 let view: Arc<View> = reading.newest();
-                screen.lines = match screen.node(&view) {
-                    Some(node) => tail(&logs, node),
-                    None => Vec::new(),
-                };
+                // What is read does not move away; another node is shown from its end.
+                if screen.back == 0 {
+                    screen.lines = match screen.node(&view) {
+                        Some(node) => tail(&logs, node),
+                        None => Vec::new(),
+                    };
+                }
                 terminal.draw(|frame| draw(frame, &view, &mut screen))?;
                 drawn = Some(Instant::now());
             }

@@ -13,7 +13,7 @@ const BYTES: u64 = 64 * 1024;
 /// Lines kept.
 const LINES: usize = 400;
 /// Longest line shown.
-const LINE: usize = 2_000;
+pub(super) const LINE: u16 = 2_000;
 
 /// The newest whole lines, oldest first, harmless for a terminal; none where there is no log.
 #[must_use]
@@ -28,7 +28,7 @@ pub fn tail(folder: &Path, node: &NodeName) -> Vec<String> {
     let lines: Vec<&[u8]> = bytes[..whole].split(|byte| *byte == b'\n').collect();
     let from = lines.len().saturating_sub(LINES);
     let lines = lines[from..].iter().filter(|line| !line.is_empty());
-    lines.map(|line| clean_bytes(line, LINE)).collect()
+    lines.map(|line| clean_bytes(line, usize::from(LINE))).collect()
 }
 
 /// The end of a file, from the first line that begins in it.

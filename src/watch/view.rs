@@ -86,7 +86,9 @@ pub struct Screen {
     pub finding: Option<String>,
     /// Lines back from the newest log line.
     pub back: usize,
-    /// Log lines of the selected node.
+    /// Columns of log lines that are hidden at their left.
+    pub column: u16,
+    /// Log lines of the selected node; while the reader is back in them they stay as they are.
     pub lines: Vec<String>,
     /// Whether colours are wanted.
     pub colours: bool,
@@ -103,6 +105,7 @@ impl Screen {
             node: 0,
             finding: None,
             back: 0,
+            column: 0,
             lines: Vec::new(),
             colours,
         }

@@ -238,7 +238,7 @@ pub(super) fn acceleration(input: &ReportInput) -> String {
 const JUDGED: f64 = 0.99;
 
 pub(super) fn not_judged(input: &ReportInput) -> String {
-    let mut section = Section::new("What was not judged", 2_500);
+    let mut section = Section::new("What was judged only in part", 2_500);
     let judgement = &input.judgement;
     let thin: Vec<_> = judgement
         .detectors
