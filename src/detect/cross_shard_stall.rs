@@ -12,10 +12,10 @@
 //! While nothing waits, and while either shard makes no blocks: that is a stall of its own, and the window begins anew
 //! when it is over. It closes when something moves again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
     world::World,
@@ -38,6 +38,13 @@ enum What {
     Links,
 }
 
+/// How long something may wait; `None` while no ledger is journalled.
+fn limit(world: &World) -> Option<Duration> {
+    // A thinned journal tells of a ledger more seldom.
+    let thinned = u32::try_from(world.thinned.samples).unwrap_or(u32::MAX);
+    (thinned > 0).then(|| world.told.cross_shard_stall.saturating_mul(thinned))
+}
+
 #[derive(Debug, Default)]
 struct Pair {
     /// Most that the source is known to have sent.
@@ -46,6 +53,8 @@ struct Pair {
     received: u64,
     /// Since when something waits without a move.
     since: Option<Elapsed>,
+    /// When the destination last told what it has.
+    told: Elapsed,
     seq: Option<Seq>,
     open: Option<Handle>,
 }
@@ -54,25 +63,43 @@ struct Pair {
 #[derive(Debug, Default)]
 pub struct Watch {
     pairs: BTreeMap<(What, ShardId, ShardId), Pair>,
+    /// When the next pair will have waited for too long, if nothing is told until then.
+    due: Option<Elapsed>,
 }
 
 impl Detector for Watch {
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
-        let Event::Ledger(ledger) = &entry.event else {
-            return;
+        let own = match &entry.event {
+            Event::Ledger(ledger) => {
+                let Some(place) = world.touched_shard else {
+                    return;
+                };
+                let own = world.shards[place].id;
+                self.take(own, ledger, world);
+                Some(own)
+            }
+            // Ledgers are read every few seconds: a wait that becomes too long between two is not told at the next only.
+            _ if self.due.is_some_and(|due| world.now >= due) => None,
+            _ => return,
         };
-        let Some(place) = world.touched_shard else {
-            return;
-        };
-        let own = world.shards[place].id;
-        self.take(own, ledger, world);
         let pairs = self
             .pairs
             .iter_mut()
-            .filter(|((_, from, to), _)| *from == own || *to == own);
+            .filter(|((_, from, to), _)| own.is_none_or(|own| *from == own || *to == own));
         for ((what, from, to), pair) in pairs {
+            if own == Some(*to) {
+                pair.told = world.now;
+            }
             pair.look(*what, *from, *to, world, findings);
         }
+        let waiting = self.pairs.values().filter(|pair| pair.open.is_none());
+        let due = waiting.filter_map(|pair| Some(pair.since? + limit(world)?));
+        // One that is due and was not told of waits for its next ledger.
+        self.due = due.filter(|due| *due > world.now).min();
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS | Wants::PULSE
     }
 }
 
@@ -152,9 +179,9 @@ impl Pair {
             return;
         }
         let waited = world.now.since(since);
-        // A thinned journal tells of a ledger more seldom.
-        let thinned = u32::try_from(world.thinned.samples).unwrap_or(u32::MAX);
-        if thinned == 0 || waited < world.told.cross_shard_stall.saturating_mul(thinned) {
+        let Some(limit) = limit(world) else { return };
+        // Of a destination that tells nothing any more nobody knows whether it waits.
+        if waited < limit || world.now.since(self.told) > limit / 2 {
             return;
         }
         let what = match what {

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
@@ -72,6 +72,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::SAMPLES | Wants::CONTAINERS
     }
 }
 

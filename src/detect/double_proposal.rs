@@ -11,7 +11,10 @@
 //! While the host's own disk is dry. It closes when the node said nothing of the kind for a while.
 
 use super::{
-    detector::Detector, disk_error::StorageWatch, finding::Severity, findings::Findings,
+    detector::{Detector, Wants},
+    disk_error::StorageWatch,
+    finding::Severity,
+    findings::Findings,
     world::World,
 };
 use crate::journal::{Entry, event::LogClass};
@@ -32,5 +35,9 @@ impl Default for Watch {
 impl Detector for Watch {
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         self.0.step(entry, world, findings);
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::LOGS | Wants::PULSE
     }
 }

@@ -14,7 +14,7 @@
 //! have anything ready. It closes at the first block that holds something.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
@@ -101,6 +101,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::OTHERS
     }
 }
 

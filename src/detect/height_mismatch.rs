@@ -17,7 +17,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
@@ -110,6 +110,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::CONTAINERS | Wants::OTHERS
     }
 }
 

@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -99,6 +99,10 @@ impl Detector for Watch {
         for seat in 0..validators {
             self.look(place, seat, world, findings);
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }
 

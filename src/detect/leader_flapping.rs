@@ -15,7 +15,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -106,5 +106,9 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS
     }
 }

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
     judgement::Source,
@@ -73,6 +73,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }
 

@@ -15,7 +15,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Handle, Opening},
     judgement::Source,
@@ -74,6 +74,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }
 

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    detector::Detector,
+    detector::{Detector, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
@@ -72,6 +72,10 @@ impl Detector for Watch {
             .shard(world.shards[world.nodes[place].shard].id)
             .node(node);
         findings.moment(opening);
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }
 

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
@@ -98,5 +98,9 @@ impl Detector for Watch {
             }
         }
         self.last[place] = Some(now);
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }

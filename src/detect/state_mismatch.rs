@@ -15,7 +15,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -111,5 +111,9 @@ impl Detector for Watch {
                 seq: world.seq,
             });
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }

@@ -12,7 +12,7 @@
 //! For chains that do not tell. Nothing excuses it. It closes when the node has as many again.
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -82,5 +82,9 @@ impl Detector for Watch {
                 }
             }
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }

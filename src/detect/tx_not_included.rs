@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
@@ -64,6 +64,10 @@ impl Detector for Watch {
             }
             _ => {}
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::BLOCKS | Wants::OTHERS
     }
 }
 

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    detector::{Detector, Slots},
+    detector::{Detector, Slots, Wants},
     finding::Severity,
     findings::{Findings, Opening},
     world::World,
@@ -81,6 +81,10 @@ impl Detector for Watch {
         for (to, batches, value) in &ledger.sent {
             self.remember((own, *to), *batches, *value, world.seq);
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::OTHERS
     }
 }
 

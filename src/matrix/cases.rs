@@ -62,8 +62,8 @@ pub const DEFECTS: &[Case] = &[
         id: "view-change-cannot-recover",
         defects: &["\"view-change-cannot-recover\""],
         seconds: 50,
-        profile: "[limits]\ncpus = 0.25\n",
-        plan: "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\nevery = \"4s\"\nfor = \"2s\"\n",
+        profile: "[limits]\ncpus = 0.15\n",
+        plan: "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\nevery = \"3s\"\nfor = \"1500ms\"\n",
         expected: &["view-change-loop", "no-recovery|stall"],
         ..PLAIN
     },
@@ -170,9 +170,11 @@ pub const DEFECTS: &[Case] = &[
         ..PLAIN
     },
     Case {
+        // Not every end falls between two syncs.
         id: "torn-write",
         defects: &["\"torn-write\""],
-        plan: "[[fault]]\nkind = \"kill\"\ntarget = \"shard:0\"\nat = \"5s\"\nfor = \"2s\"\n",
+        seconds: 25,
+        plan: "[[fault]]\nkind = \"kill\"\ntarget = \"shard:0\"\nevery = \"5s\"\nfor = \"1s\"\n",
         expected: &["db-corruption|height-regression"],
         ..PLAIN
     },

@@ -28,7 +28,9 @@ pub fn tail(folder: &Path, node: &NodeName) -> Vec<String> {
     let lines: Vec<&[u8]> = bytes[..whole].split(|byte| *byte == b'\n').collect();
     let from = lines.len().saturating_sub(LINES);
     let lines = lines[from..].iter().filter(|line| !line.is_empty());
-    lines.map(|line| clean_bytes(line, usize::from(LINE))).collect()
+    lines
+        .map(|line| clean_bytes(line, usize::from(LINE)))
+        .collect()
 }
 
 /// The end of a file, from the first line that begins in it.

@@ -29,6 +29,48 @@
     return (heading ? heading.textContent : "") + "|" + title;
   };
 
+  const alike = (here, made) => here.nodeType === made.nodeType && here.nodeName === made.nodeName;
+
+  // What the reader has opened or shut is no news.
+  const READERS = "open";
+
+  const attributes = (here, made) => {
+    for (const { name } of Array.from(here.attributes)) {
+      if (name !== READERS && !made.hasAttribute(name)) here.removeAttribute(name);
+    }
+    for (const { name, value } of made.attributes) {
+      if (name !== READERS && here.getAttribute(name) !== value) here.setAttribute(name, value);
+    }
+  };
+
+  // Turns what is here into what was made, in its place: what stays keeps its scroll bars, its focus and its memory.
+  // Were all of it replaced several times a second, Chromium would need some 50 KB more for each time.
+  const become = (here, made) => {
+    let old = here.firstChild;
+    let next = made.firstChild;
+    while (next) {
+      const then = next.nextSibling;
+      const after = old && old.nextSibling;
+      if (!old) {
+        here.append(next);
+      } else if (!alike(old, next)) {
+        old.replaceWith(next);
+      } else if (old.nodeType === Node.ELEMENT_NODE) {
+        attributes(old, next);
+        become(old, next);
+      } else if (old.data !== next.data) {
+        old.data = next.data;
+      }
+      old = after;
+      next = then;
+    }
+    while (old) {
+      const after = old.nextSibling;
+      old.remove();
+      old = after;
+    }
+  };
+
   // Puts a part in the place of what was there: nothing is ever added. The text comes from the run's own server, which
   // has made all markup in it harmless; the page's policy runs nothing but this script.
   const put = (name, text) => {
@@ -41,19 +83,14 @@
     held.delete(name);
     const folds = new Map();
     for (const fold of part.querySelectorAll("details")) folds.set(about(fold), fold.open);
-    const lefts = Array.from(part.querySelectorAll(".scroll"), (box) => box.scrollLeft);
-    const stops = () => Array.from(part.querySelectorAll("a,summary,[tabindex]"));
-    const focus = stops().indexOf(document.activeElement);
-    // Not by way of a template: Chromium keeps all attributes that were ever parsed into one, as long as the page lives.
-    part.innerHTML = text;
-    for (const fold of part.querySelectorAll("details")) {
-      const open = folds.get(about(fold));
-      if (open !== undefined) fold.open = open;
-    }
-    part.querySelectorAll(".scroll").forEach((box, place) => {
-      if (lefts[place]) box.scrollLeft = lefts[place];
+    const made = document.createElement("template");
+    made.innerHTML = text;
+    const wished = Array.from(made.content.querySelectorAll("details"), (fold) => fold.open);
+    become(part, made.content);
+    // Folds move where others come before them; new ones are as they were made.
+    part.querySelectorAll("details").forEach((fold, place) => {
+      fold.open = folds.get(about(fold)) ?? wished[place];
     });
-    if (focus >= 0 && stops()[focus]) stops()[focus].focus({ preventScroll: true });
     if (name === "head") document.title = part.querySelector("h1").textContent;
   };
 

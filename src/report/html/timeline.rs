@@ -1,6 +1,6 @@
 //! A shard over time: block intervals, view changes, signers and leaders, with faults as bands and findings as marks.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
@@ -392,6 +392,8 @@ fn leaders(input: &ReportInput, curve: &ShardCurve, scale: &TimeScale, svg: &mut
         .chunk_by(|one, next| led(one) == led(next))
         .collect();
     let named = turns.len() <= MOST_TIPS;
+    // Without names one path a colour: hundreds of elements for nothing would slow the page and, live, fill the browser.
+    let mut together: BTreeMap<usize, String> = BTreeMap::new();
     let mut begin = 0;
     for turn in turns {
         let (from, to) = (course.starts(begin), course.starts(begin + turn.len()));
@@ -400,18 +402,26 @@ fn leaders(input: &ReportInput, curve: &ShardCurve, scale: &TimeScale, svg: &mut
             continue;
         };
         let (x, end) = (scale.x(from), scale.x(to));
-        let name = curve.leaders.get(usize::from(leader));
-        let tip = match name {
-            Some(name) if named => format!("{name} from {} UTC", clock(input.wall(from))),
-            _ => String::new(),
-        };
-        let class = format!("c{}", usize::from(leader) % COLOURS);
-        svg.rectangle(
-            &class,
-            (x, LEADERS.0),
-            (end - x, LEADERS.1 - LEADERS.0),
-            &tip,
-        );
+        let (width, height) = (end - x, LEADERS.1 - LEADERS.0);
+        let colour = usize::from(leader) % COLOURS;
+        if named {
+            let name = curve.leaders.get(usize::from(leader));
+            let tip = name.map_or_else(String::new, |name| {
+                format!("{name} from {} UTC", clock(input.wall(from)))
+            });
+            svg.rectangle(&format!("c{colour}"), (x, LEADERS.0), (width, height), &tip);
+        } else {
+            let path = together.entry(colour).or_default();
+            let _ = write!(
+                path,
+                "M{x:.1} {}h{:.1}v{height}H{x:.1}Z",
+                LEADERS.0,
+                width.max(0.5)
+            );
+        }
+    }
+    for (colour, path) in together {
+        svg.path(&format!("c{colour}"), &path, "");
     }
 }
 
