@@ -29,9 +29,7 @@ pub(super) fn quickest(peers: &[Ipv4Addr], deadline: Duration) -> Option<(Ipv4Ad
 /// The median over several questions to one peer: a lost packet, which is sent again after a second, does not move it.
 /// `None` if it never answers in time.
 pub(super) fn median(peer: Ipv4Addr, deadline: Duration) -> Option<Duration> {
-    let mut times: Vec<_> = (0..AGAIN)
-        .filter_map(|_| one(peer, deadline))
-        .collect();
+    let mut times: Vec<_> = (0..AGAIN).filter_map(|_| one(peer, deadline)).collect();
     times.sort_unstable();
     times.get(times.len() / 2).copied()
 }

@@ -469,7 +469,10 @@ fn filled(then: impl Fn(&mut Script)) -> Vec<Finding> {
 fn a_full_disk_is_excused_by_its_last_sign_though_it_is_told_for_longer() {
     let findings = filled(|_| {});
     let full = one(&findings, "disk-full");
-    assert!(full.end.unwrap() >= Elapsed::from_millis(13_000), "{full:?}");
+    assert!(
+        full.end.unwrap() >= Elapsed::from_millis(13_000),
+        "{full:?}"
+    );
     assert_eq!(full.excused_by.as_deref(), Some("f1-disk-fill"));
 }
 
