@@ -57,11 +57,12 @@ fn etcds_alarm_of_damaged_data_is_none_of_a_full_disk() {
     );
 }
 
-/// A panic is plain text between lines of JSON.
+/// A panic is plain text between lines of JSON. Of a write that failed it is not said why: it may be another reason.
 #[test]
 fn what_alto_says_of_a_full_disk_before_it_ends() {
     let lines = [
         r#"{"timestamp":"2026-11-27T02:26:06.098Z","level":"INFO","fields":{"message":"finalized block","height":"409"}}"#,
+        r#"{"timestamp":"2026-11-27T06:48:54.273668Z","level":"ERROR","fields":{"message":"task panicked","err":"\"unable to append to journal: Runtime(WriteFailed)\""},"target":"commonware_runtime::utils::handle","line_number":365}"#,
         "thread 'tokio-rt-worker' (3233) panicked at runtime/src/utils/handle.rs:120:13:",
         "failed to sync proposed block at (0, 115): io error: No space left on device (os error 28)",
     ];
@@ -69,6 +70,7 @@ fn what_alto_says_of_a_full_disk_before_it_ends() {
         found("alto", &lines),
         [
             None,
+            known("error", LogClass::Error),
             known("panic", LogClass::Fatal),
             known("no-space-left", LogClass::DiskFull),
         ]
