@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use canarynet::{
     ids::{NodeName, ShardId},
-    journal::event::LogClass,
     plan::{NodeAddress, Plan, PlanRequest, check::check, load, reach},
     profile::{
-        beside,
-        log_rules::RuleSet,
-        render,
+        beside, render,
         shipped::{PLANS, PROFILES},
     },
 };
@@ -38,9 +35,13 @@ const FOREIGN: &[&str] = &["etcd", "alto", "harmony", "cometbft", "ethereum"];
 
 #[test]
 fn plans_of_foreign_networks_resolve_and_survive_the_journal() {
-    for name in ["etcd", "alto", "alto-block-sizes"] {
+    for (name, profile) in [
+        ("etcd", "etcd"),
+        ("alto", "alto"),
+        ("alto-block-sizes", "alto"),
+    ] {
         let plan = load(&request(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(plan.profile, name);
+        assert_eq!(plan.profile, profile);
         assert_eq!(check(&plan).refusals, Vec::<String>::new());
         let json = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
@@ -49,7 +50,7 @@ fn plans_of_foreign_networks_resolve_and_survive_the_journal() {
 
 #[test]
 fn what_is_beside_the_nodes_is_rendered_from_the_profile() {
-    let plan = load(&request("alto-block-sizes")).unwrap();
+    let plan = load(&with("alto", &["profile.values.others_from=2"])).unwrap();
     let nodes = plan.network.nodes.iter();
     let addresses = nodes.map(|node| {
         let address = NodeAddress {
@@ -68,7 +69,7 @@ fn what_is_beside_the_nodes_is_rendered_from_the_profile() {
     assert!(keys.call.command.contains(&"500".to_owned()), "{keys:?}");
     let script = &names.call.command[1];
     assert!(
-        script.contains("/shared/s0-n01 10.1.2.17 1024 /shared/s0-n02 10.1.2.18 2048"),
+        script.contains("/shared/s0-n01 10.1.2.17 node /shared/s0-n02 10.1.2.18 other"),
         "{script}"
     );
     assert!(script.contains("key=\"${file%.yaml}\""), "{script}");
@@ -405,43 +406,4 @@ fn a_dead_validator_of_four_is_judged_by_signers_alone() {
     let thresholds = load(&request("smoke")).unwrap().thresholds;
     assert!(0.75 < thresholds.low_signers_share);
     assert!(thresholds.view_change_storm_least > 2 && thresholds.slow_blocks_factor >= 1.5);
-}
-
-#[test]
-fn what_foreign_nodes_say_of_a_full_disk_is_known_for_one() {
-    let classes = |plan: &str, lines: &[&str]| -> Vec<LogClass> {
-        let plan = load(&request(plan)).unwrap();
-        let rules = RuleSet::new(&plan.network.log_rules).unwrap();
-        let classes = lines.iter().filter_map(|line| {
-            let found = rules.classify(line.as_bytes());
-            found.map(|found| found.class)
-        });
-        classes.collect()
-    };
-    let etcd = [
-        r#"{"level":"fatal","ts":"2026-11-27T02:26:06.098Z","caller":"backend/batch_tx.go:248","msg":"failed to commit tx","error":"write /data/member/member/snap/db: no space left on device"}"#,
-        r#"{"level":"warn","caller":"etcdserver/apply.go:636","msg":"alarm raised","alarm":"NOSPACE","from":"ee7d"}"#,
-        r#"{"level":"info","caller":"raft/raft.go:719","msg":"ee7d became candidate at term 4"}"#,
-        r#"{"level":"info","caller":"raft/node.go:327","msg":"raft.node: ee7d elected leader b66b at term 2"}"#,
-        r#"{"level":"info","caller":"embed/etcd.go:1","msg":"ready to serve client requests"}"#,
-    ];
-    assert_eq!(
-        classes("etcd", &etcd),
-        [
-            LogClass::DiskFull,
-            LogClass::DiskFull,
-            LogClass::ViewChangeStarted,
-            LogClass::ViewChangeFinished
-        ]
-    );
-    // A panic is plain text between lines of JSON.
-    let alto = [
-        r#"{"timestamp":"2026-11-27T02:26:06.098Z","level":"INFO","fields":{"message":"finalized block","height":"409"}}"#,
-        "thread 'tokio-rt-worker' (3233) panicked at runtime/src/utils/handle.rs:120:13:",
-        "failed to sync proposed block at (0, 115): io error: No space left on device (os error 28)",
-    ];
-    assert_eq!(
-        classes("alto", &alto),
-        [LogClass::Fatal, LogClass::DiskFull]
-    );
 }

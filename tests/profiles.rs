@@ -7,6 +7,7 @@
 )]
 
 mod profiles {
+    mod foreign_lines;
     mod log_lines;
     mod recorded;
     mod rendered;

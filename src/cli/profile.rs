@@ -179,10 +179,11 @@ fn summary(plan: &Plan, rehearsal: &Rehearsal, report: &check::CheckReport) -> S
         };
         let hides = lever.hides.as_ref();
         let hides = hides.map_or_else(String::new, |hides| format!("; hides {hides}"));
-        text.push_str(&format!(
-            "clock    {} {pace}, set by {}{hides}\n",
-            lever.clock, lever.lever
-        ));
+        let set = match lever.lever.as_str() {
+            "none" => "which nothing sets".to_owned(),
+            lever => format!("set by {lever}"),
+        };
+        text.push_str(&format!("clock    {} {pace}, {set}{hides}\n", lever.clock));
     }
     text.push_str(&format!(
         "logs     {} rules of the profile, then those for every chain\n",

@@ -186,6 +186,8 @@ fn windows(plan: &Plan) -> Vec<WindowCheck> {
     let basis = Basis {
         clocks: plan.clocks,
         validators: u32::try_from(validators).unwrap_or(u32::MAX),
+        leaders: plan.network.foreign.leaders,
+        quorum: plan.network.foreign.quorum,
         probe: plan
             .network
             .probe

@@ -44,6 +44,8 @@ pub struct Foreign {
     pub refuses: BTreeMap<String, String>,
     /// How many must agree.
     pub quorum: Quorum,
+    /// How leaders follow each other.
+    pub leaders: Leaders,
 }
 
 impl Foreign {
@@ -157,6 +159,17 @@ impl Quorum {
     }
 }
 
+/// How leaders follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leaders {
+    /// In turn, or by election: who follows a dead leader is another one.
+    #[default]
+    InTurn,
+    /// Drawn anew for each view: a dead one may be drawn several times in a row.
+    Drawn,
+}
+
 /// A fault over which a node ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -189,7 +202,8 @@ pub struct Source {
     /// What the metric is worth while the page does not have it: a label set is absent before its first event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<u64>,
-    /// A value below this one is none: what a node that starts says before it has looked.
+    /// A value below this one is none: what a node that starts says before it has looked. Who tells only such heights
+    /// answers, and shows no block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least: Option<u64>,
     /// Port. Default: that of the RPC; for metrics that of the metrics page.

@@ -146,6 +146,8 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     let basis = Basis {
         clocks,
         validators,
+        leaders: network.foreign.leaders,
+        quorum: network.foreign.quorum,
         probe,
     };
     let thresholds = judging::thresholds(sources, &basis, manifest.detectors.as_ref())?;

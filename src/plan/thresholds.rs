@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Thresholds;
+use super::{
+    Thresholds,
+    foreign::{Leaders, Quorum},
+};
 use crate::time::{Clocks, Window, micros};
 
 /// Clocks and the size of a committee: all that the defaults depend on.
@@ -17,6 +20,10 @@ pub struct Basis {
     pub clocks: Clocks,
     /// Validators of a shard.
     pub validators: u32,
+    /// How leaders follow each other.
+    pub leaders: Leaders,
+    /// How many must agree.
+    pub quorum: Quorum,
     /// Time between two questions to a node, and the deadline of one.
     pub probe: Duration,
 }
@@ -57,6 +64,10 @@ impl WindowRule {
 /// `view-change-loop`: one view change is a dead leader, two are two of them in a row; three at one height mean that
 /// changing the leader does not help.
 pub const VIEW_CHANGE_LOOP: u64 = 3;
+
+/// ... where leaders are drawn: how improbable so many dead ones in a row at one height must be. Two days of blocks at a
+/// second each, with as many dead as may be, have about one by chance.
+const BY_CHANCE: f64 = 1e-5;
 
 /// `view-change-storm`: a dead validator costs one view change per turn, and turns change once per epoch (in the order
 /// of a hundred blocks), which is 1 %. Five times that is no longer a matter of single dead leaders.
@@ -129,6 +140,22 @@ impl Basis {
     #[must_use]
     pub fn storm_least(&self) -> u64 {
         2 * u64::from(self.tolerated().max(1)) + 3
+    }
+
+    /// View changes at one height that dead leaders do not explain, with as many dead as still leave a quorum.
+    #[must_use]
+    pub fn loop_views(&self) -> u32 {
+        let dead: f64 = match (self.leaders, self.quorum) {
+            (Leaders::InTurn, _) => return u32::try_from(VIEW_CHANGE_LOOP).unwrap_or(u32::MAX),
+            (Leaders::Drawn, Quorum::TwoThirds) => 1.0 / 3.0,
+            (Leaders::Drawn, Quorum::Majority) => 0.5,
+        };
+        (BY_CHANCE.ln() / dead.ln()).ceil() as u32
+    }
+
+    /// Dead leaders in a row that make no stall.
+    fn dead_in_a_row(&self) -> u32 {
+        self.loop_views() - 1
     }
 
     /// Between all signers and a bare quorum: half a vote above the quorum, half a vote below all. One missing of four
@@ -206,8 +233,12 @@ impl Basis {
         let rule = |key, terms| WindowRule { key, terms };
         vec![
             rule("stall.suspected", vec![self.blocks(5), self.one_view()]),
-            // One leader's death must not be a stall; two in a row and twenty lost blocks are.
-            rule("stall.after", vec![self.blocks(20), self.views(2)]),
+            // One leader's death must not be a stall; two in a row and twenty lost blocks are. Where leaders are drawn,
+            // as many in a row as are no chance.
+            rule(
+                "stall.after",
+                vec![self.blocks(20), self.views(self.dead_in_a_row())],
+            ),
             // The incident's own rule: one mainnet minute without a block pages at once.
             rule(
                 "stall.page",
@@ -233,7 +264,11 @@ impl Basis {
             // While a view change is under way nobody leads, which may last the longest timeout: not before a stall.
             rule(
                 "no-leader.after",
-                vec![self.blocks(20), self.views(2), self.longest_views(1)],
+                vec![
+                    self.blocks(20),
+                    self.views(self.dead_in_a_row()),
+                    self.longest_views(1),
+                ],
             ),
             rule("rates.window", self.rate_terms()),
             // A node one view change behind is not lagging.
@@ -296,7 +331,7 @@ impl Basis {
             page: wall("stall.page"),
             recovery: wall("no-recovery.after"),
             never_started: wall("never-started.after"),
-            view_change_loop: VIEW_CHANGE_LOOP,
+            view_change_loop: u64::from(self.loop_views()),
             view_change_storm_share: VIEW_CHANGE_STORM_SHARE,
             view_change_storm_least: self.storm_least(),
             rate_window: wall("rates.window"),
@@ -357,6 +392,8 @@ mod tests {
         Basis {
             clocks,
             validators: 4,
+            leaders: Leaders::InTurn,
+            quorum: Quorum::TwoThirds,
             probe: Duration::from_millis(600),
         }
     }
@@ -392,6 +429,23 @@ mod tests {
         assert_eq!(deciding("stall.after"), "2 V + S");
         assert_eq!(deciding("stall.page"), "1.5 V + S");
         assert_eq!(deciding("rates.window"), "8 (1.5 V + S)");
+    }
+
+    #[test]
+    fn where_leaders_are_drawn_a_dead_one_may_come_again_and_again() {
+        let basis = Basis {
+            leaders: Leaders::Drawn,
+            ..basis(200, 1)
+        };
+        let thresholds = basis.thresholds();
+        assert_eq!(thresholds.view_change_loop, 11);
+        assert!(3_f64.powi(-11) < BY_CHANCE && BY_CHANCE < 3_f64.powi(-10));
+        assert_eq!(thresholds.stall, Duration::from_secs(270));
+        let raft = Basis {
+            quorum: Quorum::Majority,
+            ..basis
+        };
+        assert_eq!(raft.loop_views(), 17);
     }
 
     #[test]

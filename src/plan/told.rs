@@ -9,6 +9,7 @@ use super::{
     Plan,
     detectors::{After, Detectors},
     error::PlanError,
+    foreign::{Leaders, Quorum},
     resolve::{Sources, window},
     thresholds::{Basis, WindowRule},
 };
@@ -208,6 +209,8 @@ impl ToldThresholds {
         Basis {
             clocks: *clocks,
             validators: 4,
+            leaders: Leaders::InTurn,
+            quorum: Quorum::TwoThirds,
             probe: Duration::from_secs(1),
         }
         .told()
@@ -390,6 +393,8 @@ mod tests {
         let basis = Basis {
             clocks,
             validators: 4,
+            leaders: Leaders::InTurn,
+            quorum: Quorum::TwoThirds,
             probe: Duration::from_millis(600),
         };
         let told = basis.told();

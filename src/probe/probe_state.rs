@@ -12,12 +12,16 @@ use crate::{
 const REPEAT: Duration = Duration::from_secs(10);
 /// Another kind of failure is told at once, but not more often than this.
 const CHANGE: Duration = Duration::from_secs(1);
+/// Of a node that answers and shows nothing it is said this often that it does: nobody counts older answers as fresh.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct ProbeState {
     node: NodeName,
     probe: ProbeKind,
     standing: Standing,
+    /// When it was last told that it answers.
+    told: Option<Elapsed>,
 }
 
 #[derive(Debug)]
@@ -38,6 +42,7 @@ impl ProbeState {
             node,
             probe,
             standing: Standing::Unknown,
+            told: None,
         }
     }
 
@@ -47,11 +52,23 @@ impl ProbeState {
             Standing::Unknown => Duration::ZERO,
             Standing::Fails { since, .. } => now.since(since),
         };
-        Some(Event::ProbeAnswered {
+        Some(self.tell(now, silent_for))
+    }
+
+    /// It answered, and what it said makes no entry of its own.
+    pub(super) fn answered_nothing(&mut self, now: Elapsed) -> Option<Event> {
+        let changed = self.answered(now);
+        let due = self.told.is_none_or(|told| now.since(told) >= SIGN_OF_LIFE);
+        changed.or_else(|| due.then(|| self.tell(now, Duration::ZERO)))
+    }
+
+    fn tell(&mut self, now: Elapsed, silent_for: Duration) -> Event {
+        self.told = Some(now);
+        Event::ProbeAnswered {
             node: self.node.clone(),
             probe: self.probe,
             silent_for,
-        })
+        }
     }
 
     pub(super) fn failed(&mut self, error: ProbeError, now: Elapsed) -> Option<Event> {
@@ -133,5 +150,11 @@ mod tests {
             told(state.answered(at(12_200))).as_deref(),
             Some("answered 12s")
         );
+        assert_eq!(told(state.answered_nothing(at(12_900))), None);
+        assert_eq!(
+            told(state.answered_nothing(at(13_200))).as_deref(),
+            Some("answered 0ns")
+        );
+        assert_eq!(told(state.answered_nothing(at(13_900))), None);
     }
 }

@@ -14,6 +14,7 @@ use serde::{
     Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::{
     dialect::lenient::Text,
@@ -283,32 +284,53 @@ struct Fields {
 
 impl Fields {
     fn read(json: &[u8]) -> Option<Self> {
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let mut fields = deserializer.deserialize_map(FieldsVisitor).ok()?;
-        deserializer.end().ok()?;
+        let mut fields = Fields::default();
+        fields.add(json, true)?;
         fields.keys.sort_unstable();
         fields.keys.dedup();
         Some(fields)
     }
+
+    fn add(&mut self, json: &[u8], outer: bool) -> Option<()> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let visitor = FieldsVisitor {
+            fields: self,
+            outer,
+        };
+        deserializer.deserialize_map(visitor).ok()?;
+        deserializer.end().ok()
+    }
 }
 
-struct FieldsVisitor;
+struct FieldsVisitor<'f> {
+    fields: &'f mut Fields,
+    /// Whether this is the line itself, and not a table within it.
+    outer: bool,
+}
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
+impl<'de> Visitor<'de> for FieldsVisitor<'_> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("a log line's fields")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = Fields::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let fields = self.fields;
         while let Some(Text(key)) = map.next_key()? {
             match &*key {
                 "level" | "lvl" => fields.level = Level::parse(&map.next_value::<Text<'_>>()?.0),
                 "message" | "msg" => fields.message = map.next_value::<Text<'_>>()?.0.into_owned(),
                 "time" | "t" => {
                     map.next_value::<IgnoredAny>()?;
+                }
+                // Rust's tracing has message and fields in a table of their own.
+                "fields" if self.outer => {
+                    let inner = map.next_value::<&RawValue>()?.get().as_bytes();
+                    if inner.first() == Some(&b'{') {
+                        // It was read as JSON before, so this fails for depth only, and then the rest of the line holds.
+                        let _ = fields.add(inner, false);
+                    }
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -319,7 +341,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 }
             }
         }
-        Ok(fields)
+        Ok(())
     }
 }
 
@@ -367,6 +389,19 @@ mod tests {
                 r#"{"level":"info","blockNum":58,"time":"y","message":"Sent 58"}"#,
             ]),
             ["BINGO !!! <*> {blockHash,blockNum}", "Sent <*> {blockNum}"]
+        );
+        assert_eq!(
+            texts(&[
+                r#"{"timestamp":"x","level":"INFO","fields":{"message":"finalized block","height":"4"},"target":"application","line_number":150}"#,
+                r#"{"timestamp":"y","level":"INFO","fields":{"message":"finalized block","height":"5"},"target":"application","line_number":150}"#,
+                r#"{"timestamp":"y","level":"INFO","fields":{"message":"loaded peers","peers":4},"target":"validator","line_number":241}"#,
+                r#"{"fields":"none","msg":"of a table"}"#,
+            ]),
+            [
+                "finalized block {height,line_number,target,timestamp}",
+                "loaded peers {line_number,peers,target,timestamp}",
+                "of a table",
+            ]
         );
         let mut miner = Miner::default();
         let id = miner.mine(br#"{"lvl":"eror","msg":"no"}"#).id;

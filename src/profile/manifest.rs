@@ -10,7 +10,9 @@ use crate::{
     journal::event::Mode,
     plan::{
         DiskKind, LogPosition, LogRule, MetricNames, Role,
-        foreign::{EndsOn, FileTemplate, InitStep, LoadCommand, Quorum, Service, Sources, Views},
+        foreign::{
+            EndsOn, FileTemplate, InitStep, Leaders, LoadCommand, Quorum, Service, Sources, Views,
+        },
         manifest::Restart,
         values::{Blocks, Size, Span},
     },
@@ -78,6 +80,9 @@ pub struct Profile {
     pub ends_on: Option<Vec<EndsOn>>,
     /// How much of the voting power must agree: `two-thirds` (more than that; default) or `majority`.
     pub quorum: Option<Quorum>,
+    /// How leaders follow each other: `in-turn` (default), or `drawn` anew for each view, so that a dead one may be drawn
+    /// several times in a row. `stall` and `view-change-loop` wait for that.
+    pub leaders: Option<Leaders>,
     /// Kinds of faults that these nodes cannot take, each with the reason: a plan with one is refused with it.
     pub refuses: Option<BTreeMap<String, String>>,
     /// How long a node may take to stop before it is killed. Default `10s`.

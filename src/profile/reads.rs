@@ -26,6 +26,8 @@ pub struct Told {
     fact: Fact,
     rank: u32,
     text: String,
+    /// It is below the least that is a value: the node knows none yet.
+    none_yet: bool,
 }
 
 /// Reads an answer.
@@ -54,12 +56,10 @@ pub fn read(request: &ReadPlan, answer: &[u8]) -> Result<Vec<Told>, BadAnswer> {
             }
         };
         let too_small = |least: u64| number(&text).is_some_and(|value| value < least);
-        if value.least.is_some_and(too_small) {
-            return None;
-        }
         Some(Told {
             fact: value.fact,
             rank: value.rank,
+            none_yet: value.least.is_some_and(too_small),
             text,
         })
     });
@@ -154,13 +154,18 @@ impl Known {
             .flatten()
     }
 
-    /// All together; values older than `most` are left out.
+    /// All together; values older than `most` are left out. A node that says that it has no block yet makes an empty
+    /// reply: it answers.
     ///
     /// # Errors
-    /// When no height is told.
+    /// When nothing is told of a height.
     pub fn reply(&mut self, now: Elapsed, most: Duration) -> Result<Reply, BadAnswer> {
         self.values.retain(|(_, at)| now.since(*at) <= most);
         let height = self.text(Fact::Height).and_then(number);
+        let mut told = self.values.iter().map(|(told, _)| told);
+        if height.is_none() && told.any(|told| told.fact == Fact::Height && told.none_yet) {
+            return Ok(Reply::default());
+        }
         let height = height.ok_or_else(|| BadAnswer::new("no height in the answer"))?;
         let told = self.text(Fact::View).and_then(number);
         let agreeing = self.text(Fact::Agreeing).and_then(number);
@@ -228,7 +233,8 @@ impl Known {
 
     /// The value of the place of the lowest rank that tells this.
     fn text(&self, fact: Fact) -> Option<&str> {
-        let told = self.values.iter().filter(|(told, _)| told.fact == fact);
+        let values = self.values.iter();
+        let told = values.filter(|(told, _)| told.fact == fact && !told.none_yet);
         told.min_by_key(|(told, _)| told.rank)
             .map(|(told, _)| told.text.as_str())
     }
@@ -349,7 +355,11 @@ mod tests {
         let head = known.reply(at(1), Duration::from_secs(3)).unwrap().head;
         let head = head.unwrap();
         assert_eq!((head.height, head.view), (Height(8), Some(ViewId(5))));
+        // It answers, and has no block; who tells nothing of a height is not understood.
         known.take(&request, read(&request, b"height 0\n").unwrap(), at(1));
+        let reply = known.reply(at(1), Duration::from_secs(3)).unwrap();
+        assert_eq!(reply, Reply::default());
+        known.take(&request, read(&request, b"weight 0\n").unwrap(), at(1));
         assert!(known.reply(at(1), Duration::from_secs(3)).is_err());
         assert!(read(&request, b" \n").is_err());
     }

@@ -201,10 +201,11 @@ fn words(formatter: &mut Formatter<'_>, title: &str, words: &[String]) -> fmt::R
     Ok(())
 }
 
-/// A word that a shell takes as one, harmless on a terminal.
+/// A word that a shell takes as one, harmless on a terminal; a script keeps its lines.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+{}".contains(&byte);
-    let word = clean(word, 4_000);
+    let lines = word.trim().lines().map(|line| clean(line, 4_000));
+    let word = lines.collect::<Vec<_>>().join("\n      ");
     if !word.is_empty() && word.bytes().all(plain) {
         word
     } else {

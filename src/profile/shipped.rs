@@ -39,7 +39,6 @@ pub const PROFILES: &[Shipped] = &[
     shipped!("profiles", "incident-2019-07-fixed"),
     shipped!("profiles", "etcd"),
     shipped!("profiles", "alto"),
-    shipped!("profiles", "alto-block-sizes"),
     shipped!("profiles", "harmony"),
     shipped!("profiles", "cometbft"),
     shipped!("profiles", "ethereum-json-rpc"),

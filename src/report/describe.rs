@@ -138,6 +138,11 @@ fn probes(event: &Event) -> Option<Told> {
             node,
             probe,
             silent_for,
+        } if silent_for.is_zero() => format!("{node} {probe:?} probe answers"),
+        Event::ProbeAnswered {
+            node,
+            probe,
+            silent_for,
         } => {
             format!(
                 "{node} {probe:?} probe answers again after {}",

@@ -37,8 +37,13 @@ impl Conductor {
                 self.enter(Stage::Soak)?;
             }
             Stage::WarmUp if now.since(self.started_at) >= self.plan.start_deadline => {
-                // `never-started` has long been found by then; more waiting finds nothing else.
-                return Ok(Some(FinishReason::StoppedOnFailure));
+                // `never-started` has long been found by then, unless nobody saw anything; more waiting finds nothing else.
+                let failed = self.judge.over_gate().is_some();
+                return Ok(Some(if failed {
+                    FinishReason::StoppedOnFailure
+                } else {
+                    FinishReason::Deadline
+                }));
             }
             // What still lasts is healed first: the settle stage is to see the network whole.
             Stage::Soak if self.soaked(now) && self.faults.busy() => self.heal_everything()?,

@@ -36,6 +36,7 @@ pub(super) fn resolve(sources: &Sources, profile: &Profile) -> Result<Foreign, P
         ends_on: profile.ends_on.clone().unwrap_or_default(),
         refuses: profile.refuses.clone().unwrap_or_default(),
         quorum: profile.quorum.unwrap_or_default(),
+        leaders: profile.leaders.unwrap_or_default(),
     };
     match check(&foreign) {
         Some((key, message)) => Err(sources.bad(&format!("profile.{key}"), &message)),

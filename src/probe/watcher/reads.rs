@@ -124,7 +124,8 @@ impl ReadPoller {
         }
     }
 
-    fn take(&mut self, answer: &[u8]) -> Result<(), BadAnswer> {
+    /// Whether the answer says more than that the node has no block yet.
+    fn take(&mut self, answer: &[u8]) -> Result<bool, BadAnswer> {
         let told = reads::read(&self.request, answer)?;
         let mut shared = self.shared.borrow_mut();
         let mut known = self.known.borrow_mut();
@@ -140,29 +141,32 @@ impl ReadPoller {
         }
         let result = if self.head {
             known.reply(now, self.old).and_then(|reply| {
-                let head = reply.head.clone();
+                let Some(head) = reply.head.clone() else {
+                    return Ok(false);
+                };
                 let mut fetch = shared.heads.answered(self.index, reply, now, &mut events)?;
                 for _ in 0..MOST_ROUNDS {
-                    let (Some(Fetch { heights }), Some(head)) = (&fetch, &head) else {
+                    let Some(Fetch { heights }) = &fetch else {
                         break;
                     };
-                    let skipped = skipped(heights, head, self.views);
+                    let skipped = skipped(heights, &head, self.views);
                     fetch = shared.heads.fetched(self.index, skipped, &mut events);
                 }
-                Ok(())
+                Ok(true)
             })
         } else {
-            Ok(())
+            Ok(true)
         };
         shared.send(events);
         result
     }
 
-    fn tell(&mut self, result: Result<(), ProbeError>) {
+    fn tell(&mut self, result: Result<bool, ProbeError>) {
         let mut shared = self.shared.borrow_mut();
         let now = shared.now();
         let event = match result {
-            Ok(()) => self.state.answered(now),
+            Ok(true) => self.state.answered(now),
+            Ok(false) => self.state.answered_nothing(now),
             Err(error) => {
                 self.known.borrow_mut().forget(&self.request);
                 self.state.failed(error, now)

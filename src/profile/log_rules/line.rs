@@ -165,7 +165,9 @@ impl<'de> Visitor<'de> for LineVisitor<'_, 'de> {
                     line.error = Some(error).filter(|error| !error.is_empty());
                 }
                 "time" | "t" | "ts" | "timestamp" => {
-                    line.time = parse_time(&fields.next_value::<Text<'_>>()?.0);
+                    // Within the fields it may be a moment of something else: a block's, in milliseconds.
+                    let time = parse_time(&fields.next_value::<Text<'_>>()?.0);
+                    line.time = if self.outer { time } else { line.time.or(time) };
                 }
                 // Rust's tracing has message and fields in a table of their own.
                 "fields" if self.outer => {
