@@ -184,6 +184,7 @@ fn network(kind: DiskKind) -> NetworkPlan {
         shards: 1,
         nodes: vec![node(0), node(1)],
         program: Program::Itself,
+        versions: Vec::new(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),

@@ -12,6 +12,7 @@ use super::{
     foreign::Quorum,
     thresholds::{Basis, by_key},
     values::human_size,
+    versions,
 };
 use crate::{
     fault::{kinds, needs::Permits},
@@ -35,6 +36,8 @@ pub struct CheckReport {
     pub disk: DiskCheck,
     /// Memory of all nodes.
     pub memory: MemoryCheck,
+    /// Versions of the nodes' program and who runs them; empty where there is one only.
+    pub versions: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What cannot work; the plan is refused.
@@ -145,6 +148,7 @@ pub fn check(plan: &Plan) -> CheckReport {
         profile: plan.profile.clone(),
         windows: windows(plan),
         memory: memory(plan),
+        versions: versions::lines(plan),
         length,
         clocks,
         disk,
@@ -374,6 +378,7 @@ fn skipped(plan: &Plan) -> Vec<String> {
 
 fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
     warnings.extend(skipped(plan));
+    warnings.extend(versions::unused(plan));
     let stages = plan
         .start_deadline
         .saturating_add(length.soak)

@@ -50,6 +50,9 @@ impl Display for CheckReport {
                 ""
             }
         )?;
+        for version in &self.versions {
+            writeln!(formatter, "version  {version}")?;
+        }
         for warning in &self.warnings {
             writeln!(formatter, "warning  {warning}")?;
         }

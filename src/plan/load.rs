@@ -122,9 +122,11 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     let found = Found::find("plan", asked, PLANS)?;
     let mut plan = reader.read::<Manifest>(&found, later::PLAN)?;
     found.anchor(&mut plan.table, &["profile", "log_baseline"]);
-    if let Some(Value::Array(faults)) = plan.table.get_mut("fault") {
-        let faults = faults.iter_mut().filter_map(Value::as_table_mut);
-        faults.for_each(|fault| found.anchor(fault, &["binary"]));
+    for key in ["fault", "versions"] {
+        if let Some(Value::Array(tables)) = plan.table.get_mut(key) {
+            let tables = tables.iter_mut().filter_map(Value::as_table_mut);
+            tables.for_each(|table| found.anchor(table, &["binary"]));
+        }
     }
     reader.put::<Manifest>(&mut plan, &settings.plan, later::PLAN)?;
     plan.put(flags(request)?);

@@ -44,6 +44,7 @@ pub mod told;
 pub mod until;
 pub mod values;
 pub mod variables;
+pub mod versions;
 
 pub use against::{Against, Side, Tolerance};
 pub use error::PlanError;
@@ -54,6 +55,7 @@ pub use log_rule::{LogRule, Texts};
 pub use recorded::Recorded;
 pub use thresholds::TrendThresholds;
 pub use told::{Exercised, LogBaseline, LogPosition, MetricNames, ToldThresholds};
+pub use versions::VersionPlan;
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -163,6 +165,9 @@ pub struct NetworkPlan {
     pub nodes: Vec<NodePlan>,
     /// The program the nodes run.
     pub program: Program,
+    /// Other versions of the program, and who runs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionPlan>,
     /// Command with its arguments, still templates: rendered per node when addresses are known
     /// (see [`crate::profile::render`]).
     pub command: Vec<String>,

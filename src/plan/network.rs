@@ -6,7 +6,8 @@ mod texts;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use texts::{is_capability, is_image, is_path, is_user, is_variable};
+use texts::{is_capability, is_path, is_user, is_variable};
+pub(super) use texts::{is_image, is_name};
 
 use super::{
     ClockLever, DefectPlan, DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan,
@@ -74,6 +75,7 @@ pub fn resolve(
         shards,
         nodes,
         program,
+        versions: Vec::new(),
         command,
         defects,
         environment: profile.environment.clone().unwrap_or_default(),

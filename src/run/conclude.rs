@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     detect::{DETECTORS, Judgement},
-    engine,
+    engine::{self, launch::NodeImage},
     exit::Exit,
     journal::{
         Event,
@@ -199,10 +199,12 @@ impl Conductor {
             );
         }
         if let Some(images) = &self.images {
-            facts.push(Fact::new(
-                "image",
-                format!("{} ({})", images.node, images.node_digest),
-            ));
+            let told = |image: &NodeImage| format!("{} ({})", image.reference, image.digest);
+            facts.push(Fact::new("image", told(&images.node)));
+            let others = images.versions.iter();
+            facts.extend(
+                others.map(|(name, image)| Fact::new(format!("image of {name}"), told(image))),
+            );
         }
         facts.extend(deviations(&self.plan.network).map(|text| Fact::new("less strict", text)));
         ReportInput {

@@ -1,10 +1,15 @@
 //! `machine.json` and `layers.json`: what a run was made on and from, for bundles, certificates and repetitions.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{directory::RunDirectory, error::RunError};
 use crate::{
-    engine::{Docker, launch::Images},
+    engine::{
+        Docker,
+        launch::{self, Images},
+    },
     plan::Recorded,
 };
 
@@ -36,6 +41,9 @@ pub struct Machine {
     pub cgroup_version: u8,
     /// The nodes' image.
     pub image: NodeImage,
+    /// ... of other versions of the plan, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, NodeImage>,
 }
 
 /// The image that the nodes ran.
@@ -45,6 +53,15 @@ pub struct NodeImage {
     pub reference: String,
     /// By content: the engine's id or the registry's digest.
     pub digest: String,
+}
+
+impl NodeImage {
+    fn of(image: &launch::NodeImage) -> Self {
+        Self {
+            reference: image.reference.clone(),
+            digest: image.digest.clone(),
+        }
+    }
 }
 
 impl Machine {
@@ -61,10 +78,12 @@ impl Machine {
             cpus: info.cpus,
             memory: info.memory,
             cgroup_version: info.cgroup_version,
-            image: NodeImage {
-                reference: images.node.clone(),
-                digest: images.node_digest.clone(),
-            },
+            image: NodeImage::of(&images.node),
+            versions: images
+                .versions
+                .iter()
+                .map(|(name, image)| (name.clone(), NodeImage::of(image)))
+                .collect(),
         }
     }
 

@@ -25,3 +25,4 @@ mod spoiled;
 mod storage;
 mod table;
 mod triggers;
+mod versions;

@@ -83,6 +83,7 @@ pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Netwo
         shards,
         nodes,
         program: Program::Itself,
+        versions: Vec::new(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),

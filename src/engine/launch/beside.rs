@@ -115,7 +115,7 @@ pub(super) async fn start_load(context: &Context<'_>) -> Result<(), EngineError>
     let (data, _) = context.networks();
     for load in &context.beside.load {
         let mut order = load.order.clone();
-        let own = &context.images.node_program;
+        let own = &context.images.node.program;
         let program = load.program.as_deref().unwrap_or(own);
         order.command.insert(0, path_of(program));
         let order = serde_json::to_string(&order)
@@ -153,7 +153,7 @@ pub(super) async fn start_load(context: &Context<'_>) -> Result<(), EngineError>
 fn of_call(context: &Context<'_>, call: &Call) -> ContainerSpec {
     let network = context.network;
     ContainerSpec {
-        image: context.images.node.clone(),
+        image: context.images.node.reference.clone(),
         entrypoint: call.program.as_deref().map(|name| vec![path_of(name)]),
         command: call.command.clone(),
         environment: call.environment.clone(),

@@ -25,7 +25,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 pub use preflight::{Preflight, preflight};
-pub use prepare::{Images, prepare};
+pub use prepare::{Images, NodeImage, prepare};
 pub use watcher::{CGROUP_MOUNT, WATCHER_LAST};
 
 use crate::{

@@ -136,6 +136,7 @@ impl Shape {
             shards: self.shards,
             nodes,
             program: Program::Itself,
+            versions: Vec::new(),
             defects: Vec::new(),
             command: Vec::new(),
             environment: BTreeMap::new(),
