@@ -51,6 +51,7 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
             (plan::resolved(&sources)?, Some(Recorded::of(&sources)))
         }
     };
+    plan::locked(&plan, &verb.options)?;
     let sought = verb
         .sought
         .as_deref()
@@ -350,6 +351,9 @@ fn background(common: &Common, plan: &str, options: &PlanOptions) -> Vec<OsStrin
     }
     if options.allow_helper {
         line.push("--allow-helper".into());
+    }
+    if options.locked {
+        line.push("--locked".into());
     }
     line
 }

@@ -185,6 +185,7 @@ fn network(kind: DiskKind) -> NetworkPlan {
         nodes: vec![node(0), node(1)],
         program: Program::Itself,
         versions: Vec::new(),
+        images: Default::default(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),

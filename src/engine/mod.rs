@@ -25,6 +25,7 @@ pub mod load;
 pub mod network_probe;
 pub mod owner;
 pub mod pack;
+pub mod pull;
 pub mod room;
 pub mod runs;
 mod share;

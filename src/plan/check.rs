@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     DiskKind, Lever, Plan,
     foreign::Quorum,
+    image,
     thresholds::{Basis, by_key},
     values::human_size,
     versions,
@@ -379,6 +380,10 @@ fn skipped(plan: &Plan) -> Vec<String> {
 fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
     warnings.extend(skipped(plan));
     warnings.extend(versions::unused(plan));
+    let moving = image::moving(plan).into_iter();
+    warnings.extend(moving.map(|image| {
+        format!("image {image} is a tag, which may be another image tomorrow: pin it by its digest")
+    }));
     let stages = plan
         .start_deadline
         .saturating_add(length.soak)

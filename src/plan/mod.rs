@@ -24,6 +24,7 @@ pub mod faults;
 pub mod findings;
 pub mod foreign;
 mod gate;
+pub mod image;
 mod judging;
 pub mod later;
 mod layers;
@@ -168,6 +169,9 @@ pub struct NetworkPlan {
     /// Other versions of the program, and who runs them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<VersionPlan>,
+    /// How images come to the engine.
+    #[serde(default, skip_serializing_if = "image::ImagePolicy::is_default")]
+    pub images: image::ImagePolicy,
     /// Command with its arguments, still templates: rendered per node when addresses are known
     /// (see [`crate::profile::render`]).
     pub command: Vec<String>,

@@ -6,14 +6,14 @@ mod texts;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+pub(super) use texts::is_name;
 use texts::{is_capability, is_path, is_user, is_variable};
-pub(super) use texts::{is_image, is_name};
 
 use super::{
     ClockLever, DefectPlan, DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan,
     Program, Role,
     error::{PlanError, did_you_mean},
-    log_rule,
+    image, log_rule,
     resolve::Sources,
     source::join,
     values::human_size,
@@ -76,6 +76,7 @@ pub fn resolve(
         nodes,
         program,
         versions: Vec::new(),
+        images: image_policy(sources, profile)?,
         command,
         defects,
         environment: profile.environment.clone().unwrap_or_default(),
@@ -220,13 +221,16 @@ fn nodes(sources: &Sources, profile: &Profile) -> Result<(u64, Vec<NodePlan>), P
 
 fn program(sources: &Sources, profile: &Profile) -> Result<Program, PlanError> {
     let itself = profile.itself.unwrap_or(false);
-    match (&profile.binary, &profile.image, itself) {
+    let image = profile.image.as_ref().map(|image| {
+        let text = image.reference();
+        text.ok_or_else(|| sources.missing("profile.image.ref", "the reference of the image"))
+    });
+    match (&profile.binary, image.transpose()?, itself) {
         (Some(path), None, false) if !path.is_empty() => Ok(Program::Binary(PathBuf::from(path))),
-        (None, Some(image), false) if is_image(image) => Ok(Program::Image(image.clone())),
-        (None, Some(image), false) => Err(sources.bad(
-            "profile.image",
-            &format!("{image:?} is no image reference like `name:tag`"),
-        )),
+        (None, Some(image), false) => match image::Reference::parse(image) {
+            Ok(_) => Ok(Program::Image(image.to_owned())),
+            Err(message) => Err(sources.bad("profile.image", &message)),
+        },
         (None, None, true) => Ok(Program::Itself),
         (None, None, false) => Err(sources.missing(
             "profile.binary",
@@ -237,6 +241,13 @@ fn program(sources: &Sources, profile: &Profile) -> Result<Program, PlanError> {
             "`binary`, `image` and `itself` exclude each other",
         )),
     }
+}
+
+fn image_policy(sources: &Sources, profile: &Profile) -> Result<image::ImagePolicy, PlanError> {
+    let policy = profile.image.as_ref().map(image::ImageManifest::policy);
+    policy
+        .unwrap_or_else(|| Ok(image::ImagePolicy::default()))
+        .map_err(|(key, message)| sources.bad(&format!("profile.image.{key}"), &message))
 }
 
 fn defects(

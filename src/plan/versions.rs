@@ -12,12 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    NetworkPlan, NodePlan, Plan, PlanError, Program, Role,
-    error::did_you_mean,
-    faults::PlannedFault,
-    network::{is_image, is_name},
-    resolve::Sources,
-    values::Share,
+    NetworkPlan, NodePlan, Plan, PlanError, Program, Role, error::did_you_mean,
+    faults::PlannedFault, image::Reference, network::is_name, resolve::Sources, values::Share,
 };
 use crate::ids::{NodeName, ShardId};
 
@@ -111,10 +107,10 @@ pub(super) fn resolve(
         }
         let program = match (&version.image, &version.binary) {
             (Some(_), Some(_)) => return bad("image", "`image` and `binary` exclude each other"),
-            (Some(image), None) if !is_image(image) => {
-                return bad("image", "is no image reference like `name:tag`");
-            }
-            (Some(image), None) => Some(Program::Image(image.clone())),
+            (Some(image), None) => match Reference::parse(image) {
+                Ok(_) => Some(Program::Image(image.clone())),
+                Err(message) => return bad("image", &message),
+            },
             (None, Some(binary)) if binary.is_empty() => return bad("binary", "is empty"),
             (None, Some(binary)) => Some(Program::Binary(PathBuf::from(binary))),
             (None, None) => None,

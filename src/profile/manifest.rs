@@ -11,6 +11,7 @@ use crate::{
     plan::{
         DiskKind, LogPosition, LogRule, MetricNames, Role,
         foreign::{EndsOn, FileTemplate, InitStep, LoadCommand, Quorum, Service, Sources, Views},
+        image::ImageManifest,
         manifest::Restart,
         values::{Blocks, Size, Span},
     },
@@ -33,8 +34,8 @@ pub struct Profile {
     pub binary: Option<String>,
     /// Further executables that are packed with it, found in the same way, for `[[init]]`, `[[service]]` and `[load]`.
     pub programs: Option<Vec<String>>,
-    /// An image that the engine has.
-    pub image: Option<String>,
+    /// An image, pulled where the engine does not have it; `{ ref = "host/name:tag", pull = "always" }` says more.
+    pub image: Option<ImageManifest>,
     /// The nodes are this program's own reference node.
     pub itself: Option<bool>,
     /// Limits of each node's container.

@@ -17,7 +17,7 @@ use crate::{
         event::{FinishReason, Stage},
         text::clean,
     },
-    plan::{Keep, NetworkPlan, Plan, Program},
+    plan::{Keep, NetworkPlan, Plan, Program, image::moving},
     report::{self, Curves, Fact, Look, REPORTERS, ReportInput, progress::Progress},
     time::RunClock,
     verdict::{self, Outcome, Verdict},
@@ -199,7 +199,12 @@ impl Conductor {
             );
         }
         if let Some(images) = &self.images {
-            let told = |image: &NodeImage| format!("{} ({})", image.reference, image.digest);
+            let moving = moving(&self.plan);
+            let told = |image: &NodeImage| {
+                let moves = moving.contains(&image.reference.as_str());
+                let word = if moves { ", a tag that may move" } else { "" };
+                format!("{} ({}){word}", image.reference, image.digest)
+            };
             facts.push(Fact::new("image", told(&images.node)));
             let others = images.versions.iter();
             facts.extend(

@@ -44,6 +44,9 @@ pub struct Machine {
     /// ... of other versions of the plan, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, NodeImage>,
+    /// ... that `upgrade` faults of the plan put there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upgrades: Vec<NodeImage>,
 }
 
 /// The image that the nodes ran.
@@ -65,7 +68,7 @@ impl NodeImage {
 }
 
 impl Machine {
-    fn of(docker: &Docker, images: &Images) -> Self {
+    fn of(docker: &Docker, images: &Images, upgrades: &[launch::NodeImage]) -> Self {
         let info = docker.info();
         Self {
             format: FORMAT,
@@ -84,6 +87,7 @@ impl Machine {
                 .iter()
                 .map(|(name, image)| (name.clone(), NodeImage::of(image)))
                 .collect(),
+            upgrades: upgrades.iter().map(NodeImage::of).collect(),
         }
     }
 
@@ -100,10 +104,11 @@ pub(super) fn keep(
     directory: &RunDirectory,
     docker: &Docker,
     images: &Images,
+    upgrades: &[launch::NodeImage],
     layers: Option<&Recorded>,
 ) -> Result<(), RunError> {
-    let machine =
-        serde_json::to_vec_pretty(&Machine::of(docker, images)).map_err(RunError::Encode)?;
+    let machine = Machine::of(docker, images, upgrades);
+    let machine = serde_json::to_vec_pretty(&machine).map_err(RunError::Encode)?;
     directory.write("machine.json", &machine)?;
     if let Some(layers) = layers {
         let layers = serde_json::to_vec_pretty(layers).map_err(RunError::Encode)?;

@@ -35,7 +35,7 @@ use crate::{
         event::{FORMAT, FinishReason, Stage},
         text::clean,
     },
-    plan::{Plan, Recorded},
+    plan::{Plan, Recorded, image::moving},
     probe::{sink::Sink, watcher::protocol::KnownBlock},
     report::{Curves, progress::Progress},
     repro::Sought,
@@ -119,7 +119,12 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let clock = RunClock::start();
     let mut begun = Begun { screen, clock };
-    begun.note("packing images and checking the machine");
+    for image in moving(&plan) {
+        begun.note(&format!(
+            "image {image} may be another one tomorrow; `--locked` refuses that, the run's machine.json has its digest"
+        ));
+    }
+    begun.note("packing and pulling images, and checking the machine");
     let images = engine::launch::prepare(
         &docker,
         &plan.network,
@@ -127,9 +132,9 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         linux_binary.as_deref(),
     )
     .await?;
-    capability::pack_upgrades(&docker, &plan).await?;
+    let upgrades = capability::upgrades(&docker, &plan).await?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
-    machine::keep(&directory, &docker, &images, layers.as_ref())?;
+    machine::keep(&directory, &docker, &images, &upgrades, layers.as_ref())?;
     engine::preflight(
         &docker,
         &record.run,

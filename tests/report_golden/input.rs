@@ -102,6 +102,7 @@ pub fn plan() -> Plan {
             nodes: nodes.collect(),
             program: Program::Itself,
             versions: Vec::new(),
+            images: Default::default(),
             command: vec!["canarynet".to_owned(), "reference-node".to_owned()],
             defects: Vec::new(),
             environment: BTreeMap::new(),

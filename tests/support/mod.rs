@@ -84,6 +84,7 @@ pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Netwo
         nodes,
         program: Program::Itself,
         versions: Vec::new(),
+        images: Default::default(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),

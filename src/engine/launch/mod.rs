@@ -25,7 +25,8 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 pub use preflight::{Preflight, preflight};
-pub use prepare::{Images, NodeImage, prepare};
+pub(crate) use prepare::known_image;
+pub use prepare::{Images, NodeImage, named_image, prepare};
 pub use watcher::{CGROUP_MOUNT, WATCHER_LAST};
 
 use crate::{

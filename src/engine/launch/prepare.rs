@@ -7,11 +7,12 @@ use std::{
 
 use crate::{
     engine::{
-        docker::Docker,
+        docker::{Docker, ImageFacts},
         error::EngineError,
         pack::{self, PackedImage},
+        pull,
     },
-    plan::{DiskKind, NetworkPlan, Program},
+    plan::{DiskKind, NetworkPlan, Program, image::digest_of},
 };
 
 /// An image that nodes run.
@@ -72,11 +73,11 @@ pub async fn prepare(
     let own = pack::own_program(docker, linux_binary)?;
     let program = pack::program_image(docker, &own).await?;
     let programs = &network.foreign.programs;
-    let node = node_image(docker, &program, &network.program, programs).await?;
+    let node = node_image(docker, &program, network, &network.program, programs).await?;
     let mut versions = BTreeMap::new();
     for version in &network.versions {
         let image = match &version.program {
-            Some(other) => node_image(docker, &program, other, &[]).await?,
+            Some(other) => node_image(docker, &program, network, other, &[]).await?,
             None => node.clone(),
         };
         versions.insert(version.name.clone(), image);
@@ -105,6 +106,7 @@ pub async fn prepare(
 async fn node_image(
     docker: &Docker,
     own: &PackedImage,
+    network: &NetworkPlan,
     program: &Program,
     programs: &[PathBuf],
 ) -> Result<NodeImage, EngineError> {
@@ -114,14 +116,38 @@ async fn node_image(
             let image = pack::binary_image(docker, path, programs).await?;
             (image.reference, image.program)
         }
-        Program::Image(reference) => (reference.clone(), String::new()),
+        Program::Image(reference) => return named_image(docker, network, reference).await,
     };
-    let facts = docker
-        .image(&reference)
-        .await?
-        .ok_or_else(|| EngineError::ImageMissing {
-            image: reference.clone(),
-        })?;
+    known_image(docker, reference, packed).await
+}
+
+/// An image by reference, pulled where the plan says so.
+///
+/// # Errors
+/// Why it is not there.
+pub async fn named_image(
+    docker: &Docker,
+    network: &NetworkPlan,
+    reference: &str,
+) -> Result<NodeImage, EngineError> {
+    let facts = pull::ensure(docker, reference, &network.images).await?;
+    Ok(of_facts(reference.to_owned(), String::new(), facts))
+}
+
+/// An image that was packed here.
+pub(crate) async fn known_image(
+    docker: &Docker,
+    reference: String,
+    program: String,
+) -> Result<NodeImage, EngineError> {
+    let facts = docker.image(&reference).await?;
+    let facts = facts.ok_or_else(|| EngineError::ImageMissing {
+        image: reference.clone(),
+    })?;
+    Ok(of_facts(reference, program, facts))
+}
+
+fn of_facts(reference: String, packed: String, facts: ImageFacts) -> NodeImage {
     let program = if packed.is_empty() {
         let last = facts.entrypoint.last().map(String::as_str);
         let last = last.unwrap_or_default();
@@ -129,9 +155,9 @@ async fn node_image(
     } else {
         packed
     };
-    Ok(NodeImage {
+    NodeImage {
+        digest: digest_of(&reference, &facts.digests, &facts.id),
         reference,
-        digest: facts.digests.into_iter().next().unwrap_or(facts.id),
         program,
-    })
+    }
 }

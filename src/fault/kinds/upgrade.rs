@@ -33,7 +33,7 @@ struct Typed {
     /// A version of the plan (`[[versions]]`, or `base` for the profile's own): its build, and its options beside the
     /// profile's command. Excludes `image` and `binary`.
     version: Option<String>,
-    /// An image that the engine has. Default: the one that runs.
+    /// An image, pulled as the profile's are. Default: the one that runs.
     image: Option<String>,
     /// A local executable (relative to the plan), packed with the libraries it needs. Excludes `image`.
     binary: Option<PathBuf>,
@@ -101,6 +101,10 @@ impl Fault for Parameters {
 
     fn binary(&self) -> Option<&Path> {
         self.typed.binary.as_deref()
+    }
+
+    fn image(&self) -> Option<&str> {
+        self.typed.image.as_deref()
     }
 
     fn effects(&self) -> &'static [Effect] {

@@ -137,6 +137,7 @@ impl Shape {
             nodes,
             program: Program::Itself,
             versions: Vec::new(),
+            images: Default::default(),
             defects: Vec::new(),
             command: Vec::new(),
             environment: BTreeMap::new(),
