@@ -235,8 +235,12 @@ fn finish(
     outcome: Result<Conclusion, RunError>,
     artifacts: Option<&Path>,
 ) -> Result<ExitCode, Failure> {
-    let conclusion =
-        outcome.map_err(|error| Failure::infra("the run could not be done").because(&error))?;
+    let conclusion = outcome.map_err(|error| match &error {
+        RunError::Secret(why) => {
+            Failure::usage("the secrets of the nodes cannot be used").because(why)
+        }
+        error => Failure::infra("the run could not be done").because(error),
+    })?;
     if common.json {
         print_json(&conclusion.verdict)?;
     } else {

@@ -186,6 +186,7 @@ fn network(kind: DiskKind) -> NetworkPlan {
         program: Program::Itself,
         versions: Vec::new(),
         images: Default::default(),
+        secrets: Vec::new(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),
@@ -253,6 +254,7 @@ async fn launch_idle(
     };
     let request = LaunchRequest {
         beside: None,
+        secrets: None,
         run,
         network,
         allow_helper,

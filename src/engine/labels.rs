@@ -236,6 +236,12 @@ pub fn shared_volume(run: &RunId) -> String {
     format!("{run}-shared")
 }
 
+/// Name of the volume that nodes find their secrets in.
+#[must_use]
+pub fn secrets_volume(run: &RunId) -> String {
+    format!("{run}-secrets")
+}
+
 /// Name of the container that makes load on this shard.
 #[must_use]
 pub fn load_name(run: &RunId, shard: u64) -> String {

@@ -28,6 +28,7 @@ pub mod pack;
 pub mod pull;
 pub mod room;
 pub mod runs;
+mod secrets;
 mod share;
 mod stuck_network;
 pub mod teardown;

@@ -48,7 +48,6 @@ pub const PLAN: &[Later] = &[
 /// Keys of profiles.
 pub const PROFILE: &[Later] = &[
     later("join", "nodes that join later come later"),
-    later("secrets", "secrets for nodes come later"),
     later("files", "write `[[file]]` with `path` and `text`"),
     later(
         "nodes.full",

@@ -311,6 +311,10 @@ impl Reader<'_> {
             }
             let mut layer = self.read::<Profile>(&found, later::PROFILE)?;
             found.anchor(&mut layer.table, &["extends", "binary", "programs"]);
+            if let Some(Value::Table(secrets)) = layer.table.get_mut("secrets") {
+                let each = secrets.iter_mut().filter_map(|(_, of)| of.as_table_mut());
+                each.for_each(|secret| found.anchor(secret, &["file"]));
+            }
             if let Some(Value::String(extends)) = layer.table.remove("extends") {
                 next = Some(extends);
             }
@@ -410,7 +414,7 @@ impl Found {
                 let is_path = text.contains('/') || text.ends_with(".toml");
                 // A program's bare name may be one on the `PATH`, where there is no such file beside this one.
                 let beside = match *key {
-                    "log_baseline" => true,
+                    "log_baseline" | "file" => true,
                     "binary" | "programs" => directory.join(&*text).exists(),
                     _ => false,
                 };

@@ -39,6 +39,7 @@ pub mod reach;
 pub mod recorded;
 pub mod resolve;
 pub mod schema;
+pub mod secrets;
 pub mod source;
 pub mod thresholds;
 pub mod told;
@@ -172,6 +173,9 @@ pub struct NetworkPlan {
     /// How images come to the engine.
     #[serde(default, skip_serializing_if = "image::ImagePolicy::is_default")]
     pub images: image::ImagePolicy,
+    /// What nodes find as files, never what is in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<secrets::SecretPlan>,
     /// Command with its arguments, still templates: rendered per node when addresses are known
     /// (see [`crate::profile::render`]).
     pub command: Vec<String>,

@@ -15,6 +15,7 @@ use super::{
     error::{PlanError, did_you_mean},
     image, log_rule,
     resolve::Sources,
+    secrets,
     source::join,
     values::human_size,
 };
@@ -77,6 +78,8 @@ pub fn resolve(
         program,
         versions: Vec::new(),
         images: image_policy(sources, profile)?,
+        secrets: secrets::resolve(&profile.secrets.clone().unwrap_or_default(), is_variable)
+            .map_err(|(name, why)| sources.bad(&join("profile.secrets", &name), why))?,
         command,
         defects,
         environment: profile.environment.clone().unwrap_or_default(),

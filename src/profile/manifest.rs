@@ -13,6 +13,7 @@ use crate::{
         foreign::{EndsOn, FileTemplate, InitStep, LoadCommand, Quorum, Service, Sources, Views},
         image::ImageManifest,
         manifest::Restart,
+        secrets::SecretManifest,
         values::{Blocks, Size, Span},
     },
 };
@@ -38,6 +39,9 @@ pub struct Profile {
     pub image: Option<ImageManifest>,
     /// The nodes are this program's own reference node.
     pub itself: Option<bool>,
+    /// What nodes find as files below `/run/secrets` (templates: `secrets.NAME` is its path), in memory, for their own user
+    /// alone: `{ TOKEN = { env = "CI_TOKEN" } }`, or `{ file = "path" }`. Masked in all that is kept.
+    pub secrets: Option<BTreeMap<String, SecretManifest>>,
     /// Limits of each node's container.
     pub limits: Option<Limits>,
     /// Data disk of each node.

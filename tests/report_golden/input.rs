@@ -103,6 +103,7 @@ pub fn plan() -> Plan {
             program: Program::Itself,
             versions: Vec::new(),
             images: Default::default(),
+            secrets: Vec::new(),
             command: vec!["canarynet".to_owned(), "reference-node".to_owned()],
             defects: Vec::new(),
             environment: BTreeMap::new(),

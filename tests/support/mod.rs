@@ -85,6 +85,7 @@ pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Netwo
         program: Program::Itself,
         versions: Vec::new(),
         images: Default::default(),
+        secrets: Vec::new(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),

@@ -10,6 +10,7 @@ use crate::{
         inside::one_shot,
         labels::{self, Role},
         pack::TOOLBOX,
+        secrets,
     },
     plan::foreign::SHARED,
     profile::beside::Call,
@@ -36,6 +37,12 @@ pub(super) fn shared(context: &Context<'_>, read_only: bool) -> Mount {
         options: BTreeMap::new(),
         labels: context.labels.of(Role::Shared),
     }
+}
+
+/// The volume with the secrets, where there are any.
+pub(super) fn secrets(context: &Context<'_>) -> Result<Option<Mount>, EngineError> {
+    let mount = || secrets::in_node(&context.labels, &context.network.user);
+    context.secrets.map(|_| mount()).transpose()
 }
 
 /// Makes the shared volume, writes the nodes' files into it, and runs all steps, one after the other.
@@ -75,7 +82,10 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), EngineError> {
     for (index, step) in context.beside.steps.iter().enumerate() {
         let spec = ContainerSpec {
             name: format!("{}-init-{index}", context.run()),
-            mounts: vec![shared(context, false)],
+            mounts: [Some(shared(context, false)), secrets(context)?]
+                .into_iter()
+                .flatten()
+                .collect(),
             labels: context.labels.of(Role::Init),
             ..of_call(context, &step.call)
         };
@@ -92,7 +102,7 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), EngineError> {
 pub(super) async fn start_services(context: &Context<'_>) -> Result<(), EngineError> {
     let (data, _) = context.networks();
     for service in &context.beside.services {
-        let mut mounts = Vec::new();
+        let mut mounts: Vec<Mount> = secrets(context)?.into_iter().collect();
         if context.network.foreign.shares() {
             mounts.push(shared(context, true));
         }
@@ -131,6 +141,7 @@ pub(super) async fn start_load(context: &Context<'_>) -> Result<(), EngineError>
         if context.network.foreign.shares() {
             mounts.push(shared(context, true));
         }
+        mounts.extend(secrets(context)?);
         let call = Call::default();
         let spec = ContainerSpec {
             name: labels::load_name(context.run(), load.shard.0),

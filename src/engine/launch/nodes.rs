@@ -92,6 +92,7 @@ pub(super) fn spec(
     if network.foreign.shares() {
         mounts.push(beside::shared(context, true));
     }
+    mounts.extend(beside::secrets(context)?);
     let addresses = context.addresses.get(&node.name).copied();
     let (data, _) = context.networks();
     Ok(ContainerSpec {

@@ -118,6 +118,7 @@ async fn names_are_free(
         labels::toolbox_volume(run),
         labels::disks_volume(run),
         labels::shared_volume(run),
+        labels::secrets_volume(run),
     ]);
     let networks = [labels::data_network(run), labels::management_network(run)];
     let mut names: Vec<(&str, String)> = containers.map(|name| ("container", name)).collect();

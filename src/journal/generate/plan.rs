@@ -138,6 +138,7 @@ impl Shape {
             program: Program::Itself,
             versions: Vec::new(),
             images: Default::default(),
+            secrets: Vec::new(),
             defects: Vec::new(),
             command: Vec::new(),
             environment: BTreeMap::new(),

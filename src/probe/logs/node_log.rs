@@ -8,7 +8,10 @@ use std::{
 use super::{bucket::Bucket, forms::Forms, raw::RawLog};
 use crate::{
     ids::NodeName,
-    journal::event::{Event, LogClass, Origin, Position},
+    journal::{
+        event::{Event, LogClass, Origin, Position},
+        mask::Masks,
+    },
     probe::sink::Sink,
     profile::{log_position::PositionReader, log_rules::RuleSet},
 };
@@ -40,6 +43,7 @@ struct Inner {
     counted: Instant,
     forms: Option<Forms>,
     position: Option<Arc<PositionReader>>,
+    masks: Arc<Masks>,
     /// Ticks until the next line that tells a position is read.
     position_due: u32,
 }
@@ -72,6 +76,7 @@ impl NodeLog {
             counted: Instant::now(),
             forms: None,
             position: None,
+            masks: Arc::default(),
             position_due: 0,
         };
         Self {
@@ -87,6 +92,13 @@ impl NodeLog {
             inner.forms = Some(forms);
             inner.position = position;
         }
+        self
+    }
+
+    /// Lines lose these secrets before anything is done with them.
+    #[must_use]
+    pub fn without(self, masks: Arc<Masks>) -> Self {
+        self.lock().masks = masks;
         self
     }
 
@@ -138,6 +150,8 @@ impl Inner {
         self.counts.lines += 1;
         self.counts.bytes += line.len() as u64 + cut + 1;
         self.counts.cut += u64::from(cut > 0);
+        let masks = Arc::clone(&self.masks);
+        let line = &masks.line(line, cut);
         let at = self.raw.as_mut().map(|raw| raw.write(line, cut));
         if let Some(forms) = &mut self.forms
             && let Some(seen) = forms.line(&self.node, line)
