@@ -1,7 +1,9 @@
 //! Images as profiles and plans name them: how references are read, when they are pulled, which of them may move. Pure.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Plan, Program, faults::PlannedFault};
 
@@ -13,13 +15,39 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 const PACKED: &str = "canarynet/";
 
 /// `image` of a profile: a reference, or one with how it comes to the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ImageManifest {
     /// A reference, like `registry.example/appd:v3` or `appd@sha256:...`.
     Reference(String),
     /// ... and how it comes to the engine.
     Table(ImageTable),
+}
+
+/// By hand: of an untagged enum nobody would learn which key of the table is wrong.
+impl<'de> Deserialize<'de> for ImageManifest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ImageVisitor)
+    }
+}
+
+struct ImageVisitor;
+
+impl<'de> de::Visitor<'de> for ImageVisitor {
+    type Value = ImageManifest;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a reference like `name:tag`, or a table with `ref`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ImageManifest, E> {
+        Ok(ImageManifest::Reference(text.to_owned()))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ImageManifest, A::Error> {
+        ImageTable::deserialize(de::value::MapAccessDeserializer::new(map))
+            .map(ImageManifest::Table)
+    }
 }
 
 /// An image and how it comes to the engine.
