@@ -522,6 +522,8 @@ pub enum ProbeKind {
     Log,
     /// The sampler inside its container.
     Sampler,
+    /// The log line by which it tells where it stands.
+    Position,
 }
 
 /// How a probe failed.

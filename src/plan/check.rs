@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     DiskKind, Lever, Plan,
-    foreign::Quorum,
+    foreign::{LOAD_MEMORY, Quorum},
     image,
     thresholds::{Basis, by_key},
     values::human_size,
@@ -116,6 +116,8 @@ pub struct MemoryCheck {
     pub nodes: u64,
     /// Limit of one node, its tmpfs disk and scratch included.
     pub each: u64,
+    /// What makes load and services, beside the nodes.
+    pub beside: u64,
     /// All together, the canary's budget included: what may be used at most.
     pub all: u64,
     /// Whether disks are counted (a tmpfs disk is memory).
@@ -345,11 +347,21 @@ fn memory(plan: &Plan) -> MemoryCheck {
         .saturating_add(disk)
         .saturating_add(scratch);
     let nodes = network.nodes.len() as u64;
+    let foreign = &network.foreign;
+    let makes_load = foreign.load.is_some() && plan.load.rate > 0.0;
+    let load = if makes_load { LOAD_MEMORY } else { 0 };
+    let services = foreign.services.len() as u64;
+    let beside = network
+        .shards
+        .saturating_mul(load)
+        .saturating_add(services.saturating_mul(network.limits.memory));
     MemoryCheck {
         nodes,
         each,
+        beside,
         all: each
             .saturating_mul(nodes)
+            .saturating_add(beside)
             .saturating_add(plan.budget.memory),
         disks_in_memory,
     }

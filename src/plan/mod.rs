@@ -340,7 +340,7 @@ impl DiskKind {
 }
 
 /// How the watcher asks the nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbePlan {
     /// The RPC family, one of [`crate::profile::dialect`]; empty where `reads` tells.
     pub dialect: String,

@@ -154,6 +154,11 @@ fn check_texts(sources: &Sources, network: &NetworkPlan) -> Result<(), PlanError
     if let Some(Err(message)) = pattern.map(log_position::compile) {
         return bad("probe.log.pattern", &message);
     }
+    let deadline = network.probe.log.as_ref().and_then(|log| log.deadline);
+    let allowed = Duration::from_secs(10)..=Duration::from_secs(3_600);
+    if deadline.is_some_and(|deadline| !allowed.contains(&deadline.0)) {
+        return bad("probe.log.deadline", "between 10s and 1h");
+    }
     let loads = network.foreign.load.as_ref().map_or(0, |_| shards - 1);
     if network.nodes.len() as u64 + loads > NODES {
         return bad("nodes", "leave no addresses for what makes load");

@@ -163,6 +163,14 @@ impl Observers {
             )
             .with_more(Forms::new(Arc::clone(&miner)), position.clone())
             .without(Arc::clone(&self.masks));
+            let deadline = plan.network.probe.log.as_ref();
+            let deadline = deadline.and_then(|log| log.deadline);
+            let log = match (deadline, self.context.signals.node(name)) {
+                (Some(deadline), Some(signals)) => {
+                    log.with_deadline(deadline.0, Arc::clone(signals))
+                }
+                _ => log,
+            };
             self.logs.push(log.clone());
             let source = LogSource {
                 node: name.clone(),

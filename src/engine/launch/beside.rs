@@ -12,7 +12,7 @@ use crate::{
         pack::TOOLBOX,
         secrets,
     },
-    plan::foreign::SHARED,
+    plan::foreign::{LOAD_MEMORY, SHARED},
     profile::beside::Call,
 };
 
@@ -22,8 +22,6 @@ const FILES: Duration = Duration::from_secs(60);
 const LONGEST: usize = 120 << 10;
 /// Writable `/tmp` of steps, services and load.
 const TMP: u64 = 16 << 20;
-/// Memory of a generator of load with all its commands.
-pub(super) const LOAD_MEMORY: u64 = 512 << 20;
 /// Its processes and threads.
 const LOAD_PIDS: u64 = 1_024;
 

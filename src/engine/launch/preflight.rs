@@ -10,10 +10,10 @@ use crate::{
         room::{self, Room},
     },
     ids::RunId,
-    plan::{DiskKind, NetworkPlan},
+    plan::{DiskKind, NetworkPlan, foreign::LOAD_MEMORY},
 };
 
-use super::{Images, WIDTH, beside::LOAD_MEMORY, faulty, subnets, watcher};
+use super::{Images, WIDTH, faulty, subnets, watcher};
 
 /// Bytes that stay free on the engine's file system: with less, the engine itself begins to fail.
 pub const ROOM_RESERVE: u64 = 512 * 1024 * 1024;

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bucket::Bucket, forms::Forms, raw::RawLog};
+use super::{bucket::Bucket, forms::Forms, overdue::Overdue, raw::RawLog};
 use crate::{
     ids::NodeName,
     journal::{
-        event::{Event, LogClass, Origin, Position},
+        event::{Event, LogClass, Origin, Position, ProbeError, ProbeKind},
         mask::Masks,
     },
-    probe::sink::Sink,
+    probe::{signals::NodeSignals, sink::Sink},
     profile::{log_position::PositionReader, log_rules::RuleSet},
 };
 
@@ -44,6 +44,7 @@ struct Inner {
     forms: Option<Forms>,
     position: Option<Arc<PositionReader>>,
     masks: Arc<Masks>,
+    overdue: Option<(Overdue, Arc<NodeSignals>)>,
     /// Ticks until the next line that tells a position is read.
     position_due: u32,
 }
@@ -77,6 +78,7 @@ impl NodeLog {
             forms: None,
             position: None,
             masks: Arc::default(),
+            overdue: None,
             position_due: 0,
         };
         Self {
@@ -99,6 +101,13 @@ impl NodeLog {
     #[must_use]
     pub fn without(self, masks: Arc<Masks>) -> Self {
         self.lock().masks = masks;
+        self
+    }
+
+    /// A line that tells where the node stands is owed within this time, while the node runs.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration, signals: Arc<NodeSignals>) -> Self {
+        self.lock().overdue = Some((Overdue::new(deadline, Instant::now()), signals));
         self
     }
 
@@ -127,6 +136,7 @@ impl NodeLog {
         if let Some(forms) = &mut inner.forms {
             forms.tick();
         }
+        inner.look_for_position();
         if inner.counted.elapsed() >= COUNT_EVERY {
             inner.tell_counts();
         }
@@ -198,6 +208,17 @@ impl Inner {
             return;
         };
         self.position_due = POSITION_EVERY;
+        let silent_for = match &mut self.overdue {
+            Some((overdue, _)) => overdue.told(Instant::now()),
+            None => None,
+        };
+        if let Some(silent_for) = silent_for {
+            self.sink.offer(Event::ProbeAnswered {
+                node: self.node.clone(),
+                probe: ProbeKind::Position,
+                silent_for,
+            });
+        }
         self.sink.offer(Event::Position(Position {
             node: self.node.clone(),
             origin: Origin::Log,
@@ -207,6 +228,20 @@ impl Inner {
             hash: told.hash.map(Into::into),
             age: Duration::ZERO,
         }));
+    }
+
+    fn look_for_position(&mut self) {
+        let Some((overdue, signals)) = &mut self.overdue else {
+            return;
+        };
+        if overdue.tick(Instant::now(), signals.running()) {
+            self.sink.offer(Event::ProbeFailed {
+                node: self.node.clone(),
+                probe: ProbeKind::Position,
+                error: ProbeError::Deadline,
+                failures: 1,
+            });
+        }
     }
 
     fn flush(&mut self) {
@@ -269,7 +304,11 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::ShardId, probe::sink::ProbeEvent};
+    use crate::{
+        ids::ShardId,
+        plan::LogPosition,
+        probe::{logs::forms::SharedMiner, signals::Signals, sink::ProbeEvent},
+    };
     use tokio::sync::mpsc::Receiver;
 
     fn log() -> (NodeLog, Receiver<ProbeEvent>) {
@@ -277,6 +316,42 @@ mod tests {
         let rules = Arc::new(RuleSet::new(&[]).unwrap());
         let node = NodeName::of(ShardId(0), 0);
         (NodeLog::new(node, rules, None, sink), receiver)
+    }
+
+    #[test]
+    fn a_line_that_is_overdue_is_an_observation_and_so_is_the_one_that_comes_after_all() {
+        let plan = LogPosition {
+            messages: Vec::new(),
+            height: String::new(),
+            hash: None,
+            pattern: Some(r"block (?P<height>\d+)".to_owned()),
+            deadline: None,
+        };
+        let (log, mut receiver) = log();
+        let node = NodeName::of(ShardId(0), 0);
+        let signals = Signals::new([node.clone()]);
+        let signals = Arc::clone(signals.node(&node).unwrap());
+        let reader = PositionReader::new(&plan).map(Arc::new);
+        let log = log
+            .with_more(Forms::new(SharedMiner::default()), reader)
+            .with_deadline(Duration::ZERO, signals);
+        log.tick();
+        log.line(b"block 7", 0);
+        let mut told = Vec::new();
+        while let Ok(event) = receiver.try_recv() {
+            match event.event {
+                Event::ProbeFailed { probe, error, .. } => {
+                    told.push(format!("{probe:?} {error:?}"));
+                }
+                Event::ProbeAnswered { probe, .. } => told.push(format!("{probe:?} answers")),
+                Event::Position(position) => told.push(format!("{:?}", position.height)),
+                _ => {}
+            }
+        }
+        assert_eq!(
+            told,
+            ["Position Deadline", "Position answers", "Some(Height(7))"]
+        );
     }
 
     #[test]
