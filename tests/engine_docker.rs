@@ -28,7 +28,7 @@ use canarynet::{
         toolbox::{ConnectOutcome, FillOutcome},
     },
     ids::{NodeName, RunId},
-    plan::{DiskKind, NetworkPlan, NodeAddress, NodePlan, Program},
+    plan::{DiskKind, NetworkPlan, NodeAddress, NodePlan, Program, image::Pull},
 };
 use futures_util::StreamExt as _;
 use support::{allow_helper, engine, idle, network, program, run_id};
@@ -48,6 +48,7 @@ async fn start(
 fn request<'a>(run: &'a RunId, network: &'a NetworkPlan, images: &'a Images) -> LaunchRequest<'a> {
     LaunchRequest {
         beside: None,
+        secrets: None,
         run,
         network,
         allow_helper: allow_helper(network),
@@ -337,10 +338,27 @@ async fn preflight_names_the_cause_and_creates_nothing() {
 
     let mut missing = good.clone();
     missing.program = Program::Image("canarynet-test/none:1".to_owned());
+    missing.images.pull = Pull::Never;
     let error = prepare(&docker, &missing, false, Some(program()))
         .await
         .unwrap_err();
     assert!(matches!(error, EngineError::ImageMissing { .. }), "{error}");
+    // Nobody listens there: what the engine says comes with a remedy.
+    missing.program = Program::Image("127.0.0.1:9/canarynet-test/none:1".to_owned());
+    missing.images.pull = Pull::Missing;
+    let error = prepare(&docker, &missing, false, Some(program()))
+        .await
+        .unwrap_err();
+    let says = error.to_string();
+    assert!(matches!(error, EngineError::Pull { .. }), "{says}");
+    assert!(
+        says.contains("cannot pull image 127.0.0.1:9/canarynet-test/none:1"),
+        "{says}"
+    );
+    assert!(
+        says.contains("refused") && says.contains("does the engine reach"),
+        "{says}"
+    );
 
     let mut script = good.clone();
     script.program = Program::Binary("/etc/hostname".into());

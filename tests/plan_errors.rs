@@ -200,6 +200,54 @@ fn flags_are_checked_like_values() {
 }
 
 #[test]
+fn images_versions_and_secrets_say_what_is_wrong_with_them() {
+    let profile = |text: &str| profile_error(&format!("extends = \"reference\"\n{text}"));
+    says(
+        &profile("image = { ref = \"x\", pul = \"always\" }"),
+        &["net.toml:2:", "pul", "pull"],
+    );
+    says(
+        &profile("image = { pull = \"always\" }"),
+        &["`profile.image.ref`", "missing"],
+    );
+    says(
+        &profile("image = { ref = \"a b\" }"),
+        &["`profile.image`", "name:tag"],
+    );
+    says(
+        &profile("image = { ref = \"a\", platform = \"amd64\" }"),
+        &["`profile.image.platform`", "linux/amd64"],
+    );
+    says(
+        &profile("secrets = { TOKEN = { env = \"the value\" } }"),
+        &["`profile.secrets.TOKEN`", "never the value"],
+    );
+    says(
+        &profile("secrets = { TOKEN = {} }"),
+        &["`profile.secrets.TOKEN`", "either"],
+    );
+    says(
+        &profile("probe.log.deadline = \"1s\""),
+        &["`profile.probe.log.deadline`", "10s"],
+    );
+    let plan = |text: &str| plan_error(&format!("profile = \"reference\"\n{text}"));
+    says(
+        &plan("[[versions]]\nname = \"next\"\nimage = \"x:2\"\nshare = \"200 %\""),
+        &["versions[0].share"],
+    );
+    says(
+        &plan("[[versions]]\nname = \"next\"\nimage = \"x:2\"\nshard = 9"),
+        &[":5:9: `versions[0].shard`", "no shard 9"],
+    );
+    says(
+        &plan(
+            "[[versions]]\nname = \"next\"\nimage = \"x:2\"\n[[fault]]\nkind = \"upgrade\"\nversion = \"nxt\"\nat = \"1s\"\nfor = \"1s\"",
+        ),
+        &["did you mean `next`", "base"],
+    );
+}
+
+#[test]
 fn syntax_errors_have_a_place() {
     says(&plan_error("a = [1,\nb = \n"), &["my plan.toml:2:"]);
     says(
@@ -223,10 +271,6 @@ fn keys_of_later_versions_are_refused_by_name() {
             &[&format!("`{key}` is not in this version of canarynet")],
         );
     }
-    says(
-        &profile_error("image = { ref = \"x\" }"),
-        &["`image` is not in this version", "name:tag"],
-    );
     says(
         &profile_error("[probe.rpc]\nbase = \"http://x\""),
         &["`probe.rpc.base` is not in this version"],

@@ -215,9 +215,12 @@ pub struct PlanOptions {
     /// A local executable as the node
     #[arg(long, value_name = "PATH", conflicts_with = "image")]
     pub binary: Option<PathBuf>,
-    /// An image that the engine has, as the node
+    /// An image as the node, pulled where the engine does not have it
     #[arg(long, value_name = "REFERENCE")]
     pub image: Option<String>,
+    /// Refuse images that are named by a tag, which may be another image tomorrow
+    #[arg(long, env = "CANARYNET_LOCKED")]
+    pub locked: bool,
     /// Set a value of the plan (speedup=20) or of the profile (profile.disk.size="32 MiB")
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

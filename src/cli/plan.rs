@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     exit::Exit,
-    plan::{Plan, PlanError, PlanRequest, Program, check, reach, resolve::Sources, schema},
+    plan::{Plan, PlanError, PlanRequest, Program, check, image, reach, resolve::Sources, schema},
     profile::shipped::{self, PLANS, Shipped},
     run::baseline,
     time::RunClock,
@@ -24,7 +24,17 @@ pub(super) fn load(
     options: &PlanOptions,
     duration: Option<std::time::Duration>,
 ) -> Result<Plan, Failure> {
-    resolved(&sources(common, plan, options, duration)?)
+    let plan = resolved(&sources(common, plan, options, duration)?)?;
+    locked(&plan, options)?;
+    Ok(plan)
+}
+
+/// Refuses a plan whose images may move, where the options ask for that.
+pub(super) fn locked(plan: &Plan, options: &PlanOptions) -> Result<(), Failure> {
+    match image::unlocked(plan).filter(|_| options.locked) {
+        Some(why) => Err(Failure::usage(why)),
+        None => Ok(()),
+    }
 }
 
 /// The layers of a plan, for a verb that puts one of its own on them.
@@ -100,6 +110,7 @@ pub(super) fn plan(common: &Common, verb: PlanArguments) -> Result<ExitCode, Fai
 fn check_plan(common: &Common, verb: &PlanCheckArguments) -> Result<ExitCode, Failure> {
     let plan = crate::plan::load(&request(common, &verb.plan, &verb.options, verb.duration))
         .map_err(|error| bad(&error))?;
+    locked(&plan, &verb.options)?;
     if verb.resolved {
         return print_json(&plan);
     }

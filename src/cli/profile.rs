@@ -55,6 +55,7 @@ fn surroundings(common: &Common, plan: &str, set: &[String]) -> PlanRequest {
         set: set.to_vec(),
         seed: None,
         allow_helper: false,
+        locked: false,
         linux_binary: None,
     };
     request(common, plan, &options, None)

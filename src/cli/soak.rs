@@ -51,6 +51,7 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
             (plan::resolved(&sources)?, Some(Recorded::of(&sources)))
         }
     };
+    plan::locked(&plan, &verb.options)?;
     let sought = verb
         .sought
         .as_deref()
@@ -234,8 +235,12 @@ fn finish(
     outcome: Result<Conclusion, RunError>,
     artifacts: Option<&Path>,
 ) -> Result<ExitCode, Failure> {
-    let conclusion =
-        outcome.map_err(|error| Failure::infra("the run could not be done").because(&error))?;
+    let conclusion = outcome.map_err(|error| match &error {
+        RunError::Secret(why) => {
+            Failure::usage("the secrets of the nodes cannot be used").because(why)
+        }
+        error => Failure::infra("the run could not be done").because(error),
+    })?;
     if common.json {
         print_json(&conclusion.verdict)?;
     } else {
@@ -350,6 +355,9 @@ fn background(common: &Common, plan: &str, options: &PlanOptions) -> Vec<OsStrin
     }
     if options.allow_helper {
         line.push("--allow-helper".into());
+    }
+    if options.locked {
+        line.push("--locked".into());
     }
     line
 }

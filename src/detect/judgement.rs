@@ -5,8 +5,11 @@
 
 mod faults;
 mod told;
+mod versions;
 
 use std::{collections::BTreeMap, time::Duration};
+
+pub use versions::VersionView;
 
 pub use told::{DetectorView, Latencies, LoadView, Participation, Source, TemplateView, Traffic};
 
@@ -52,6 +55,9 @@ pub struct Judgement {
     pub shards: Vec<ShardView>,
     /// Per node, in the plan's order.
     pub nodes: Vec<NodeView>,
+    /// Per version of the nodes' program, the profile's own first; empty where there was one only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionView>,
     /// What the run really exercised.
     pub coverage: Measured,
     /// Values that limits may be set on, by metric name (`block-interval.p99`).

@@ -184,6 +184,9 @@ fn network(kind: DiskKind) -> NetworkPlan {
         shards: 1,
         nodes: vec![node(0), node(1)],
         program: Program::Itself,
+        versions: Vec::new(),
+        images: Default::default(),
+        secrets: Vec::new(),
         command: Vec::new(),
         defects: Vec::new(),
         environment: BTreeMap::new(),
@@ -251,6 +254,7 @@ async fn launch_idle(
     };
     let request = LaunchRequest {
         beside: None,
+        secrets: None,
         run,
         network,
         allow_helper,

@@ -99,6 +99,36 @@ pub enum EngineError {
         /// The reference.
         image: String,
     },
+    /// The engine has the image for another platform.
+    #[error(
+        "the engine has image {image} for {found}, and {asked} is asked for: pull it, or change `image.platform`"
+    )]
+    OtherPlatform {
+        /// The reference.
+        image: String,
+        /// What it has.
+        found: String,
+        /// What is wanted.
+        asked: String,
+    },
+    /// An image cannot be pulled.
+    #[error("cannot pull image {image}: {message}{hint}")]
+    Pull {
+        /// The reference.
+        image: String,
+        /// What the engine or the registry said, cleaned.
+        message: String,
+        /// The remedy, after `; `, or nothing.
+        hint: &'static str,
+    },
+    /// Credentials for a registry cannot be had.
+    #[error("cannot read the credentials for {registry}: {why}")]
+    Credentials {
+        /// The registry.
+        registry: String,
+        /// Why, without any secret.
+        why: String,
+    },
     /// No subnet of the pool is free.
     #[error("no free /24 subnet in {pool}: remove unused networks (`docker network prune`)")]
     SubnetsTaken {

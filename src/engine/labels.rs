@@ -41,6 +41,10 @@ pub const TOOLBOX_LOADER: &str = "canarynet.toolbox-loader";
 pub const HELPER_IMAGE: &str = "canarynet.helper-image";
 /// What a node ran before it was replaced, as JSON: what a heal puts back.
 pub const BEFORE: &str = "canarynet.before";
+/// The version of the plan that a node runs, where it has several; else what it was upgraded to.
+pub const VERSION: &str = "canarynet.version";
+/// What a node runs as the plan's version `base`, as JSON; where the plan has several versions.
+pub const BASE: &str = "canarynet.base";
 /// Name of a packed image, without tag.
 pub const IMAGE_NAME: &str = "canarynet.image";
 
@@ -230,6 +234,12 @@ pub fn toolbox_volume(run: &RunId) -> String {
 #[must_use]
 pub fn shared_volume(run: &RunId) -> String {
     format!("{run}-shared")
+}
+
+/// Name of the volume that nodes find their secrets in.
+#[must_use]
+pub fn secrets_volume(run: &RunId) -> String {
+    format!("{run}-secrets")
 }
 
 /// Name of the container that makes load on this shard.

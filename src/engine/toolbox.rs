@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disk::faulty::control,
-    engine::{antagonist, disk_probe, inventory, room::Room, share},
+    engine::{antagonist, disk_probe, inventory, room::Room, secrets, share},
     exit::Exit,
 };
 
@@ -106,6 +106,7 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         },
         ["size", path] => json(&fs::metadata(path).map(|facts| facts.len())),
         ["share", root, user, orders @ ..] => json(&share::share(Path::new(root), user, orders)),
+        ["secrets", folder] => json(&secrets::write(Path::new(folder), io::stdin())),
         ["remove", path] => json(&fs::remove_file(path)),
         ["end-antagonist", mark, disk] => json(&antagonist::end(mark, Path::new(disk))),
         ["inventory", disk] => json(&inventory::inside(Path::new(disk))),
@@ -114,7 +115,7 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["state", pid] => json(&state(pid)),
         ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, remove, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, remove, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
                 .to_owned(),
         ),
     };

@@ -142,6 +142,13 @@ pub enum Event {
         /// `true` when it begins, `false` when it ends.
         begins: bool,
     },
+    /// A node is about to run another version of its program than it did, or than the others do; told where it starts.
+    Version {
+        /// The node.
+        node: NodeName,
+        /// The plan's name for the version; else the image or executable that a fault put there.
+        version: String,
+    },
     /// Something of the host, the engine or the canary broke: never a finding against a node.
     Infra {
         /// What: `engine`, `helper`, `watcher`, `sampler`, `journal`, `host-disk`, ...
@@ -515,6 +522,8 @@ pub enum ProbeKind {
     Log,
     /// The sampler inside its container.
     Sampler,
+    /// The log line by which it tells where it stands.
+    Position,
 }
 
 /// How a probe failed.

@@ -9,6 +9,7 @@ pub mod effect;
 mod error;
 pub mod event;
 pub mod generate;
+pub mod mask;
 mod read_ahead;
 mod reader;
 mod segments;

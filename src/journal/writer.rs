@@ -447,6 +447,7 @@ fn must_last(event: &Event) -> bool {
         Event::RunStarted { .. }
             | Event::Stage { .. }
             | Event::Container { .. }
+            | Event::Version { .. }
             | Event::Attached { .. }
             | Event::Infra { .. }
             | Event::DiskServerEnded { .. }

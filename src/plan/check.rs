@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use super::{
     DiskKind, Lever, Plan,
-    foreign::Quorum,
+    foreign::{LOAD_MEMORY, Quorum},
+    image,
     thresholds::{Basis, by_key},
     values::human_size,
+    versions,
 };
 use crate::{
     fault::{kinds, needs::Permits},
@@ -35,6 +37,8 @@ pub struct CheckReport {
     pub disk: DiskCheck,
     /// Memory of all nodes.
     pub memory: MemoryCheck,
+    /// Versions of the nodes' program and who runs them; empty where there is one only.
+    pub versions: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What cannot work; the plan is refused.
@@ -112,6 +116,8 @@ pub struct MemoryCheck {
     pub nodes: u64,
     /// Limit of one node, its tmpfs disk and scratch included.
     pub each: u64,
+    /// What makes load and services, beside the nodes.
+    pub beside: u64,
     /// All together, the canary's budget included: what may be used at most.
     pub all: u64,
     /// Whether disks are counted (a tmpfs disk is memory).
@@ -145,6 +151,7 @@ pub fn check(plan: &Plan) -> CheckReport {
         profile: plan.profile.clone(),
         windows: windows(plan),
         memory: memory(plan),
+        versions: versions::lines(plan),
         length,
         clocks,
         disk,
@@ -342,11 +349,21 @@ fn memory(plan: &Plan) -> MemoryCheck {
         .saturating_add(disk)
         .saturating_add(scratch);
     let nodes = network.nodes.len() as u64;
+    let foreign = &network.foreign;
+    let makes_load = foreign.load.is_some() && plan.load.rate > 0.0;
+    let load = if makes_load { LOAD_MEMORY } else { 0 };
+    let services = foreign.services.len() as u64;
+    let beside = network
+        .shards
+        .saturating_mul(load)
+        .saturating_add(services.saturating_mul(network.limits.memory));
     MemoryCheck {
         nodes,
         each,
+        beside,
         all: each
             .saturating_mul(nodes)
+            .saturating_add(beside)
             .saturating_add(plan.budget.memory),
         disks_in_memory,
     }
@@ -376,6 +393,11 @@ fn skipped(plan: &Plan) -> Vec<String> {
 
 fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
     warnings.extend(skipped(plan));
+    warnings.extend(versions::unused(plan));
+    let moving = image::moving(plan).into_iter();
+    warnings.extend(moving.map(|image| {
+        format!("image {image} is a tag, which may be another image tomorrow: pin it by its digest")
+    }));
     let stages = plan
         .start_deadline
         .saturating_add(length.soak)

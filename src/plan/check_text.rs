@@ -40,9 +40,13 @@ impl Display for CheckReport {
         let memory = &self.memory;
         writeln!(
             formatter,
-            "memory   {} nodes x {} + the canary = {} at most{}",
+            "memory   {} nodes x {}{} + the canary = {} at most{}",
             memory.nodes,
             human_size(memory.each),
+            match memory.beside {
+                0 => String::new(),
+                beside => format!(" + {} for load and services", human_size(beside)),
+            },
             human_size(memory.all),
             if memory.disks_in_memory {
                 ", disks included (tmpfs is memory)"
@@ -50,6 +54,9 @@ impl Display for CheckReport {
                 ""
             }
         )?;
+        for version in &self.versions {
+            writeln!(formatter, "version  {version}")?;
+        }
         for warning in &self.warnings {
             writeln!(formatter, "warning  {warning}")?;
         }

@@ -20,6 +20,9 @@ pub const MOST_SERVICES: usize = 5;
 /// Last octet of the first service's address in the data network; the generators of load follow behind the nodes' range.
 pub const FIRST_SERVICE: u8 = 9;
 
+/// Memory of a container that makes load, with all its commands.
+pub const LOAD_MEMORY: u64 = 512 << 20;
+
 /// What a network has beside its nodes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]

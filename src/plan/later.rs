@@ -6,26 +6,20 @@
 pub struct Later {
     /// The dotted key; elements of arrays share their array's key.
     pub key: &'static str,
-    /// Only refused when its value is a table.
-    pub only_tables: bool,
     /// What it will be, or what to use instead.
     pub note: &'static str,
 }
 
 impl Later {
-    /// Whether this key, with a table for its value or not, is refused.
+    /// Whether this key is refused.
     #[must_use]
-    pub fn matches(&self, key: &str, is_table: bool) -> bool {
-        self.key == key && (!self.only_tables || is_table)
+    pub fn matches(&self, key: &str) -> bool {
+        self.key == key
     }
 }
 
 const fn later(key: &'static str, note: &'static str) -> Later {
-    Later {
-        key,
-        only_tables: false,
-        note,
-    }
+    Later { key, note }
 }
 
 /// Keys of soak plans.
@@ -54,13 +48,7 @@ pub const PLAN: &[Later] = &[
 /// Keys of profiles.
 pub const PROFILE: &[Later] = &[
     later("join", "nodes that join later come later"),
-    later("secrets", "secrets for nodes come later"),
     later("files", "write `[[file]]` with `path` and `text`"),
-    Later {
-        key: "image",
-        only_tables: true,
-        note: "pulling and credentials come later; write `image = \"name:tag\"` of an image that the engine has",
-    },
     later(
         "nodes.full",
         "call nodes that follow and never sign `explorer`",

@@ -102,6 +102,24 @@ fn pattern_fits(pattern: &str, path: &str) -> bool {
     }
 }
 
+/// Whether a later layer says more of an image that an earlier one names (`--set profile.image.pull=always`), and names
+/// none itself. The earlier one becomes a table for it.
+fn completes(base: &mut Table, over: &Table) -> bool {
+    let more = over.get("image").and_then(Value::as_table);
+    if more.is_none_or(|more| more.contains_key("ref")) {
+        return false;
+    }
+    match base.get_mut("image") {
+        Some(Value::Table(_)) => true,
+        Some(image @ Value::String(_)) => {
+            let reference = std::mem::replace(image, Value::Boolean(false));
+            *image = Value::Table(Table::from_iter([("ref".to_owned(), reference)]));
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Recursion is bounded by the parser's own limit on nesting.
 fn merge(base: &mut Table, over: Table, path: &str, gone: &mut Vec<String>) {
     for (_, keys) in ALTERNATIVES
@@ -110,6 +128,9 @@ fn merge(base: &mut Table, over: Table, path: &str, gone: &mut Vec<String>) {
     {
         if keys.iter().any(|key| over.contains_key(*key)) {
             for key in *keys {
+                if path.is_empty() && *key == "image" && completes(base, &over) {
+                    continue;
+                }
                 base.remove(*key);
                 gone.push(join(path, key));
             }
@@ -222,7 +243,7 @@ impl Setting {
             })?;
         let text = expanded.unwrap_or_else(|| self.value.clone());
         let parsed = parse_value(&text);
-        self.refuse_later(later, parsed.as_ref())?;
+        self.refuse_later(later)?;
         let text = Value::String(text);
         let is_text = parsed.as_ref().is_none_or(Value::is_str);
         let table = nest(&self.path, parsed.unwrap_or_else(|| text.clone()));
@@ -240,11 +261,10 @@ impl Setting {
         Err(error)
     }
 
-    fn refuse_later(&self, later: &[Later], value: Option<&Value>) -> Result<(), PlanError> {
+    fn refuse_later(&self, later: &[Later]) -> Result<(), PlanError> {
         for depth in 1..=self.path.len() {
             let key = dotted(&self.path[..depth]);
-            let is_table = depth < self.path.len() || value.is_some_and(Value::is_table);
-            if let Some(later) = later.iter().find(|later| later.matches(&key, is_table)) {
+            if let Some(later) = later.iter().find(|later| later.matches(&key)) {
                 let place = self.place.clone();
                 return Err(PlanError::Later {
                     place,
@@ -354,6 +374,28 @@ mod tests {
         base.put(layer("binary = \"x\"\nblock_interval = \"1s\"\n[accelerate.a]\nlever = \"none\"\n[[log]]\nname = \"new\""));
         let expected: Table = "binary = \"x\"\nblock_interval = \"1s\"\n[accelerate.a]\nmainnet = \"1s\"\nlever = \"none\"\n[[log]]\nname = \"new\"\n[[log]]\nname = \"old\"".parse().unwrap();
         assert_eq!(base.table, expected);
+    }
+
+    #[test]
+    fn more_may_be_said_of_an_image_than_its_name() {
+        let put = |base: &str, over: &str| {
+            let mut base = layer(base);
+            base.put(layer(over));
+            base.table
+        };
+        let table = |text: &str| text.parse::<Table>().unwrap();
+        assert_eq!(
+            put("image = \"a:1\"", "image = { pull = \"always\" }"),
+            table("image = { ref = \"a:1\", pull = \"always\" }")
+        );
+        let whole = "image = { ref = \"a:1\", pull = \"always\" }";
+        assert_eq!(
+            put(whole, "image = { platform = \"linux/amd64\" }"),
+            table("image = { ref = \"a:1\", pull = \"always\", platform = \"linux/amd64\" }")
+        );
+        for over in ["image = \"b:2\"", "image = { ref = \"b:2\" }"] {
+            assert_eq!(put(whole, over), table(over));
+        }
     }
 
     #[test]

@@ -122,9 +122,11 @@ pub fn sources(request: &PlanRequest) -> Result<Sources, PlanError> {
     let found = Found::find("plan", asked, PLANS)?;
     let mut plan = reader.read::<Manifest>(&found, later::PLAN)?;
     found.anchor(&mut plan.table, &["profile", "log_baseline"]);
-    if let Some(Value::Array(faults)) = plan.table.get_mut("fault") {
-        let faults = faults.iter_mut().filter_map(Value::as_table_mut);
-        faults.for_each(|fault| found.anchor(fault, &["binary"]));
+    for key in ["fault", "versions"] {
+        if let Some(Value::Array(tables)) = plan.table.get_mut(key) {
+            let tables = tables.iter_mut().filter_map(Value::as_table_mut);
+            tables.for_each(|table| found.anchor(table, &["binary"]));
+        }
     }
     reader.put::<Manifest>(&mut plan, &settings.plan, later::PLAN)?;
     plan.put(flags(request)?);
@@ -309,6 +311,10 @@ impl Reader<'_> {
             }
             let mut layer = self.read::<Profile>(&found, later::PROFILE)?;
             found.anchor(&mut layer.table, &["extends", "binary", "programs"]);
+            if let Some(Value::Table(secrets)) = layer.table.get_mut("secrets") {
+                let each = secrets.iter_mut().filter_map(|(_, of)| of.as_table_mut());
+                each.for_each(|secret| found.anchor(secret, &["file"]));
+            }
             if let Some(Value::String(extends)) = layer.table.remove("extends") {
                 next = Some(extends);
             }
@@ -408,7 +414,7 @@ impl Found {
                 let is_path = text.contains('/') || text.ends_with(".toml");
                 // A program's bare name may be one on the `PATH`, where there is no such file beside this one.
                 let beside = match *key {
-                    "log_baseline" => true,
+                    "log_baseline" | "file" => true,
                     "binary" | "programs" => directory.join(&*text).exists(),
                     _ => false,
                 };

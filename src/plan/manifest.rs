@@ -14,6 +14,7 @@ use super::{
     faults::{ChaosManifest, DrillManifest, FaultManifest, OnMissing, SweepManifest},
     until::Until,
     values::{Blocks, Rate, Seed, Share, Size, Span},
+    versions::VersionManifest,
 };
 use crate::{detect::finding::Severity, time::Window};
 
@@ -25,6 +26,8 @@ pub struct Manifest {
     pub requires: Option<String>,
     /// The network: a shipped profile's name, or the path of a profile (relative to this file).
     pub profile: Option<String>,
+    /// Other versions of the nodes' program: which nodes run them, and what `upgrade` faults roll to.
+    pub versions: Option<Vec<VersionManifest>>,
     /// What keys, genesis and load follow from; a text or a whole number. Default `canarynet`.
     pub seed: Option<Seed>,
     /// How much faster than mainnet, 1 or more. Default 1. Excludes `block_interval`.

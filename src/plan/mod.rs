@@ -24,6 +24,7 @@ pub mod faults;
 pub mod findings;
 pub mod foreign;
 mod gate;
+pub mod image;
 mod judging;
 pub mod later;
 mod layers;
@@ -38,12 +39,14 @@ pub mod reach;
 pub mod recorded;
 pub mod resolve;
 pub mod schema;
+pub mod secrets;
 pub mod source;
 pub mod thresholds;
 pub mod told;
 pub mod until;
 pub mod values;
 pub mod variables;
+pub mod versions;
 
 pub use against::{Against, Side, Tolerance};
 pub use error::PlanError;
@@ -54,6 +57,7 @@ pub use log_rule::{LogRule, Texts};
 pub use recorded::Recorded;
 pub use thresholds::TrendThresholds;
 pub use told::{Exercised, LogBaseline, LogPosition, MetricNames, ToldThresholds};
+pub use versions::VersionPlan;
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -163,6 +167,15 @@ pub struct NetworkPlan {
     pub nodes: Vec<NodePlan>,
     /// The program the nodes run.
     pub program: Program,
+    /// Other versions of the program, and who runs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionPlan>,
+    /// How images come to the engine.
+    #[serde(default, skip_serializing_if = "image::ImagePolicy::is_default")]
+    pub images: image::ImagePolicy,
+    /// What nodes find as files, never what is in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<secrets::SecretPlan>,
     /// Command with its arguments, still templates: rendered per node when addresses are known
     /// (see [`crate::profile::render`]).
     pub command: Vec<String>,
@@ -327,7 +340,7 @@ impl DiskKind {
 }
 
 /// How the watcher asks the nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbePlan {
     /// The RPC family, one of [`crate::profile::dialect`]; empty where `reads` tells.
     pub dialect: String,

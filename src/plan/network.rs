@@ -6,14 +6,16 @@ mod texts;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use texts::{is_capability, is_image, is_path, is_user, is_variable};
+pub(super) use texts::is_name;
+use texts::{is_capability, is_path, is_user, is_variable};
 
 use super::{
     ClockLever, DefectPlan, DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan,
     Program, Role,
     error::{PlanError, did_you_mean},
-    log_rule,
+    image, log_rule,
     resolve::Sources,
+    secrets,
     source::join,
     values::human_size,
 };
@@ -74,6 +76,10 @@ pub fn resolve(
         shards,
         nodes,
         program,
+        versions: Vec::new(),
+        images: image_policy(sources, profile)?,
+        secrets: secrets::resolve(&profile.secrets.clone().unwrap_or_default(), is_variable)
+            .map_err(|(name, why)| sources.bad(&join("profile.secrets", &name), why))?,
         command,
         defects,
         environment: profile.environment.clone().unwrap_or_default(),
@@ -148,6 +154,11 @@ fn check_texts(sources: &Sources, network: &NetworkPlan) -> Result<(), PlanError
     if let Some(Err(message)) = pattern.map(log_position::compile) {
         return bad("probe.log.pattern", &message);
     }
+    let deadline = network.probe.log.as_ref().and_then(|log| log.deadline);
+    let allowed = Duration::from_secs(10)..=Duration::from_secs(3_600);
+    if deadline.is_some_and(|deadline| !allowed.contains(&deadline.0)) {
+        return bad("probe.log.deadline", "between 10s and 1h");
+    }
     let loads = network.foreign.load.as_ref().map_or(0, |_| shards - 1);
     if network.nodes.len() as u64 + loads > NODES {
         return bad("nodes", "leave no addresses for what makes load");
@@ -218,13 +229,16 @@ fn nodes(sources: &Sources, profile: &Profile) -> Result<(u64, Vec<NodePlan>), P
 
 fn program(sources: &Sources, profile: &Profile) -> Result<Program, PlanError> {
     let itself = profile.itself.unwrap_or(false);
-    match (&profile.binary, &profile.image, itself) {
+    let image = profile.image.as_ref().map(|image| {
+        let text = image.reference();
+        text.ok_or_else(|| sources.missing("profile.image.ref", "the reference of the image"))
+    });
+    match (&profile.binary, image.transpose()?, itself) {
         (Some(path), None, false) if !path.is_empty() => Ok(Program::Binary(PathBuf::from(path))),
-        (None, Some(image), false) if is_image(image) => Ok(Program::Image(image.clone())),
-        (None, Some(image), false) => Err(sources.bad(
-            "profile.image",
-            &format!("{image:?} is no image reference like `name:tag`"),
-        )),
+        (None, Some(image), false) => match image::Reference::parse(image) {
+            Ok(_) => Ok(Program::Image(image.to_owned())),
+            Err(message) => Err(sources.bad("profile.image", &message)),
+        },
         (None, None, true) => Ok(Program::Itself),
         (None, None, false) => Err(sources.missing(
             "profile.binary",
@@ -235,6 +249,13 @@ fn program(sources: &Sources, profile: &Profile) -> Result<Program, PlanError> {
             "`binary`, `image` and `itself` exclude each other",
         )),
     }
+}
+
+fn image_policy(sources: &Sources, profile: &Profile) -> Result<image::ImagePolicy, PlanError> {
+    let policy = profile.image.as_ref().map(image::ImageManifest::policy);
+    policy
+        .unwrap_or_else(|| Ok(image::ImagePolicy::default()))
+        .map_err(|(key, message)| sources.bad(&format!("profile.image.{key}"), &message))
 }
 
 fn defects(

@@ -20,6 +20,7 @@ use super::{
     thresholds::Basis,
     until::Until,
     values::{LONGEST, Seed},
+    versions,
 };
 use crate::{
     fault::{
@@ -133,7 +134,9 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     let levers = profile.accelerate.clone().unwrap_or_default();
     let accelerated = accelerate(sources, &mainnet, &levers, pace(sources, &manifest)?)?;
     let clocks = accelerated.clocks;
-    let network = network::resolve(sources, &profile, &clocks)?;
+    let mut network = network::resolve(sources, &profile, &clocks)?;
+    let typed = manifest.versions.as_deref().unwrap_or_default();
+    network.versions = versions::resolve(sources, typed, &network.nodes)?;
     let validators = profile
         .nodes
         .as_ref()
@@ -217,6 +220,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         drill: manifest.drill.as_ref(),
     };
     (plan.schedule, plan.drill) = schedule::schedule(sources, &typed, &plan)?;
+    versions::fill_schedule(sources, &mut plan.schedule, &plan.network)?;
     // Only a disk that was made for it can run dry.
     plan.network.disk.thin |= plan.schedule.iter().any(|fault| fault.kind == "device-dry");
     // Faults on block devices rule out the disk that `auto` falls back to.

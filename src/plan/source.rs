@@ -159,11 +159,7 @@ impl Walk<'_> {
             let whole = join(path, key.get_ref());
             let generic = join(generic, key.get_ref());
             let span = key.span();
-            if let Some(later) = self
-                .later
-                .iter()
-                .find(|later| later.matches(&generic, value.get_ref().is_table()))
-            {
+            if let Some(later) = self.later.iter().find(|later| later.matches(&generic)) {
                 let place = self.lines.place(Some(span));
                 return Err(PlanError::Later {
                     place,

@@ -12,6 +12,7 @@ use super::{
     foreign::{Leaders, Quorum},
     resolve::{Sources, window},
     thresholds::{Basis, WindowRule},
+    values::Span,
 };
 use crate::time::{Clocks, micros};
 
@@ -63,7 +64,7 @@ pub struct MetricNames {
 }
 
 /// The log line by which a node says that it has a new block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogPosition {
     /// Texts, one of which the message contains.
@@ -79,6 +80,10 @@ pub struct LogPosition {
     /// at least one of the first two: `committed block (?P<height>\d+) in view (?P<view>\d+)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// A node that runs and says no such line for this long is told of, as one that does not answer; `10s` to `1h`.
+    /// Default: lines may come when they like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
 }
 
 /// Windows and thresholds of the findings that rest on what nodes tell of themselves.

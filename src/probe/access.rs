@@ -97,6 +97,8 @@ pub struct Notice {
     pub node: Option<NodeName>,
     /// The node whose FUSE disk the container serves.
     pub serves_disk_of: Option<NodeName>,
+    /// The version of the program that it runs, where the plan has several.
+    pub version: Option<String>,
     /// What happened.
     pub change: ContainerChange,
     /// The engine's clock, in nanoseconds since 1970.

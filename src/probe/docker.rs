@@ -63,6 +63,7 @@ impl Access for Docker {
                 Ok(Notice {
                     node,
                     serves_disk_of,
+                    version: event.version,
                     change: event.change,
                     time_nanos: event.time_nanos.unsigned_abs(),
                 })

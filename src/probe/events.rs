@@ -90,6 +90,7 @@ pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: R
     let mut last = now_nanos();
     let mut recent: Vec<Notice> = Vec::new();
     let mut complained = false;
+    let mut versions = BTreeMap::new();
     while !context.sink.is_closed() {
         let since = i64::try_from(last / 1_000_000_000).unwrap_or_default();
         let mut notices = context.access.events(&run, since);
@@ -108,7 +109,7 @@ pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: R
                         recent.remove(0);
                     }
                     recent.push(notice.clone());
-                    pass_on(&context, &requested, notice);
+                    pass_on(&context, &requested, &mut versions, notice);
                 }
                 Err(error) => {
                     reason = error.chain();
@@ -128,7 +129,12 @@ pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: R
     }
 }
 
-fn pass_on<A: Access>(context: &Context<A>, requested: &Requested, notice: Notice) {
+fn pass_on<A: Access>(
+    context: &Context<A>,
+    requested: &Requested,
+    versions: &mut BTreeMap<NodeName, String>,
+    notice: Notice,
+) {
     if let Some(node) = notice.serves_disk_of
         && let ContainerChange::Died { exit_code } = notice.change
     {
@@ -147,6 +153,15 @@ fn pass_on<A: Access>(context: &Context<A>, requested: &Requested, notice: Notic
             }
             _ => {}
         }
+    }
+    // Told before the start that brings it, and only when it is another one.
+    if notice.change == ContainerChange::Started
+        && let Some(version) = notice.version
+        && versions.get(&node) != Some(&version)
+    {
+        versions.insert(node.clone(), version.clone());
+        let node = node.clone();
+        context.sink.offer(Event::Version { node, version });
     }
     let requested = requested.explains(&node, notice.change);
     context.sink.offer(Event::Container {
@@ -219,6 +234,7 @@ mod tests {
         let notice = |nanos: u64, change| Notice {
             node: Some(node.clone()),
             serves_disk_of: None,
+            version: Some("next".to_owned()),
             change,
             time_nanos: now + nanos,
         };
@@ -243,7 +259,7 @@ mod tests {
         requested.mark(&node, Operation::Start);
         tokio::spawn(run_events(context, "run-1".parse().unwrap(), requested));
         let mut changes = Vec::new();
-        let mut infra = 0;
+        let (mut infra, mut versions) = (0, Vec::new());
         while changes.len() < 3 {
             match receiver.recv().await.unwrap().event {
                 Event::Container {
@@ -252,6 +268,10 @@ mod tests {
                     changes.push((change, requested));
                 }
                 Event::Infra { .. } => infra += 1,
+                Event::Version { node, version } => {
+                    assert_eq!(changes.len(), 2, "before the start that brings it");
+                    versions.push(format!("{node} {version}"));
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -261,6 +281,7 @@ mod tests {
             (ContainerChange::Started, true),
         ];
         assert_eq!((changes.as_slice(), infra), (&expected[..], 1));
+        assert_eq!(versions, [format!("{node} next")]);
         assert!(signals.node(&node).unwrap().running());
     }
 

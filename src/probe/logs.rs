@@ -10,6 +10,7 @@ pub mod raw;
 pub mod splitter;
 
 mod bucket;
+mod overdue;
 mod overlap;
 
 use std::{

@@ -151,6 +151,7 @@ mod tests {
             height: "blockNum".to_owned(),
             hash: Some("blockHash".to_owned()),
             pattern: None,
+            deadline: None,
         })
         .unwrap()
     }
@@ -190,6 +191,7 @@ mod tests {
             height: "h".to_owned(),
             hash: None,
             pattern: None,
+            deadline: None,
         };
         assert!(PositionReader::new(&nothing).is_none());
     }
@@ -201,6 +203,7 @@ mod tests {
             height: String::new(),
             hash: None,
             pattern: Some(pattern.to_owned()),
+            deadline: None,
         };
         let pattern = r"(?:height=|block )(?P<height>\d+)(?: .*view (?P<view>\d+))?";
         let reader = PositionReader::new(&plan(pattern)).unwrap();

@@ -13,7 +13,9 @@ use crate::{
         foreign::{
             EndsOn, FileTemplate, InitStep, Leaders, LoadCommand, Quorum, Service, Sources, Views,
         },
+        image::ImageManifest,
         manifest::Restart,
+        secrets::SecretManifest,
         values::{Blocks, Size, Span},
     },
 };
@@ -35,10 +37,13 @@ pub struct Profile {
     pub binary: Option<String>,
     /// Further executables that are packed with it, found in the same way, for `[[init]]`, `[[service]]` and `[load]`.
     pub programs: Option<Vec<String>>,
-    /// An image that the engine has.
-    pub image: Option<String>,
+    /// An image, pulled where the engine does not have it; `{ ref = "host/name:tag", pull = "always" }` says more.
+    pub image: Option<ImageManifest>,
     /// The nodes are this program's own reference node.
     pub itself: Option<bool>,
+    /// What nodes find as files below `/run/secrets` (templates: `secrets.NAME` is its path), in memory, for their own user
+    /// alone: `{ TOKEN = { env = "CI_TOKEN" } }`, or `{ file = "path" }`. Masked in all that is kept.
+    pub secrets: Option<BTreeMap<String, SecretManifest>>,
     /// Limits of each node's container.
     pub limits: Option<Limits>,
     /// Data disk of each node.

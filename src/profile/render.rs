@@ -14,6 +14,7 @@ use crate::{
         NodeAddress, NodePlan, Plan, Role,
         error::did_you_mean,
         foreign::{FIRST_SERVICE, SHARED},
+        secrets,
         values::one_unit,
     },
 };
@@ -297,6 +298,7 @@ fn context(
         ),
         ("values", Value::from(network.foreign.values.clone())),
         ("shared", SHARED.into()),
+        ("secrets", secrets(plan)),
         ("services", services(plan, own)),
         ("clocks", clocks(plan)),
         ("accelerate", accelerate(plan)),
@@ -341,6 +343,16 @@ fn own_node(plan: &Plan, node: &NodePlan, address: NodeAddress) -> Value {
         ("ip", address.data.to_string().into()),
         ("management_ip", address.management.to_string().into()),
     ])
+}
+
+/// Secrets by their names: the paths of their files.
+fn secrets(plan: &Plan) -> Value {
+    let secrets = plan.network.secrets.iter();
+    let paths = secrets.map(|secret| {
+        let path = format!("{}/{}", secrets::FOLDER, secret.name);
+        (secret.name.clone(), Value::from(path))
+    });
+    Value::from(paths.collect::<BTreeMap<String, Value>>())
 }
 
 /// Services by their names, with their addresses: in the nodes' own network, below all nodes.

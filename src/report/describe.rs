@@ -50,6 +50,7 @@ fn containers(event: &Event) -> Option<Told> {
             let who = if *requested { "" } else { ", not asked for" };
             format!("{node} {}{who}", change_words(*change))
         }
+        Event::Version { node, version } => format!("{node} runs version {version}"),
         Event::Restart {
             node,
             attempt,

@@ -17,7 +17,7 @@ use crate::{
         causes::{common::CommonCause, signatures::Signature},
         judgement::{
             AccelerationView, CostView, DetectorView, Doubt, DrillView, FaultView, Finish,
-            InfraView, KindView, Measure, Measured, Page, StageStart, TemplateView,
+            InfraView, KindView, Measure, Measured, Page, StageStart, TemplateView, VersionView,
         },
         outlook::NodeOutlook,
     },
@@ -111,6 +111,9 @@ pub struct VerdictFile {
     pub shards: Vec<ShardView>,
     /// Per node.
     pub nodes: Vec<NodeView>,
+    /// Per version of the nodes' program; absent where there was one only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionView>,
     /// What each detector could judge.
     #[serde(default)]
     pub detectors: Vec<DetectorView>,
@@ -220,6 +223,7 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         pages,
         shards,
         nodes,
+        versions,
         coverage,
         measures,
         cost,
@@ -266,6 +270,7 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         cost,
         shards,
         nodes,
+        versions,
         detectors,
         doubts,
         infra,

@@ -40,6 +40,7 @@ pub mod terminal;
 pub mod text;
 pub mod timeline;
 mod together;
+mod versions;
 pub mod why_not;
 
 pub use curves::Curves;

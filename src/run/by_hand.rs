@@ -16,6 +16,7 @@ use crate::{
         Plan,
         error::did_you_mean,
         faults::{PlannedFault, TargetError, Trigger},
+        versions,
     },
     time::RunClock,
 };
@@ -77,6 +78,9 @@ pub enum WishError {
         /// Why.
         source: serde_json::Error,
     },
+    /// No such version of the nodes' program.
+    #[error("{0}")]
+    Version(String),
     /// No such target in words.
     #[error(transparent)]
     Target(TargetError),
@@ -116,7 +120,7 @@ pub fn planned(wish: &Wish<'_>, plan: &Plan) -> Result<PlannedFault, WishError> 
     }
     let target = wish.target.parse().map_err(WishError::Target)?;
     target::check(&target, &plan.network.nodes).map_err(WishError::Nobody)?;
-    Ok(PlannedFault {
+    let mut planned = PlannedFault {
         id: String::new(),
         kind: name,
         parameters: wish.parameters.clone(),
@@ -125,7 +129,9 @@ pub fn planned(wish: &Wish<'_>, plan: &Plan) -> Result<PlannedFault, WishError> 
         target,
         seed: RunClock::wall().0,
         drawn: false,
-    })
+    };
+    versions::fill(&mut planned, &plan.network).map_err(WishError::Version)?;
+    Ok(planned)
 }
 
 /// Asks the owner of a run for a fault; answers the name under which its steps can be read.

@@ -3,10 +3,13 @@
 use super::{conductor::Conductor, error::RunError};
 use crate::{
     engine::{
-        self, Docker, EngineError, Launched, labels::RunLabels, launch::Images, owner::Owner,
+        self, Docker, EngineError, Launched,
+        labels::RunLabels,
+        launch::{Images, NodeImage, known_image, named_image},
+        owner::Owner,
     },
     fault::{
-        kinds::{Fault, KindInfo, Need, kind},
+        kinds::{KindInfo, Need, kind},
         needs::{Permits, needs_of_plan},
     },
     ids::RunId,
@@ -141,13 +144,25 @@ pub(super) fn disk_faults(plan: &Plan) -> String {
     )
 }
 
-/// Packs the executables that faults of the schedule put in place of the nodes'.
-pub(super) async fn pack_upgrades(docker: &Docker, plan: &Plan) -> Result<(), EngineError> {
+/// Packs or pulls what faults of the schedule put in place of the nodes' program; answers the images, each once.
+pub(super) async fn upgrades(docker: &Docker, plan: &Plan) -> Result<Vec<NodeImage>, EngineError> {
+    let mut images: Vec<NodeImage> = Vec::new();
     for planned in &plan.schedule {
         let fault = kind(&planned.kind).and_then(|info| (info.parse)(&planned.parameters).ok());
-        if let Some(binary) = fault.as_deref().and_then(Fault::binary) {
-            engine::pack::binary_image(docker, binary, &[]).await?;
+        let Some(fault) = fault else { continue };
+        let image = match (fault.binary(), fault.image()) {
+            (Some(binary), _) => {
+                let packed = engine::pack::binary_image(docker, binary, &[]).await?;
+                known_image(docker, packed.reference, packed.program).await?
+            }
+            // One that is pulled before every run is pulled once.
+            (None, Some(image)) if images.iter().any(|known| known.reference == image) => continue,
+            (None, Some(image)) => named_image(docker, &plan.network, image).await?,
+            (None, None) => continue,
+        };
+        if !images.contains(&image) {
+            images.push(image);
         }
     }
-    Ok(())
+    Ok(images)
 }

@@ -10,14 +10,14 @@ use super::{
 };
 use crate::{
     detect::{DETECTORS, Judgement},
-    engine,
+    engine::{self, launch::NodeImage},
     exit::Exit,
     journal::{
         Event,
         event::{FinishReason, Stage},
         text::clean,
     },
-    plan::{Keep, NetworkPlan, Plan, Program},
+    plan::{Keep, NetworkPlan, Plan, Program, image::moving},
     report::{self, Curves, Fact, Look, REPORTERS, ReportInput, progress::Progress},
     time::RunClock,
     verdict::{self, Outcome, Verdict},
@@ -199,10 +199,17 @@ impl Conductor {
             );
         }
         if let Some(images) = &self.images {
-            facts.push(Fact::new(
-                "image",
-                format!("{} ({})", images.node, images.node_digest),
-            ));
+            let moving = moving(&self.plan);
+            let told = |image: &NodeImage| {
+                let moves = moving.contains(&image.reference.as_str());
+                let word = if moves { ", a tag that may move" } else { "" };
+                format!("{} ({}){word}", image.reference, image.digest)
+            };
+            facts.push(Fact::new("image", told(&images.node)));
+            let others = images.versions.iter();
+            facts.extend(
+                others.map(|(name, image)| Fact::new(format!("image of {name}"), told(image))),
+            );
         }
         facts.extend(deviations(&self.plan.network).map(|text| Fact::new("less strict", text)));
         ReportInput {

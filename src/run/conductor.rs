@@ -6,7 +6,7 @@
 //! ```
 //! Invariant: whatever happens is journalled first and judged by the entry that was written, never by the input.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::{
@@ -35,6 +35,7 @@ use crate::{
     journal::{
         self, Entry, Event, Writer,
         event::{ContainerChange, FinishReason, Stage},
+        mask::Masks,
     },
     plan::Plan,
     probe::{events::Operation, sink::ProbeEvent},
@@ -98,6 +99,8 @@ pub(super) struct Conductor {
     /// Who is told of findings.
     pub(super) desk: Desk,
     pub(super) screen: Progress,
+    /// Secrets, to be taken out of all that is kept.
+    pub(super) masks: Arc<Masks>,
     pub(super) directory: RunDirectory,
     pub(super) record: RunRecord,
     /// Held as long as the run is owned.
@@ -220,7 +223,7 @@ impl Conductor {
         };
         let now = self.clock.elapsed();
         self.appended = now;
-        for entry in journal.append(now, event)? {
+        for entry in journal.append(now, self.masks.event(event))? {
             let changes = self.judge.step(&entry);
             self.curves.step(&entry, self.judge.world(), &changes);
             for change in changes {
@@ -366,7 +369,8 @@ impl Conductor {
     }
 
     pub(super) fn note(&mut self, line: &str) {
-        self.screen.note(self.clock.elapsed(), line);
+        self.screen
+            .note(self.clock.elapsed(), &self.masks.text(line));
     }
 
     pub(super) fn enter(&mut self, stage: Stage) -> Result<(), RunError> {

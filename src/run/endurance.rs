@@ -18,6 +18,7 @@ use super::{
     error::{RunError, chain},
     faults::carry_out::{heal_all, perform_all},
     launching::launch_network,
+    secrets::Secrets,
     signal::Signals,
 };
 use crate::{
@@ -137,7 +138,10 @@ pub async fn endure(
     engine::preflight(&docker, &run, &plan.network, plan.allow_helper, &images).await?;
     let needs: Vec<Need> = needs_of(kinds.iter().copied());
     let mut found = capability::tried(&docker, &run, &path, &plan, &images, &needs).await;
-    let launched = launch_network(&docker, &run, &plan, path.clone(), LIFE, &images).await?;
+    let launched = {
+        let secrets = Secrets::read(&plan)?;
+        launch_network(&docker, &run, &plan, path.clone(), LIFE, &images, &secrets).await?
+    };
     found.extend(engine::capabilities::of_launch(&launched, &needs));
     record.state = RunState::Running;
     directory.write_record(&record)?;

@@ -1,4 +1,5 @@
-//! Why a run could not be done: each is infra (exit 3), since bad input was refused before a run began.
+//! Why a run could not be done: each is infra (exit 3), since bad input was refused before a run began; only secrets are
+//! read by the run itself.
 
 use crate::{
     engine::EngineError, journal::JournalError, profile::log_rules::RuleError, report::RenderError,
@@ -27,6 +28,9 @@ pub enum RunError {
     /// A signal ended what has no verdict.
     #[error("ended by {0}; what it had broken was healed and removed")]
     Stopped(&'static str),
+    /// A secret: bad input (exit 2).
+    #[error("the secrets of the nodes cannot be used")]
+    Secret(#[from] super::secrets::SecretError),
     /// Live progress.
     #[error("cannot start the display")]
     Screen(#[source] std::io::Error),

@@ -194,7 +194,7 @@ impl Conductor {
                 FaultStep::Acknowledged | FaultStep::HealRequested => None,
             };
             if let Some(line) = line {
-                let line = clean(&line, 400);
+                let line = clean(&self.masks.text(&line), 400);
                 if let Some(name) = self.faults.asked_as(&id) {
                     by_hand::tell(self.directory.path(), name, &line);
                 }

@@ -1,10 +1,15 @@
 //! `machine.json` and `layers.json`: what a run was made on and from, for bundles, certificates and repetitions.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{directory::RunDirectory, error::RunError};
 use crate::{
-    engine::{Docker, launch::Images},
+    engine::{
+        Docker,
+        launch::{self, Images},
+    },
     plan::Recorded,
 };
 
@@ -36,6 +41,12 @@ pub struct Machine {
     pub cgroup_version: u8,
     /// The nodes' image.
     pub image: NodeImage,
+    /// ... of other versions of the plan, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, NodeImage>,
+    /// ... that `upgrade` faults of the plan put there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upgrades: Vec<NodeImage>,
 }
 
 /// The image that the nodes ran.
@@ -47,8 +58,17 @@ pub struct NodeImage {
     pub digest: String,
 }
 
+impl NodeImage {
+    fn of(image: &launch::NodeImage) -> Self {
+        Self {
+            reference: image.reference.clone(),
+            digest: image.digest.clone(),
+        }
+    }
+}
+
 impl Machine {
-    fn of(docker: &Docker, images: &Images) -> Self {
+    fn of(docker: &Docker, images: &Images, upgrades: &[launch::NodeImage]) -> Self {
         let info = docker.info();
         Self {
             format: FORMAT,
@@ -61,10 +81,13 @@ impl Machine {
             cpus: info.cpus,
             memory: info.memory,
             cgroup_version: info.cgroup_version,
-            image: NodeImage {
-                reference: images.node.clone(),
-                digest: images.node_digest.clone(),
-            },
+            image: NodeImage::of(&images.node),
+            versions: images
+                .versions
+                .iter()
+                .map(|(name, image)| (name.clone(), NodeImage::of(image)))
+                .collect(),
+            upgrades: upgrades.iter().map(NodeImage::of).collect(),
         }
     }
 
@@ -81,10 +104,11 @@ pub(super) fn keep(
     directory: &RunDirectory,
     docker: &Docker,
     images: &Images,
+    upgrades: &[launch::NodeImage],
     layers: Option<&Recorded>,
 ) -> Result<(), RunError> {
-    let machine =
-        serde_json::to_vec_pretty(&Machine::of(docker, images)).map_err(RunError::Encode)?;
+    let machine = Machine::of(docker, images, upgrades);
+    let machine = serde_json::to_vec_pretty(&machine).map_err(RunError::Encode)?;
     directory.write("machine.json", &machine)?;
     if let Some(layers) = layers {
         let layers = serde_json::to_vec_pretty(layers).map_err(RunError::Encode)?;

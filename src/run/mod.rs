@@ -22,9 +22,11 @@ pub mod machine;
 mod observe;
 pub mod observer_ab;
 pub mod ownership;
+mod past;
 mod prepare;
 pub mod prune;
 pub mod restart;
+pub mod secrets;
 pub mod signal;
 mod stages;
 

@@ -8,7 +8,10 @@ use super::load::{LoadSource, run_load};
 use crate::{
     engine::{Docker, Launched, labels, room},
     ids::RunId,
-    journal::event::{Event, LogClass},
+    journal::{
+        event::{Event, LogClass},
+        mask::Masks,
+    },
     plan::{DiskKind, LogRule, Plan, Texts, faults::Trigger},
     probe::{
         Context,
@@ -53,6 +56,7 @@ pub(super) struct Observers {
     run: RunId,
     directory: Arc<Path>,
     rules: Arc<RuleSet>,
+    masks: Arc<Masks>,
     logs: Vec<NodeLog>,
     raw: Option<RawLogs>,
     logs_since: i64,
@@ -68,6 +72,7 @@ impl Observers {
         plan: &Plan,
         directory: &Path,
         sink: Sink,
+        masks: Arc<Masks>,
     ) -> Result<Self, RuleError> {
         let (pause, paused) = watch::channel(false);
         let context = Context {
@@ -84,6 +89,7 @@ impl Observers {
             requested: Requested::default(),
             run: run.clone(),
             directory: directory.into(),
+            masks,
             logs: Vec::new(),
             raw: None,
             logs_since: 0,
@@ -155,7 +161,16 @@ impl Observers {
                 raw,
                 self.context.sink.clone(),
             )
-            .with_more(Forms::new(Arc::clone(&miner)), position.clone());
+            .with_more(Forms::new(Arc::clone(&miner)), position.clone())
+            .without(Arc::clone(&self.masks));
+            let deadline = plan.network.probe.log.as_ref();
+            let deadline = deadline.and_then(|log| log.deadline);
+            let log = match (deadline, self.context.signals.node(name)) {
+                (Some(deadline), Some(signals)) => {
+                    log.with_deadline(deadline.0, Arc::clone(signals))
+                }
+                _ => log,
+            };
             self.logs.push(log.clone());
             let source = LogSource {
                 node: name.clone(),

@@ -1,11 +1,6 @@
 //! The beginning of a run, or of taking one over: everything up to the loop.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -23,24 +18,26 @@ use super::{
     live::STOP_REQUEST,
     machine,
     observe::Observers,
+    past::{Past, judge_again},
     restart::Restarts,
+    secrets::Secrets,
     signal::Signals,
 };
 use crate::{
     detect::Judge,
     engine::{self, Docker, Launched, launch::Images},
-    ids::ShardId,
     journal::{
-        Capability, Event, Reader, Settings, Writer,
+        Event, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
+        mask::Masks,
         text::clean,
     },
-    plan::{Plan, Recorded},
-    probe::{sink::Sink, watcher::protocol::KnownBlock},
+    plan::{Plan, Recorded, image::moving},
+    probe::sink::Sink,
     report::{Curves, progress::Progress},
     repro::Sought,
     serve::{Metrics, Page},
-    time::{Elapsed, RunClock, WallTime},
+    time::{Elapsed, RunClock},
 };
 
 /// Observations that may wait for the journal; at the busiest the default plan makes some hundred a second.
@@ -116,10 +113,21 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         layers,
         sought,
     } = request;
+    let secrets = Secrets::read(&plan)?;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let clock = RunClock::start();
-    let mut begun = Begun { screen, clock };
-    begun.note("packing images and checking the machine");
+    let masks = Arc::new(secrets.masks());
+    let mut begun = Begun {
+        screen,
+        clock,
+        masks,
+    };
+    for image in moving(&plan) {
+        begun.note(&format!(
+            "image {image} may be another one tomorrow; `--locked` refuses that, the run's machine.json has its digest"
+        ));
+    }
+    begun.note("packing and pulling images, and checking the machine");
     let images = engine::launch::prepare(
         &docker,
         &plan.network,
@@ -127,9 +135,9 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         linux_binary.as_deref(),
     )
     .await?;
-    capability::pack_upgrades(&docker, &plan).await?;
+    let upgrades = capability::upgrades(&docker, &plan).await?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
-    machine::keep(&directory, &docker, &images, layers.as_ref())?;
+    machine::keep(&directory, &docker, &images, &upgrades, layers.as_ref())?;
     engine::preflight(
         &docker,
         &record.run,
@@ -151,7 +159,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     (conductor.endless, conductor.sought) = (endless, sought);
     conductor.open_journal()?;
     conductor.capabilities(capabilities)?;
-    conductor.launch(images);
+    conductor.launch(images, secrets);
     end(conductor).await
 }
 
@@ -170,6 +178,7 @@ async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
 struct Begun {
     screen: Progress,
     clock: RunClock,
+    masks: Arc<Masks>,
 }
 
 impl Begun {
@@ -251,6 +260,7 @@ fn assemble(
         &plan,
         directory.path(),
         sink.clone(),
+        Arc::clone(&begun.masks),
     )?;
     let desk = super::alerting::desk(&plan, &record.run, &judge, directory.path());
     let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
@@ -262,6 +272,7 @@ fn assemble(
         curves,
         desk,
         screen: begun.screen,
+        masks: begun.masks,
         restarts: Restarts::new(plan.restart),
         evidence: Evidence::start(),
         cost: CostMeter::new(observers.costs(), sink),
@@ -315,7 +326,7 @@ impl Conductor {
     }
 
     /// Starts the network beside the loop, so that what its containers do is seen from the first one on.
-    fn launch(&mut self, images: Images) {
+    fn launch(&mut self, images: Images, secrets: Secrets) {
         self.images = Some(images.clone());
         self.observers.watch_engine();
         let docker = self.docker.clone();
@@ -327,8 +338,9 @@ impl Conductor {
             _ => LIFE_ENDLESS,
         };
         self.stage = Stage::Start;
-        let launching =
-            async move { launch_network(&docker, &run, &plan, state, life, &images).await };
+        let launching = async move {
+            launch_network(&docker, &run, &plan, state, life, &images, &secrets).await
+        };
         self.launching = Some(launching.boxed_local());
     }
 }
@@ -360,6 +372,8 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let folder = directory.path().join("journal");
     let (plan, judge, mut past) = judge_again(&folder, &record)?;
+    let secrets = Secrets::read(&plan).map_err(|error| cannot(error.to_string()))?;
+    let masks = Arc::new(secrets.masks());
     let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
     let clock = RunClock::resume(resumed.last.as_duration());
@@ -368,7 +382,11 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     directory.write_record(&record)?;
     let ended = past.started.plus(resumed.last.as_duration());
     let mut conductor = assemble(
-        Begun { screen, clock },
+        Begun {
+            screen,
+            clock,
+            masks,
+        },
         plan,
         docker,
         directory,
@@ -386,80 +404,6 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     conductor.observers.watch_engine();
     conductor.resume_network(launched, past)?;
     end(conductor).await
-}
-
-/// What is known of a run from its journal so far.
-struct Past {
-    started: WallTime,
-    stages: Vec<(Stage, Elapsed)>,
-    /// The newest block of each shard: what follows it was missed by nobody.
-    blocks: BTreeMap<ShardId, KnownBlock>,
-    /// Faults that were begun.
-    fired: BTreeSet<String>,
-    /// What faults need of the machine, as it was tried.
-    capabilities: Vec<Capability>,
-    /// What the report draws.
-    curves: Curves,
-}
-
-/// Judges the journal so far, so that findings go on where they were.
-fn judge_again(folder: &Path, record: &RunRecord) -> Result<(Plan, Judge, Past), RunError> {
-    let unreadable = |why: String| RunError::Attach {
-        run: record.name.clone(),
-        why,
-    };
-    let mut judging = None;
-    let mut past = Past {
-        started: WallTime::default(),
-        stages: Vec::new(),
-        blocks: BTreeMap::new(),
-        fired: BTreeSet::new(),
-        capabilities: Vec::new(),
-        curves: Curves::default(),
-    };
-    for entry in Reader::open(folder).map_err(|error| unreadable(chain(&error)))? {
-        let entry = entry.map_err(|error| unreadable(chain(&error)))?;
-        match &entry.event {
-            Event::RunStarted { plan, wall, .. } if judging.is_none() => {
-                let plan: Plan =
-                    serde_json::from_value(plan.clone()).map_err(|source| RunError::Plan {
-                        run: record.name.clone(),
-                        source,
-                    })?;
-                past.started = *wall;
-                judging = Some((Judge::new(&plan), plan));
-            }
-            Event::Fault { id, .. } => {
-                past.fired.insert(id.to_string());
-            }
-            Event::Capability(capability) => past.capabilities.push(capability.clone()),
-            Event::Drill { .. } => {
-                past.fired.insert("drill".to_owned());
-            }
-            Event::Stage { stage } => past.stages.push((*stage, entry.elapsed)),
-            Event::Block {
-                shard,
-                height,
-                hash,
-                ..
-            } => {
-                let known = KnownBlock {
-                    shard: *shard,
-                    height: *height,
-                    hash: Arc::clone(hash),
-                };
-                past.blocks.insert(*shard, known);
-            }
-            _ => {}
-        }
-        if let Some((judge, _)) = &mut judging {
-            let changes = judge.step(&entry);
-            past.curves.step(&entry, judge.world(), &changes);
-        }
-    }
-    let (judge, plan) =
-        judging.ok_or_else(|| unreadable("its journal does not begin with its plan".to_owned()))?;
-    Ok((plan, judge, past))
 }
 
 impl Conductor {

@@ -101,6 +101,9 @@ pub fn plan() -> Plan {
             shards: 2,
             nodes: nodes.collect(),
             program: Program::Itself,
+            versions: Vec::new(),
+            images: Default::default(),
+            secrets: Vec::new(),
             command: vec!["canarynet".to_owned(), "reference-node".to_owned()],
             defects: Vec::new(),
             environment: BTreeMap::new(),
@@ -341,6 +344,7 @@ fn judgement() -> Judgement {
             wall: STARTED.plus(secs(312)),
         }),
         last: Elapsed::from_secs(312),
+        versions: Vec::new(),
         entries: 25_321,
         stages: vec![
             stage(Stage::Prepare, 0),

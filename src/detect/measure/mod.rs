@@ -12,6 +12,7 @@ mod shard;
 mod templates;
 mod told;
 mod traffic;
+mod versions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +27,7 @@ use recovery::FaultMeasure;
 use shard::ShardMeasure;
 use templates::TemplateMeasure;
 use traffic::{Generator, TrafficMeasure};
+use versions::VersionMeasure;
 
 use super::{
     finding::Severity,
@@ -63,6 +65,7 @@ pub(super) struct Measures {
     participation: Vec<ParticipationMeasure>,
     traffic: Vec<TrafficMeasure>,
     generators: Vec<Generator>,
+    versions: VersionMeasure,
     templates: TemplateMeasure,
     leader_kills: u64,
     /// Time of the soak in which facts were written late.
@@ -99,6 +102,7 @@ impl Measures {
             participation: world.shards.iter().map(|_| Default::default()).collect(),
             traffic: world.shards.iter().map(|_| TrafficMeasure::new()).collect(),
             generators: vec![Generator::default(); world.nodes.len()],
+            versions: VersionMeasure::new(world),
             templates: TemplateMeasure::default(),
             leader_kills: 0,
             late: Duration::ZERO,
@@ -149,6 +153,7 @@ impl Measures {
             event => self.rare(event, entry, world),
         }
         self.observer.step(&entry.event, world);
+        self.versions.step(entry, world, changes);
         for change in changes {
             self.change(change, world);
         }
@@ -432,6 +437,7 @@ impl Measures {
             pages: findings.pages().to_vec(),
             shards,
             nodes,
+            versions: self.versions.views(world),
             coverage,
             measures: BTreeMap::new(),
             cost,

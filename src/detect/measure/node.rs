@@ -12,13 +12,31 @@ use crate::{
     time::Elapsed,
 };
 
+/// CPU time as it is told from sample to sample.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct CpuTime {
+    /// Time and CPU time of the last sample.
+    last: Option<(Elapsed, u64)>,
+}
+
+impl CpuTime {
+    /// The next sample's CPU time in microseconds: how much was used since the last one, and over what time.
+    pub fn step(&mut self, cpu: u64, now: Elapsed) -> Option<(Duration, Duration)> {
+        let (at, before) = self.last.replace((now, cpu))?;
+        let span = now.since(at);
+        // CPU time that goes back is a new process; a gap of samples says nothing about the time in between.
+        let used = cpu.checked_sub(before)?;
+        (span <= Duration::from_secs(60)).then(|| (Duration::from_micros(used), span))
+    }
+}
+
 /// What is measured of one node.
 #[derive(Debug, Default)]
 pub(super) struct NodeMeasure {
     memory: u64,
     memory_peak: u64,
-    /// Time and CPU of the last sample, and what was summed up over all incarnations.
-    last: Option<(Elapsed, u64)>,
+    /// CPU time, and what was summed up of it over all incarnations.
+    time: CpuTime,
     cpu: Duration,
     cpu_over: Duration,
     disk: (u64, u64),
@@ -45,18 +63,10 @@ impl NodeMeasure {
     pub fn sample(&mut self, sample: &Sample, now: Elapsed) {
         self.memory = sample.memory;
         self.memory_peak = self.memory_peak.max(sample.memory);
-        if let Some((at, cpu)) = self.last {
-            let used = sample.cpu.checked_sub(cpu);
-            let span = now.since(at);
-            // CPU time that goes back is a new process; a gap of samples says nothing about the time in between.
-            if let Some(used) = used
-                && span <= Duration::from_secs(60)
-            {
-                self.cpu += Duration::from_micros(used);
-                self.cpu_over += span;
-            }
+        if let Some((used, over)) = self.time.step(sample.cpu, now) {
+            self.cpu += used;
+            self.cpu_over += over;
         }
-        self.last = Some((now, sample.cpu));
         let size = sample.disk_used.saturating_add(sample.disk_free);
         self.disk = (sample.disk_used, size);
         self.disk_peak = self.disk_peak.max(sample.disk_used);

@@ -385,7 +385,7 @@ impl Node {
             ProbeKind::Rpc => self.answered(now),
             ProbeKind::Log => self.log.works(now),
             ProbeKind::Sampler => self.sampler.works(now),
-            ProbeKind::Metrics | ProbeKind::Other => {}
+            ProbeKind::Metrics | ProbeKind::Other | ProbeKind::Position => {}
         }
     }
 
@@ -400,7 +400,7 @@ impl Node {
             ProbeKind::Rpc => &mut self.rpc,
             ProbeKind::Log => &mut self.log,
             ProbeKind::Sampler => &mut self.sampler,
-            ProbeKind::Metrics | ProbeKind::Other => return,
+            ProbeKind::Metrics | ProbeKind::Other | ProbeKind::Position => return,
         };
         if probe.failing_since.is_none() {
             probe.failing_since = Some(now);

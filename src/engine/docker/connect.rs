@@ -207,10 +207,7 @@ fn default_address() -> String {
         return host;
     }
     let home = env::var_os("HOME").map(PathBuf::from);
-    let config = env::var_os("DOCKER_CONFIG")
-        .map(PathBuf::from)
-        .or_else(|| home.as_ref().map(|home| home.join(".docker")));
-    if let Some(host) = config.as_deref().and_then(context_address) {
+    if let Some(host) = config_folder().as_deref().and_then(context_address) {
         return host;
     }
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -222,6 +219,14 @@ fn default_address() -> String {
     let usual = candidates.into_iter().flatten().find(|path| path.exists());
     let path = usual.unwrap_or_else(|| PathBuf::from("/var/run/docker.sock"));
     format!("unix://{}", path.display())
+}
+
+/// Where Docker's own configuration is: `DOCKER_CONFIG`, else the folder in the user's home.
+pub(crate) fn config_folder() -> Option<PathBuf> {
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    env::var_os("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(home)
 }
 
 /// The address of the context that `DOCKER_CONTEXT` or Docker's configuration names; `None` for the default one.

@@ -2,8 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+use bollard::{
+    auth::DockerCredentials,
+    query_parameters::{
+        CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+    },
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -14,10 +17,14 @@ use super::{CHANGE, Docker, READ, call, label_present};
 use crate::engine::{
     error::EngineError,
     labels::{self, Labels},
+    pull::Credentials,
 };
 
 /// Importing copies the whole archive twice on the engine's side; debug builds are large.
 const IMPORT: Duration = Duration::from_secs(300);
+
+/// A registry that says nothing for this long says nothing more.
+const SILENT: Duration = Duration::from_secs(120);
 
 /// Bytes that are handed to the engine at once.
 const CHUNK: usize = 1 << 18;
@@ -31,8 +38,35 @@ pub struct ImageFacts {
     pub digests: Vec<String>,
     /// Its entry point.
     pub entrypoint: Vec<String>,
+    /// Operating system as registries name it (`linux`).
+    pub os: String,
     /// Architecture as registries name it (`amd64`).
     pub architecture: String,
+    /// Variant of the architecture (`v8`), where there is one.
+    pub variant: String,
+}
+
+impl ImageFacts {
+    /// What it is for, as registries write it: `linux/arm64/v8`.
+    #[must_use]
+    pub fn platform(&self) -> String {
+        let mut platform = format!("{}/{}", self.os, self.architecture);
+        if !self.variant.is_empty() {
+            platform.push('/');
+            platform.push_str(&self.variant);
+        }
+        platform
+    }
+
+    /// Whether it is for this platform; one without a variant means any.
+    #[must_use]
+    pub fn is_for(&self, platform: &str) -> bool {
+        let own = self.platform();
+        own == platform
+            || own
+                .strip_prefix(platform)
+                .is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 /// An image of this program in a list.
@@ -63,11 +97,45 @@ impl Docker {
                     .config
                     .and_then(|config| config.entrypoint)
                     .unwrap_or_default(),
+                os: answer.os.unwrap_or_default(),
                 architecture: answer.architecture.unwrap_or_default(),
+                variant: answer.variant.unwrap_or_default(),
             })),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Pulls an image from its registry. `which` is a tag or a digest.
+    ///
+    /// # Errors
+    /// What the engine or the registry said; [`EngineError::Deadline`] if nothing came for minutes.
+    pub async fn pull_image(
+        &self,
+        name: &str,
+        which: &str,
+        platform: Option<&str>,
+        credentials: Option<Credentials>,
+    ) -> Result<(), EngineError> {
+        let options = CreateImageOptionsBuilder::new()
+            .from_image(name)
+            .tag(which)
+            .platform(platform.unwrap_or_default())
+            .build();
+        let credentials = credentials.map(|known| DockerCredentials {
+            serveraddress: Some(known.server),
+            username: Some(known.username),
+            password: Some(known.password),
+            identitytoken: known.identity_token,
+            ..DockerCredentials::default()
+        });
+        let mut stream = Box::pin(self.client.create_image(Some(options), None, credentials));
+        // Each step of a pull has the deadline, not the pull: large images take as long as the line needs.
+        while call("pull image", name, SILENT, stream.try_next())
+            .await?
+            .is_some()
+        {}
+        Ok(())
     }
 
     /// Makes an image from an archive of its root file system. `changes` are lines of a Dockerfile.

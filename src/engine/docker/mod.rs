@@ -16,6 +16,7 @@ mod volumes;
 use std::{future::Future, sync::Arc, time::Duration};
 
 pub use connect::EngineInfo;
+pub(crate) use connect::config_folder;
 pub use containers::{ContainerFacts, ContainerSummary, Observed};
 pub use exec::{ExecOutput, ExecSession};
 pub use images::{ImageFacts, ImageSummary};

@@ -15,7 +15,7 @@ use crate::{
         labels::{self, Role},
     },
     ids::{NodeName, RunId},
-    journal::event::ContainerChange,
+    journal::{event::ContainerChange, text::clean},
 };
 
 /// A piece of a program's output, as the engine cut it: neither lines nor characters are kept whole.
@@ -34,6 +34,8 @@ pub struct EngineEvent {
     pub node: Option<NodeName>,
     /// What the container is for, if the label says so.
     pub role: Option<Role>,
+    /// The version of the program that it runs, where its label says so.
+    pub version: Option<String>,
     /// The container.
     pub container: String,
     /// What happened.
@@ -151,6 +153,9 @@ fn translate(run: &RunId, message: EventMessage) -> Option<EngineEvent> {
         role: attributes
             .get(labels::ROLE)
             .and_then(|role| Role::parse(role)),
+        version: attributes
+            .get(labels::VERSION)
+            .map(|version| clean(version, 64)),
         container: actor.id.unwrap_or_default(),
         change,
         time_nanos: message

@@ -63,9 +63,11 @@ pub(super) async fn perform(
             docker.kill(container, "CONT").await?;
             Ok(told(true, "told to go on"))
         }
-        ProcessOp::Replace { build, options } => {
-            upgrade::replace(scene, node, build, options).await
-        }
+        ProcessOp::Replace {
+            build,
+            options,
+            version,
+        } => upgrade::replace(scene, node, build, options, version.as_deref()).await,
         ProcessOp::Restore { back } => upgrade::restore(scene, node, *back).await,
     }
 }

@@ -10,8 +10,9 @@ use crate::{
         inside::one_shot,
         labels::{self, Role},
         pack::TOOLBOX,
+        secrets,
     },
-    plan::foreign::SHARED,
+    plan::foreign::{LOAD_MEMORY, SHARED},
     profile::beside::Call,
 };
 
@@ -21,8 +22,6 @@ const FILES: Duration = Duration::from_secs(60);
 const LONGEST: usize = 120 << 10;
 /// Writable `/tmp` of steps, services and load.
 const TMP: u64 = 16 << 20;
-/// Memory of a generator of load with all its commands.
-pub(super) const LOAD_MEMORY: u64 = 512 << 20;
 /// Its processes and threads.
 const LOAD_PIDS: u64 = 1_024;
 
@@ -36,6 +35,12 @@ pub(super) fn shared(context: &Context<'_>, read_only: bool) -> Mount {
         options: BTreeMap::new(),
         labels: context.labels.of(Role::Shared),
     }
+}
+
+/// The volume with the secrets, where there are any.
+pub(super) fn secrets(context: &Context<'_>) -> Result<Option<Mount>, EngineError> {
+    let mount = || secrets::in_node(&context.labels, &context.network.user);
+    context.secrets.map(|_| mount()).transpose()
 }
 
 /// Makes the shared volume, writes the nodes' files into it, and runs all steps, one after the other.
@@ -75,7 +80,10 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), EngineError> {
     for (index, step) in context.beside.steps.iter().enumerate() {
         let spec = ContainerSpec {
             name: format!("{}-init-{index}", context.run()),
-            mounts: vec![shared(context, false)],
+            mounts: [Some(shared(context, false)), secrets(context)?]
+                .into_iter()
+                .flatten()
+                .collect(),
             labels: context.labels.of(Role::Init),
             ..of_call(context, &step.call)
         };
@@ -92,7 +100,7 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), EngineError> {
 pub(super) async fn start_services(context: &Context<'_>) -> Result<(), EngineError> {
     let (data, _) = context.networks();
     for service in &context.beside.services {
-        let mut mounts = Vec::new();
+        let mut mounts: Vec<Mount> = secrets(context)?.into_iter().collect();
         if context.network.foreign.shares() {
             mounts.push(shared(context, true));
         }
@@ -115,7 +123,7 @@ pub(super) async fn start_load(context: &Context<'_>) -> Result<(), EngineError>
     let (data, _) = context.networks();
     for load in &context.beside.load {
         let mut order = load.order.clone();
-        let own = &context.images.node_program;
+        let own = &context.images.node.program;
         let program = load.program.as_deref().unwrap_or(own);
         order.command.insert(0, path_of(program));
         let order = serde_json::to_string(&order)
@@ -131,6 +139,7 @@ pub(super) async fn start_load(context: &Context<'_>) -> Result<(), EngineError>
         if context.network.foreign.shares() {
             mounts.push(shared(context, true));
         }
+        mounts.extend(secrets(context)?);
         let call = Call::default();
         let spec = ContainerSpec {
             name: labels::load_name(context.run(), load.shard.0),
@@ -153,7 +162,7 @@ pub(super) async fn start_load(context: &Context<'_>) -> Result<(), EngineError>
 fn of_call(context: &Context<'_>, call: &Call) -> ContainerSpec {
     let network = context.network;
     ContainerSpec {
-        image: context.images.node.clone(),
+        image: context.images.node.reference.clone(),
         entrypoint: call.program.as_deref().map(|name| vec![path_of(name)]),
         command: call.command.clone(),
         environment: call.environment.clone(),

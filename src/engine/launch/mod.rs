@@ -25,7 +25,8 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 pub use preflight::{Preflight, preflight};
-pub use prepare::{Images, prepare};
+pub(crate) use prepare::known_image;
+pub use prepare::{Images, NodeImage, named_image, prepare};
 pub use watcher::{CGROUP_MOUNT, WATCHER_LAST};
 
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
         error::EngineError,
         labels::{self, RunLabels},
         owner::Owner,
+        secrets,
         teardown::teardown,
     },
     ids::{NodeName, RunId, ShardId},
@@ -74,6 +76,8 @@ pub struct LaunchRequest<'a> {
     pub render: Render<'a>,
     /// Renders what is beside the nodes; nothing is, without it.
     pub beside: Option<RenderBeside<'a>>,
+    /// Secrets of the nodes, by name.
+    pub secrets: Option<&'a BTreeMap<String, Vec<u8>>>,
 }
 
 /// A node's command and environment, ready for the container.
@@ -171,6 +175,8 @@ pub(crate) struct Context<'a> {
     pub(crate) addresses: BTreeMap<NodeName, NodeAddress>,
     pub(crate) beside: Beside,
     pub(crate) render: Render<'a>,
+    /// `None` where there are none.
+    pub(crate) secrets: Option<&'a BTreeMap<String, Vec<u8>>>,
 }
 
 /// Launches a network; [`preflight`] must have passed.
@@ -223,14 +229,28 @@ async fn build(
         beside: beside.unwrap_or_default(),
         labels,
         render: request.render,
+        secrets: request.secrets.filter(|secrets| !secrets.is_empty()),
     };
     let disks = disks::create(&context).await?;
     let disks_time = begun.elapsed().saturating_sub(networks);
+    // Whoever comes next may need a secret.
+    let early = match context.secrets {
+        Some(values) => {
+            let watcher = watcher::start(&context, &subnets, &disks).await?;
+            let toolbox = context.images.toolbox_command(&[]);
+            secrets::deliver(docker, &watcher, &toolbox, values).await?;
+            Some(watcher)
+        }
+        None => None,
+    };
     beside::prepare(&context).await?;
     beside::start_services(&context).await?;
     progress(LaunchProgress::Disks(disks.kind));
     let watcher = async {
-        let watcher = watcher::start(&context, &subnets, &disks).await?;
+        let watcher = match early {
+            Some(watcher) => watcher,
+            None => watcher::start(&context, &subnets, &disks).await?,
+        };
         progress(LaunchProgress::Watcher);
         Ok(watcher)
     };

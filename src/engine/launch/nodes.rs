@@ -3,12 +3,13 @@
 use super::{Context, NodeHandle, beside, disks::Disks, preflight::node_memory};
 use crate::{
     engine::{
-        docker::{ContainerSpec, Mount},
+        docker::{ContainerSpec, Mount, Runs},
         error::EngineError,
         labels::{self, Role},
         pack::TOOLBOX,
     },
-    plan::{DiskKind, NodePlan},
+    plan::{DiskKind, NodePlan, versions},
+    profile::arguments,
 };
 
 /// Creates, connects and starts one node.
@@ -53,10 +54,14 @@ pub(super) fn spec(
             message,
         })?;
     // A first word that names the image's program is the program itself: its entry point runs it already.
-    let program = &context.images.node_program;
+    let program = &context.images.node.program;
     if !program.is_empty() && rendered.command.first() == Some(program) {
         rendered.command.remove(0);
     }
+    let mut runs = Runs {
+        image: context.images.node.reference.clone(),
+        command: rendered.command,
+    };
     let info = disks.info(&node.name);
     let mut node_labels = context.labels.of_node(Role::Node, &node.name);
     let kind = match info.kind {
@@ -69,6 +74,9 @@ pub(super) fn spec(
     node_labels.insert(labels::DISK_BYTES.to_owned(), info.usable_bytes.to_string());
     if let Some(device) = &info.device {
         node_labels.insert(labels::DISK_DEVICE.to_owned(), device.clone());
+    }
+    if !network.versions.is_empty() {
+        runs = versioned(context, node, runs, &mut node_labels)?;
     }
     let mut mounts = vec![
         disks.mount(context, &node.name, network.disk.path.clone(), false),
@@ -84,12 +92,13 @@ pub(super) fn spec(
     if network.foreign.shares() {
         mounts.push(beside::shared(context, true));
     }
+    mounts.extend(beside::secrets(context)?);
     let addresses = context.addresses.get(&node.name).copied();
     let (data, _) = context.networks();
     Ok(ContainerSpec {
         name: labels::node_name(context.run(), &node.name),
-        image: context.images.node.clone(),
-        command: rendered.command,
+        image: runs.image,
+        command: runs.command,
         environment: rendered.environment,
         user: network.user.clone(),
         hostname: node.name.to_string(),
@@ -106,5 +115,28 @@ pub(super) fn spec(
         throttle: disks.throttle(context, &node.name),
         stop_timeout: Some(network.stop_timeout),
         ..ContainerSpec::default()
+    })
+}
+
+/// What a node runs where there are several versions, and labels by which an upgrade finds its way, forth and back.
+fn versioned(
+    context: &Context<'_>,
+    node: &NodePlan,
+    base: Runs,
+    node_labels: &mut labels::Labels,
+) -> Result<Runs, EngineError> {
+    let note = serde_json::to_string(&base)
+        .map_err(|error| EngineError::inside("a version", &error.to_string()))?;
+    node_labels.insert(labels::BASE.to_owned(), note);
+    let version = context.network.version_of(&node.name);
+    let name = version.map_or(versions::BASE, |version| version.name.as_str());
+    node_labels.insert(labels::VERSION.to_owned(), name.to_owned());
+    let Some(version) = version else {
+        return Ok(base);
+    };
+    let image = context.images.versions.get(&version.name);
+    Ok(Runs {
+        image: image.map_or(base.image, |image| image.reference.clone()),
+        command: arguments::with(&base.command, &version.options),
     })
 }

@@ -10,10 +10,10 @@ use crate::{
         room::{self, Room},
     },
     ids::RunId,
-    plan::{DiskKind, NetworkPlan},
+    plan::{DiskKind, NetworkPlan, foreign::LOAD_MEMORY},
 };
 
-use super::{Images, WIDTH, beside::LOAD_MEMORY, faulty, subnets, watcher};
+use super::{Images, WIDTH, faulty, subnets, watcher};
 
 /// Bytes that stay free on the engine's file system: with less, the engine itself begins to fail.
 pub const ROOM_RESERVE: u64 = 512 * 1024 * 1024;
@@ -118,6 +118,7 @@ async fn names_are_free(
         labels::toolbox_volume(run),
         labels::disks_volume(run),
         labels::shared_volume(run),
+        labels::secrets_volume(run),
     ]);
     let networks = [labels::data_network(run), labels::management_network(run)];
     let mut names: Vec<(&str, String)> = containers.map(|name| ("container", name)).collect();

@@ -1,25 +1,38 @@
 //! Images of a run: made or found before anything else.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     engine::{
-        docker::Docker,
+        docker::{Docker, ImageFacts},
         error::EngineError,
         pack::{self, PackedImage},
+        pull,
     },
-    plan::{DiskKind, NetworkPlan, Program},
+    plan::{DiskKind, NetworkPlan, Program, image::digest_of},
 };
+
+/// An image that nodes run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeImage {
+    /// Its reference.
+    pub reference: String,
+    /// By content: the engine's id or the registry's digest.
+    pub digest: String,
+    /// File name of the program that is its entry point; empty if it has none.
+    pub program: String,
+}
 
 /// The images that a run needs.
 #[derive(Debug, Clone)]
 pub struct Images {
     /// The nodes' image.
-    pub node: String,
-    /// The nodes' image by content: the engine's id or the registry's digest.
-    pub node_digest: String,
-    /// File name of the program that is the image's entry point; empty if it has none.
-    pub node_program: String,
+    pub node: NodeImage,
+    /// ... of other versions of the plan, by name.
+    pub versions: BTreeMap<String, NodeImage>,
     /// This program: watcher and toolbox.
     pub program: PackedImage,
     /// The privileged helper's, where the plan may use it.
@@ -59,30 +72,16 @@ pub async fn prepare(
 ) -> Result<Images, EngineError> {
     let own = pack::own_program(docker, linux_binary)?;
     let program = pack::program_image(docker, &own).await?;
-    let (node, node_program) = match &network.program {
-        Program::Itself => (program.reference.clone(), program.program.clone()),
-        Program::Binary(path) => {
-            let image = pack::binary_image(docker, path, &network.foreign.programs).await?;
-            (image.reference, image.program)
-        }
-        Program::Image(reference) => (reference.clone(), String::new()),
-    };
-    let facts = docker
-        .image(&node)
-        .await?
-        .ok_or_else(|| EngineError::ImageMissing {
-            image: node.clone(),
-        })?;
-    let node_program = if node_program.is_empty() {
-        let last = facts
-            .entrypoint
-            .last()
-            .map(String::as_str)
-            .unwrap_or_default();
-        last.rsplit('/').next().unwrap_or_default().to_owned()
-    } else {
-        node_program
-    };
+    let programs = &network.foreign.programs;
+    let node = node_image(docker, &program, network, &network.program, programs).await?;
+    let mut versions = BTreeMap::new();
+    for version in &network.versions {
+        let image = match &version.program {
+            Some(other) => node_image(docker, &program, network, other, &[]).await?,
+            None => node.clone(),
+        };
+        versions.insert(version.name.clone(), image);
+    }
     let (mut helper, mut helper_missing) = (None, None);
     if allow_helper && network.disk.kind != DiskKind::Tmpfs {
         let xfs = network.disk.kind == DiskKind::Xfs;
@@ -96,10 +95,69 @@ pub async fn prepare(
     }
     Ok(Images {
         node,
-        node_digest: facts.digests.into_iter().next().unwrap_or(facts.id),
-        node_program,
+        versions,
         program,
         helper,
         helper_missing,
     })
+}
+
+/// Makes or finds the image of what nodes run; `own` is that of this program.
+async fn node_image(
+    docker: &Docker,
+    own: &PackedImage,
+    network: &NetworkPlan,
+    program: &Program,
+    programs: &[PathBuf],
+) -> Result<NodeImage, EngineError> {
+    let (reference, packed) = match program {
+        Program::Itself => (own.reference.clone(), own.program.clone()),
+        Program::Binary(path) => {
+            let image = pack::binary_image(docker, path, programs).await?;
+            (image.reference, image.program)
+        }
+        Program::Image(reference) => return named_image(docker, network, reference).await,
+    };
+    known_image(docker, reference, packed).await
+}
+
+/// An image by reference, pulled where the plan says so.
+///
+/// # Errors
+/// Why it is not there.
+pub async fn named_image(
+    docker: &Docker,
+    network: &NetworkPlan,
+    reference: &str,
+) -> Result<NodeImage, EngineError> {
+    let facts = pull::ensure(docker, reference, &network.images).await?;
+    Ok(of_facts(reference.to_owned(), String::new(), facts))
+}
+
+/// An image that was packed here.
+pub(crate) async fn known_image(
+    docker: &Docker,
+    reference: String,
+    program: String,
+) -> Result<NodeImage, EngineError> {
+    let facts = docker.image(&reference).await?;
+    let facts = facts.ok_or_else(|| EngineError::ImageMissing {
+        image: reference.clone(),
+    })?;
+    Ok(of_facts(reference, program, facts))
+}
+
+fn of_facts(reference: String, packed: String, facts: ImageFacts) -> NodeImage {
+    let program = if packed.is_empty() {
+        let last = facts.entrypoint.last().map(String::as_str);
+        let last = last.unwrap_or_default();
+        last.rsplit('/').next().unwrap_or_default().to_owned()
+    } else {
+        packed
+    };
+    NodeImage {
+        digest: digest_of(&reference, &facts.digests, &facts.id),
+        reference,
+        program,
+    }
 }

@@ -1,4 +1,4 @@
-//! The watcher's container: it watches, holds the tmpfs disks, fills the toolbox and sees the kernel's limits.
+//! The watcher's container: it watches, holds the tmpfs disks and the secrets, fills the toolbox and sees the kernel's limits.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use crate::{
         error::EngineError,
         labels::{self, Role},
         pack::TOOLBOX,
+        secrets,
     },
     plan::DiskKind,
 };
@@ -46,7 +47,7 @@ pub(super) async fn start(
         user: context.network.user.clone(),
         hostname: "watcher".to_owned(),
         labels: watcher_labels,
-        mounts: mounts(context, disks),
+        mounts: mounts(context, disks)?,
         memory: memory(context.network.nodes.len()),
         cpus: 0.5,
         pids: 64,
@@ -60,7 +61,7 @@ pub(super) async fn start(
     Ok(id)
 }
 
-fn mounts(context: &Context<'_>, disks: &Disks) -> Vec<Mount> {
+fn mounts(context: &Context<'_>, disks: &Disks) -> Result<Vec<Mount>, EngineError> {
     let mut mounts = vec![
         Mount::Volume {
             name: labels::toolbox_volume(context.run()),
@@ -83,5 +84,8 @@ fn mounts(context: &Context<'_>, disks: &Disks) -> Vec<Mount> {
             mounts.push(disks.mount(context, &node.name, format!("{DISKS}/{}", node.name), true));
         }
     }
-    mounts
+    if context.secrets.is_some() {
+        mounts.push(secrets::in_watcher(&context.labels, &context.network.user)?);
+    }
+    Ok(mounts)
 }

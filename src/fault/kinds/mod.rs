@@ -82,6 +82,11 @@ pub trait Fault: fmt::Debug + Send + Sync {
         None
     }
 
+    /// An image that the engine must have for it.
+    fn image(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether a node that starts again while it is in force must be broken again (rules in its network namespace and
     /// processes inside it are gone with it). Default: no.
     fn breaks_again(&self) -> bool {

@@ -30,7 +30,10 @@ pub struct Parameters {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Typed {
-    /// An image that the engine has. Default: the one that runs.
+    /// A version of the plan (`[[versions]]`, or `base` for the profile's own): its build, and its options beside the
+    /// profile's command. Excludes `image` and `binary`.
+    version: Option<String>,
+    /// An image, pulled as the profile's are. Default: the one that runs.
     image: Option<String>,
     /// A local executable (relative to the plan), packed with the libraries it needs. Excludes `image`.
     binary: Option<PathBuf>,
@@ -61,6 +64,7 @@ impl Parameters {
         match (&self.typed.image, &self.typed.binary) {
             (Some(image), _) => Build::Image(image.clone()),
             (None, Some(binary)) => Build::Binary(binary.clone()),
+            (None, None) if self.typed.version.is_some() => Build::Base,
             (None, None) => Build::Same,
         }
     }
@@ -80,6 +84,7 @@ impl Fault for Parameters {
             what: ProcessOp::Replace {
                 build: self.build(),
                 options: self.typed.options.clone(),
+                version: self.typed.version.clone(),
             },
         }));
         operations
@@ -98,6 +103,10 @@ impl Fault for Parameters {
         self.typed.binary.as_deref()
     }
 
+    fn image(&self) -> Option<&str> {
+        self.typed.image.as_deref()
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &[Effect::Down, Effect::OtherBuild]
     }
@@ -113,6 +122,8 @@ mod tests {
         assert_eq!(parse(serde_json::json!({})).unwrap(), Build::Same);
         let image = parse(serde_json::json!({ "image": "node:2" })).unwrap();
         assert_eq!(image, Build::Image("node:2".to_owned()));
+        let base = parse(serde_json::json!({ "version": "base" })).unwrap();
+        assert_eq!(base, Build::Base);
         let both = serde_json::json!({ "image": "node:2", "binary": "./node" });
         assert!(parse(both).unwrap_err().to_string().contains("exclude"));
     }

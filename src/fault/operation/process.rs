@@ -34,6 +34,10 @@ pub enum ProcessOp {
         build: Build,
         /// Options of its command that have other values.
         options: BTreeMap<String, String>,
+        /// The version of the plan that it is from then on: the options stand beside the plan's own command, not beside
+        /// the one that it runs.
+        #[serde(default)]
+        version: Option<String>,
     },
     /// A replacement that was cut short is ended, and the node runs.
     Restore {
@@ -48,6 +52,8 @@ pub enum ProcessOp {
 pub enum Build {
     /// The one that it runs.
     Same,
+    /// The one that the plan's profile names.
+    Base,
     /// An image that the engine has.
     Image(String),
     /// A local executable, packed with the libraries it needs.

@@ -40,19 +40,7 @@ pub(super) fn is_variable(name: &str) -> bool {
             .is_some_and(|byte| !byte.is_ascii_digit())
 }
 
-pub(super) fn is_image(image: &str) -> bool {
-    let plain = image
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"./:@_-".contains(&byte));
-    plain
-        && image.len() <= 255
-        && image
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric())
-}
-
-pub(super) fn is_name(name: &str) -> bool {
+pub(in crate::plan) fn is_name(name: &str) -> bool {
     (1..=20).contains(&name.len())
         && name
             .bytes()

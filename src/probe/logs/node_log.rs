@@ -5,11 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bucket::Bucket, forms::Forms, raw::RawLog};
+use super::{bucket::Bucket, forms::Forms, overdue::Overdue, raw::RawLog};
 use crate::{
     ids::NodeName,
-    journal::event::{Event, LogClass, Origin, Position},
-    probe::sink::Sink,
+    journal::{
+        event::{Event, LogClass, Origin, Position, ProbeError, ProbeKind},
+        mask::Masks,
+    },
+    probe::{signals::NodeSignals, sink::Sink},
     profile::{log_position::PositionReader, log_rules::RuleSet},
 };
 
@@ -40,6 +43,8 @@ struct Inner {
     counted: Instant,
     forms: Option<Forms>,
     position: Option<Arc<PositionReader>>,
+    masks: Arc<Masks>,
+    overdue: Option<(Overdue, Arc<NodeSignals>)>,
     /// Ticks until the next line that tells a position is read.
     position_due: u32,
 }
@@ -72,6 +77,8 @@ impl NodeLog {
             counted: Instant::now(),
             forms: None,
             position: None,
+            masks: Arc::default(),
+            overdue: None,
             position_due: 0,
         };
         Self {
@@ -87,6 +94,20 @@ impl NodeLog {
             inner.forms = Some(forms);
             inner.position = position;
         }
+        self
+    }
+
+    /// Lines lose these secrets before anything is done with them.
+    #[must_use]
+    pub fn without(self, masks: Arc<Masks>) -> Self {
+        self.lock().masks = masks;
+        self
+    }
+
+    /// A line that tells where the node stands is owed within this time, while the node runs.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration, signals: Arc<NodeSignals>) -> Self {
+        self.lock().overdue = Some((Overdue::new(deadline, Instant::now()), signals));
         self
     }
 
@@ -115,6 +136,7 @@ impl NodeLog {
         if let Some(forms) = &mut inner.forms {
             forms.tick();
         }
+        inner.look_for_position();
         if inner.counted.elapsed() >= COUNT_EVERY {
             inner.tell_counts();
         }
@@ -138,6 +160,8 @@ impl Inner {
         self.counts.lines += 1;
         self.counts.bytes += line.len() as u64 + cut + 1;
         self.counts.cut += u64::from(cut > 0);
+        let masks = Arc::clone(&self.masks);
+        let line = &masks.line(line, cut);
         let at = self.raw.as_mut().map(|raw| raw.write(line, cut));
         if let Some(forms) = &mut self.forms
             && let Some(seen) = forms.line(&self.node, line)
@@ -184,6 +208,17 @@ impl Inner {
             return;
         };
         self.position_due = POSITION_EVERY;
+        let silent_for = match &mut self.overdue {
+            Some((overdue, _)) => overdue.told(Instant::now()),
+            None => None,
+        };
+        if let Some(silent_for) = silent_for {
+            self.sink.offer(Event::ProbeAnswered {
+                node: self.node.clone(),
+                probe: ProbeKind::Position,
+                silent_for,
+            });
+        }
         self.sink.offer(Event::Position(Position {
             node: self.node.clone(),
             origin: Origin::Log,
@@ -193,6 +228,20 @@ impl Inner {
             hash: told.hash.map(Into::into),
             age: Duration::ZERO,
         }));
+    }
+
+    fn look_for_position(&mut self) {
+        let Some((overdue, signals)) = &mut self.overdue else {
+            return;
+        };
+        if overdue.tick(Instant::now(), signals.running()) {
+            self.sink.offer(Event::ProbeFailed {
+                node: self.node.clone(),
+                probe: ProbeKind::Position,
+                error: ProbeError::Deadline,
+                failures: 1,
+            });
+        }
     }
 
     fn flush(&mut self) {
@@ -255,7 +304,11 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::ShardId, probe::sink::ProbeEvent};
+    use crate::{
+        ids::ShardId,
+        plan::LogPosition,
+        probe::{logs::forms::SharedMiner, signals::Signals, sink::ProbeEvent},
+    };
     use tokio::sync::mpsc::Receiver;
 
     fn log() -> (NodeLog, Receiver<ProbeEvent>) {
@@ -263,6 +316,42 @@ mod tests {
         let rules = Arc::new(RuleSet::new(&[]).unwrap());
         let node = NodeName::of(ShardId(0), 0);
         (NodeLog::new(node, rules, None, sink), receiver)
+    }
+
+    #[test]
+    fn a_line_that_is_overdue_is_an_observation_and_so_is_the_one_that_comes_after_all() {
+        let plan = LogPosition {
+            messages: Vec::new(),
+            height: String::new(),
+            hash: None,
+            pattern: Some(r"block (?P<height>\d+)".to_owned()),
+            deadline: None,
+        };
+        let (log, mut receiver) = log();
+        let node = NodeName::of(ShardId(0), 0);
+        let signals = Signals::new([node.clone()]);
+        let signals = Arc::clone(signals.node(&node).unwrap());
+        let reader = PositionReader::new(&plan).map(Arc::new);
+        let log = log
+            .with_more(Forms::new(SharedMiner::default()), reader)
+            .with_deadline(Duration::ZERO, signals);
+        log.tick();
+        log.line(b"block 7", 0);
+        let mut told = Vec::new();
+        while let Ok(event) = receiver.try_recv() {
+            match event.event {
+                Event::ProbeFailed { probe, error, .. } => {
+                    told.push(format!("{probe:?} {error:?}"));
+                }
+                Event::ProbeAnswered { probe, .. } => told.push(format!("{probe:?} answers")),
+                Event::Position(position) => told.push(format!("{:?}", position.height)),
+                _ => {}
+            }
+        }
+        assert_eq!(
+            told,
+            ["Position Deadline", "Position answers", "Some(Height(7))"]
+        );
     }
 
     #[test]

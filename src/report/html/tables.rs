@@ -10,7 +10,7 @@ use crate::{
         markdown::network::{course, node_state, state},
         status, terminal,
         text::{bytes, clock, count, percent, plain, ratio, shard, span},
-        timeline, together,
+        timeline, together, versions,
     },
     time::{Elapsed, human},
 };
@@ -245,6 +245,14 @@ pub(super) fn nodes(input: &ReportInput) -> Table {
         ]);
     }
     table.of(input.judgement.nodes.len(), "verdict.json")
+}
+
+/// Figures by version; empty where there was one only.
+pub(super) fn by_version(input: &ReportInput) -> Table {
+    let mut table = Table::new("By version", versions::HEADING);
+    let rows = versions::rows(input, plain);
+    rows.into_iter().for_each(|row| table.row(row));
+    table
 }
 
 /// Forecasts: growth for a block with its interval, and the mainnet days until the limit at the earliest.

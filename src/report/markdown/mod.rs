@@ -33,6 +33,7 @@ pub fn render(input: &ReportInput) -> Result<String, RenderError> {
         events::gates,
         network::shards,
         network::nodes,
+        network::versions,
         network::growth,
         traffic::traffic,
         network::acceleration,

@@ -13,6 +13,7 @@ use crate::{
     report::{
         ReportInput, audit, terminal,
         text::{self, bytes, clock, count, markdown, percent, plural, ratio},
+        versions,
     },
     time::human,
 };
@@ -122,6 +123,18 @@ pub(super) fn nodes(input: &ReportInput) -> String {
             ),
         ]
     });
+    section.finish(0, "verdict.json")
+}
+
+/// Figures by version; nothing where there was one only.
+pub(super) fn versions(input: &ReportInput) -> String {
+    let rows = versions::rows(input, markdown);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut section = Section::new("By version", 2_000);
+    section.heading(versions::HEADING);
+    section.rows(rows, |row| row);
     section.finish(0, "verdict.json")
 }
 
