@@ -22,6 +22,7 @@ pub mod machine;
 mod observe;
 pub mod observer_ab;
 pub mod ownership;
+pub mod pause;
 mod prepare;
 pub mod prune;
 pub mod restart;

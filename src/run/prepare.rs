@@ -21,6 +21,7 @@ use super::{
     faults::Faults,
     launching::launch_network,
     live::STOP_REQUEST,
+    pause::PauseAt,
     machine,
     observe::Observers,
     restart::Restarts,
@@ -79,6 +80,8 @@ pub struct SoakRequest {
     pub layers: Option<Recorded>,
     /// The run ends as soon as this is found.
     pub sought: Option<Sought>,
+    /// The run stands still at this height.
+    pub pause_at: Option<PauseAt>,
 }
 
 /// A run to be taken over.
@@ -115,6 +118,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         page,
         layers,
         sought,
+        pause_at,
     } = request;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let clock = RunClock::start();
@@ -149,6 +153,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     conductor.metrics = metrics;
     conductor.serve(page);
     (conductor.endless, conductor.sought) = (endless, sought);
+    conductor.pause_at = pause_at;
     conductor.open_journal()?;
     conductor.capabilities(capabilities)?;
     conductor.launch(images);
@@ -283,6 +288,7 @@ fn assemble(
         metrics_at: Elapsed::default(),
         page: None,
         sought: None,
+        pause_at: None,
         started_at: Elapsed::default(),
         soak_started: None,
         settle_started: None,
