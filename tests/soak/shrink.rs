@@ -8,8 +8,9 @@ use std::{
 
 use super::harness::{Machine, PROGRAM, docker, text};
 
-/// A full disk ends a node; everything else that is done to this network does it no harm.
-const PROFILE: &str = "extends = \"reference-small\"\nname = \"brittle\"\ndefects = [\"exit-on-nonfatal\"]\n[disk]\nsize = \"32 MiB\"\n";
+/// Who is killed loses what it wrote last, and says so when it starts again; nothing else that is done here does any harm.
+const PROFILE: &str =
+    "extends = \"reference-small\"\nname = \"torn\"\ndefects = [\"torn-write\"]\n";
 const PLAN: &str = r#"
 profile = "./profile.toml"
 block_interval = "100ms"
@@ -20,9 +21,9 @@ load = { rate = "0 tx/s" }
 on_failure = { stop = true }
 fault = [
     { kind = "pause", target = "s0-n02", at = "200ms", for = "500ms" },
-    { kind = "pause", target = "s0-n03", at = "1s", for = "500ms" },
-    { kind = "disk-fill", target = "s0-n01", at = "2s", for = "4s" },
-    { kind = "restart", target = "s0-n02", at = "8s", for = "1s" },
+    { kind = "kill", target = "s0-n03", at = "1s", for = "500ms" },
+    { kind = "pause", target = "s0-n01", at = "6s", for = "500ms" },
+    { kind = "restart", target = "s0-n02", at = "9s", for = "1s" },
 ]
 "#;
 
@@ -30,7 +31,7 @@ fault = [
 fn failed_run(machine: &Machine) {
     let folder = machine.state();
     fs::write(folder.join("profile.toml"), PROFILE).expect("profile");
-    let plan = folder.join("brittle.toml");
+    let plan = folder.join("torn.toml");
     fs::write(&plan, PLAN).expect("plan");
     let found = machine.run(&["soak", &plan.display().to_string()]);
     assert_eq!(found.status.code(), Some(1));
@@ -44,13 +45,19 @@ fn the_one_fault_that_matters_is_left() {
     failed_run(&machine);
     let written = machine.state().join("small.toml").display().to_string();
     let options = ["--tries", "1", "--confirm", "1/1", "--output", &written];
-    let shrunk = machine.run(&[&["shrink", "latest", "--finding", "crash"], &options[..]].concat());
+    let shrunk = machine.run(
+        &[
+            &["shrink", "latest", "--finding", "height-regression"],
+            &options[..],
+        ]
+        .concat(),
+    );
     assert_eq!(shrunk.status.code(), Some(0), "{}", text(&shrunk.stdout));
     let plan = fs::read_to_string(&written).expect("the plan");
     let table: toml::Table = plan.parse().expect("TOML");
     let faults = table["fault"].as_array().expect("faults");
     assert_eq!(faults.len(), 1, "{plan}");
-    assert_eq!(faults[0]["kind"].as_str(), Some("disk-fill"));
+    assert_eq!(faults[0]["kind"].as_str(), Some("kill"));
     assert!(
         plan.contains("It showed the finding in 1 of 1 tries."),
         "{plan}"
@@ -69,7 +76,7 @@ fn a_repetition_stands_still_at_a_height_and_goes_on() {
     let arguments = [
         "repro",
         "latest",
-        "crash",
+        "height-regression",
         "--pause-at",
         "20",
         "--log-level",

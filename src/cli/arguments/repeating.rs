@@ -66,7 +66,7 @@ pub struct ReproArguments {
 /// `shrink`
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  canarynet shrink latest                                    the worst finding that failed the gate\n  canarynet shrink nightly/212 --finding nr-7c1e --budget 2h -o nr-7c1e.toml\n  canarynet shrink nightly-212.cnb --finding stall --tries 3 --confirm 4/5\n  canarynet soak shrunk-nr-7c1e.toml                         what it wrote shows the finding again\n\nFewer shards, fewer faults (each with its heal), fewer nodes, less load, faults sooner, a shorter soak: each is kept if the\nfinding still comes. The best plan so far is on disk at any time; Ctrl-C and the budget leave it there.\n\nExit codes: 0 written and confirmed; 2 the run cannot be shrunk; 3 host, engine or canary failed;\n4 the finding did not come again, or not as often as asked; 130, 143 interrupted, the best so far is written"
+    after_help = "Examples:\n  canarynet shrink latest                                    the worst finding that failed the gate\n  canarynet shrink nightly/212 --finding nr-7c1e --budget 2h -o nr-7c1e.toml\n  canarynet shrink nightly-212.cnb --finding stall --tries 3 --confirm 9/10\n  canarynet soak shrunk-nr-7c1e.toml                         what it wrote shows the finding again\n\nFewer shards, fewer faults (each with its heal), fewer nodes, less load, faults sooner, a shorter soak: each is kept if the\nfinding still comes. The best plan so far is on disk at any time; Ctrl-C and the budget leave it there.\n\nExit codes: 0 written and confirmed; 2 the run cannot be shrunk; 3 host, engine or canary failed;\n4 the finding did not come again, or not as often as asked; 130, 143 interrupted, the best so far is written"
 )]
 pub struct ShrinkArguments {
     /// Run: a name, an id, a prefix, latest, a run directory, or a bundle
@@ -81,11 +81,12 @@ pub struct ShrinkArguments {
     /// Time for all tries together
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
     pub budget: Duration,
-    /// A smaller plan that does not show the finding in so many tries is too small
+    /// A plan with fewer faults or shards that does not show the finding in so many tries is too small; less load, fewer
+    /// nodes and less time are given up at the first such try
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub tries: u32,
     /// The smallest plan is confirmed by at least K of N further tries
-    #[arg(long, value_name = "K/N", default_value = "3/3", value_parser = parse_confirmation)]
+    #[arg(long, value_name = "K/N", default_value = "5/6", value_parser = parse_confirmation)]
     pub confirm: (u32, u32),
     /// Allow privileged helper containers, where the plan of a bundle asks for them
     #[arg(long, env = "CANARYNET_ALLOW_HELPER")]

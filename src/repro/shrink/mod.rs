@@ -80,7 +80,7 @@ pub struct Problem {
 /// How sure, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A shape that does not show the finding in so many tries is too small.
+    /// A shape with fewer faults or shards that does not show the finding in so many tries is too small.
     pub tries: u32,
     /// The smallest plan is confirmed by at least so many ...
     pub least: u32,

@@ -210,7 +210,9 @@ impl Search {
                 });
                 self.phase.told(true);
             }
-            Told::Clean if pending.tries < self.limits.tries => self.pending = Some(pending),
+            Told::Clean if pending.tries < self.tries_of(pending.step) => {
+                self.pending = Some(pending);
+            }
             _ => {
                 self.rejected.insert(pending.shape);
                 self.phase.told(false);
@@ -244,6 +246,15 @@ impl Search {
                 .as_ref()
                 .map_or(last, |confirming| confirming.chosen(&self.accepted)),
         )
+    }
+
+    /// Tries without the finding after which a shape is too small. What makes a plan little simpler is given up at the
+    /// first: less load or an earlier fault often shows the finding still, and less surely.
+    fn tries_of(&self, step: Step) -> u32 {
+        match step {
+            Step::Start | Step::Shards | Step::Episodes => self.limits.tries,
+            Step::Nodes | Step::Load | Step::Earlier | Step::Soak | Step::Confirm => 1,
+        }
     }
 
     /// Whether the budget is to be kept for what confirms, or is over.

@@ -28,8 +28,8 @@ pub(super) enum Phase {
     Validators(Halving),
     /// In percent.
     Load(Halving),
-    /// Milliseconds from the soak's begin to the first fault, and what they are at no shift at all.
-    Earlier(Halving, u64),
+    /// Milliseconds from the soak's begin to the first fault, and when that was recorded.
+    Earlier(Halving, Duration),
     Over,
 }
 
@@ -79,9 +79,9 @@ impl Phase {
                 shape.load = small(halving.propose()?);
                 Step::Load
             }
-            Self::Earlier(halving, unmoved) => {
-                let first = halving.propose()?;
-                shape.earlier = Duration::from_millis(unmoved.saturating_sub(first));
+            Self::Earlier(halving, recorded) => {
+                let first = Duration::from_millis(halving.propose()?);
+                shape.earlier = recorded.saturating_sub(first);
                 Step::Earlier
             }
         };
@@ -136,10 +136,9 @@ impl Phase {
                     .iter()
                     .filter_map(|place| problem.episodes.get(*place)?.time);
                 let first = times.map(|(begin, _)| begin).min().unwrap_or_default();
-                let unmoved = millis(first);
-                let now = unmoved.saturating_sub(millis(best.earlier));
+                let now = millis(first.saturating_sub(best.earlier));
                 let step = (now / 4).max(1_000);
-                Self::Earlier(Halving::new(now, millis(LEAD), step), unmoved)
+                Self::Earlier(Halving::new(now, millis(LEAD), step), first)
             }
             Self::Earlier(..) => Self::Soak(shorter(best, soak), false),
             Self::Soak(_, false) | Self::Over => return None,
