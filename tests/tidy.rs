@@ -97,6 +97,7 @@ fn the_core_reads_no_clock_and_touches_no_edge() {
             "src/detect/",
             "src/matrix/",
             "src/profile/dialect",
+            "src/repro/shrink/",
             "src/reference_node/consensus/",
             "src/reference_node/chain/",
         ];

@@ -22,7 +22,9 @@ pub use profiles::{
     ProfileArguments, ProfileCheckArguments, ProfileNewArguments, ProfileShowArguments,
     ProfileTryArguments, ProfileVerb,
 };
-pub use repeating::{BundleArguments, CertifyArguments, PruneArguments, ReproArguments};
+pub use repeating::{
+    BundleArguments, CertifyArguments, PruneArguments, ReproArguments, ShrinkArguments,
+};
 pub use telling::{
     AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments, OnInconclusive,
     OnInfra,
@@ -119,6 +121,8 @@ pub enum Verb {
     Bundle(BundleArguments),
     /// Repeat a run until the same finding appears; with a second build: is it fixed?
     Repro(ReproArguments),
+    /// Find the smallest plan that still shows a finding: fewer faults, a smaller network, less load, less time
+    Shrink(ShrinkArguments),
     /// State what a run showed, bound by hashes; or check such a certificate
     Certify(CertifyArguments),
     /// What a finding means, its windows, and where to look first
@@ -198,6 +202,9 @@ pub struct SoakArguments {
     /// Internal: the finding, as JSON, that ends the run.
     #[arg(long, hide = true, requires = "resolved")]
     pub sought: Option<String>,
+    /// Internal: the shard and the height, as JSON, at which the run stands still.
+    #[arg(long, hide = true, requires = "resolved")]
+    pub pause_at: Option<String>,
     /// Internal: the id of the run that a detaching parent chose.
     #[arg(long, hide = true)]
     pub detached_as: Option<String>,
@@ -282,6 +289,8 @@ pub enum RunsVerb {
     Show(RunArgument),
     /// Take an ownerless run over and go on watching it
     Attach(AttachArguments),
+    /// Let a run go on that `repro --pause-at` has stopped
+    Resume(RunArgument),
     /// Remove what is old: logs after days, journals after weeks, verdicts never by themselves
     Prune(PruneArguments),
 }

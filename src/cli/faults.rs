@@ -277,6 +277,7 @@ async fn table(
             endless: false,
             layers: None,
             sought: None,
+            pause_at: None,
         };
         let conclusion = match run::soak(request).await {
             Ok(conclusion) => conclusion,

@@ -27,6 +27,7 @@ mod prune;
 mod repro;
 mod retry;
 mod runs;
+mod shrink;
 mod soak;
 mod trying;
 mod watch;
@@ -88,6 +89,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Gate(verb) => gate::gate(&common, &verb),
         Verb::Bundle(verb) => bundle::bundle(&common, &verb),
         Verb::Repro(verb) => repro::repro(&common, &verb),
+        Verb::Shrink(verb) => shrink::shrink(&common, &verb),
         Verb::Certify(verb) => certify::certify(&common, &verb),
         Verb::Explain(verb) => explain::explain(&common, &verb),
         Verb::Compare(verb) => history::compare(&common, &verb),

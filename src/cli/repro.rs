@@ -1,5 +1,8 @@
 //! `repro`: the recorded plan again, until the same finding appears, or so many times; with a second build in turn.
 
+mod log_level;
+mod pausing;
+
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -78,8 +81,22 @@ pub(super) fn open(common: &Common, text: &str) -> Result<(Case, Option<Manifest
     Ok((case, Some(manifest)))
 }
 
+/// A plan from elsewhere gets no helper containers unless somebody here says so.
+pub(super) fn allow(case: &Case, helper: bool) -> Result<(), Failure> {
+    if case.foreign && case.plan.allow_helper && !helper {
+        return Err(Failure::usage(
+            "the plan of this bundle uses privileged helper containers; --allow-helper allows them",
+        ));
+    }
+    Ok(())
+}
+
 /// Gives the engine the image of a bundle, unless it has it.
-async fn load_image(docker: &Docker, folder: &Path, image: &BundledImage) -> Result<(), Failure> {
+pub(super) async fn load_image(
+    docker: &Docker,
+    folder: &Path,
+    image: &BundledImage,
+) -> Result<(), Failure> {
     let cannot = |error: &dyn std::error::Error| {
         Failure::infra("cannot load the bundle's image").because(error)
     };
@@ -134,16 +151,22 @@ struct Build {
 }
 
 pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, Failure> {
-    let (case, manifest) = open(common, &verb.run)?;
-    if case.foreign && case.plan.allow_helper && !verb.allow_helper {
-        return Err(Failure::usage(
-            "the plan of this bundle uses privileged helper containers; --allow-helper allows them",
-        ));
-    }
+    let (mut case, manifest) = open(common, &verb.run)?;
+    allow(&case, verb.allow_helper)?;
     let told = case
         .finding(verb.finding.as_deref())
         .map_err(|error| case_failed(&error))?;
     let (id, sought) = (told.finding.id.clone(), Sought::of(&told.finding));
+    let mut options = child_options(common);
+    if let Some(height) = verb.pause_at {
+        options.push(pausing::option(
+            told.finding.shard.unwrap_or_default(),
+            height,
+        )?);
+    }
+    if let Some(level) = &verb.log_level {
+        log_level::put(&mut case, level)?;
+    }
     let given = given(&case, verb)?;
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -155,8 +178,8 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
             load_image(&docker, &case.directory, image).await?;
         }
         let recorded = recorded(common, &case, &docker).await?;
-        let mut bench = Bench::new(&state_folder(common)?, &id, child_options(common))
-            .map_err(|error| try_failed(&error))?;
+        let mut bench =
+            Bench::new(&state_folder(common)?, &id, options).map_err(|error| try_failed(&error))?;
         if !common.json {
             print_line(&format!(
                 "{}  {} of {}, tries in {}",
@@ -167,6 +190,9 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
             ))?;
         }
         match given {
+            None if verb.pause_at.is_some() => {
+                pausing::pause(common, verb, &mut bench, &sought, recorded).await
+            }
             None => again(common, verb, &mut bench, &sought, recorded).await,
             Some(given) => {
                 compare(common, verb, &mut bench, (&id, &sought), [recorded, given]).await

@@ -24,6 +24,7 @@ use crate::{
         live::{LiveStatus, STOP_REQUEST},
         live_page,
         ownership::engine_runs,
+        pause::{self, Paused},
     },
 };
 
@@ -100,8 +101,24 @@ pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Fai
         RunsVerb::List => list(common),
         RunsVerb::Show(run) => show(common, &run),
         RunsVerb::Attach(run) => soak::attach(common, &run),
+        RunsVerb::Resume(run) => resume(common, &run),
         RunsVerb::Prune(verb) => super::prune::prune(common, &verb),
     }
+}
+
+/// Lets a run go on that stands still.
+fn resume(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {
+    let (directory, record) = find(common, &verb.run)?;
+    if directory.owner().is_none() || Paused::read(&directory).is_none() {
+        return Err(Failure::usage(format!(
+            "{} does not stand still: only a run of `repro --pause-at` does",
+            record.name
+        )));
+    }
+    pause::ask_to_resume(&directory)
+        .map_err(|error| Failure::infra("cannot ask the run to go on").because(&error))?;
+    print_line(&format!("{} goes on", record.name))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(common: &Common) -> Result<ExitCode, Failure> {

@@ -58,6 +58,12 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
         .map(serde_json::from_str)
         .transpose()
         .map_err(|error| Failure::usage("--sought is no finding").because(&error))?;
+    let pause_at = verb
+        .pause_at
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| Failure::usage("--pause-at is no height of a shard").because(&error))?;
     if let Some(keep) = verb.keep {
         plan.keep = keep;
     }
@@ -135,6 +141,7 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
             endless: verb.endless,
             layers,
             sought,
+            pause_at,
         };
         let outcome = run::soak(request).await;
         let spoiled = match &outcome {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Sought;
 use crate::{
+    detect::judgement::{FaultView, StageStart},
     engine::{Docker, EngineError},
     plan::{Plan, Program, Recorded, check},
     report::{
@@ -112,6 +113,29 @@ pub fn read_plan(path: &Path) -> Result<Plan, CaseError> {
 pub fn read_findings(directory: &Path) -> Result<Vec<ToldFinding>, CaseError> {
     let file: FindingsFile = read(&directory.join("findings.json"))?;
     Ok(file.findings)
+}
+
+/// What became of a run's faults, by its findings file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_faults(directory: &Path) -> Result<Vec<FaultView>, CaseError> {
+    let file: FindingsFile = read(&directory.join("findings.json"))?;
+    Ok(file.faults)
+}
+
+/// When the stages of a run that has ended began.
+///
+/// # Errors
+/// When its verdict cannot be read.
+pub fn read_stages(directory: &Path) -> Result<Vec<StageStart>, CaseError> {
+    /// The one part of `verdict.json` that is of interest.
+    #[derive(serde::Deserialize)]
+    struct Stages {
+        stages: Vec<StageStart>,
+    }
+    let file: Stages = read(&directory.join("verdict.json"))?;
+    Ok(file.stages)
 }
 
 impl Case {

@@ -19,6 +19,9 @@ pub enum Try {
         /// So long after the run's start, in microseconds.
         #[serde(with = "crate::time::micros")]
         after: Duration,
+        /// So long after the soak began, in microseconds; zero if before.
+        #[serde(with = "crate::time::micros")]
+        soaked: Duration,
         /// The last height it concerns.
         height: Option<u64>,
     },
@@ -217,6 +220,7 @@ mod tests {
     fn shown(seconds: u64) -> Try {
         Try::Shown {
             after: Duration::from_secs(seconds),
+            soaked: Duration::ZERO,
             height: Some(270_109),
         }
     }

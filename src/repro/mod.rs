@@ -1,11 +1,12 @@
 //! Repeating runs: the same plan with the same schedule, until the same finding appears.
 //!
-//! [`statistics`] and [`comparison`] are pure; [`tries`] starts children of this program, [`case`] reads run directories,
+//! [`statistics`], [`comparison`] and [`shrink`] are pure; [`tries`] starts children of this program, [`case`] reads run directories,
 //! which may come from a bundle and then are not trusted.
 
 pub mod case;
 pub mod comparison;
 pub mod regression;
+pub mod shrink;
 pub mod statistics;
 pub mod tries;
 

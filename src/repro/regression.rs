@@ -43,43 +43,62 @@ pub fn keep(
     sought: &Sought,
     notes: &[String],
 ) -> Result<PathBuf, KeepError> {
+    check(&plan.schedule)?;
+    let explicit = layers.with_schedule(&plan.schedule, plan.drill.as_ref())?;
+    let mut head = vec![format!(
+        "{}, found in {} with seed {}; every fault of its schedule is written out.",
+        clean(&sought.fingerprint, 100),
+        clean(&plan.name, 60),
+        clean(&plan.seed, 100)
+    )];
+    head.extend(notes.iter().cloned());
+    let path = folder.join(format!("{}.toml", super::file_name(name, 60)));
+    write(&path, &explicit, &head)?;
+    Ok(path)
+}
+
+/// Whether every fault can be written as `[[fault]]`.
+///
+/// # Errors
+/// The first that cannot.
+pub fn check(schedule: &[PlannedFault]) -> Result<(), KeepError> {
     // In `[[fault]]` these are the fault's own, whatever its kind's parameters are called.
     let hidden = |fault: &&PlannedFault| {
         ["every", "jitter"]
             .iter()
             .any(|key| fault.parameters.get(key).is_some())
     };
-    if let Some(fault) = plan.schedule.iter().find(hidden) {
-        return Err(KeepError::Parameter(fault.id.clone()));
+    match schedule.iter().find(hidden) {
+        Some(fault) => Err(KeepError::Parameter(fault.id.clone())),
+        None => Ok(()),
     }
-    let name = super::file_name(name, 60);
-    let explicit = layers.with_schedule(&plan.schedule, plan.drill.as_ref())?;
-    let texts = explicit.texts(&format!("./{name}.profile.toml"))?;
-    let mut head = format!(
-        "# {}, found in {} with seed {}; every fault of its schedule is written out.\n",
-        clean(&sought.fingerprint, 100),
-        clean(&plan.name, 60),
-        clean(&plan.seed, 100)
-    );
-    for note in notes {
-        head.push_str(&format!("# {}\n", clean(note, 300)));
+}
+
+/// Writes a plan with these comments above it, and its profile beside it: `NAME.toml` and `NAME.profile.toml`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, layers: &Recorded, head: &[String]) -> Result<(), KeepError> {
+    let profile = path.with_extension("profile.toml");
+    let name = profile.file_name().unwrap_or_default().to_string_lossy();
+    let texts = layers.texts(&format!("./{name}"))?;
+    let mut text: String = head
+        .iter()
+        .map(|line| format!("# {}\n", clean(line, 300)))
+        .collect();
+    text.push('\n');
+    text.push_str(&texts.plan);
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| KeepError::Write { path, source }
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed(folder))?;
     }
-    std::fs::create_dir_all(folder).map_err(|source| KeepError::Write {
-        path: folder.to_owned(),
-        source,
-    })?;
-    let path = folder.join(format!("{name}.toml"));
-    let profile = folder.join(format!("{name}.profile.toml"));
-    for (path, text) in [
-        (&profile, texts.profile),
-        (&path, format!("{head}\n{}", texts.plan)),
-    ] {
-        std::fs::write(path, text).map_err(|source| KeepError::Write {
-            path: path.clone(),
-            source,
-        })?;
+    for (path, text) in [(&*profile, texts.profile), (path, text)] {
+        std::fs::write(path, text).map_err(failed(path))?;
     }
-    Ok(path)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Sought, case, comparison::Try};
+use super::{Sought, case, comparison::Try, shrink::recipe};
 use crate::{
     exit::Exit,
     plan::Plan,
@@ -104,6 +104,19 @@ impl Bench {
     /// # Errors
     /// When the child cannot be started, or a signal ended it.
     pub async fn attempt(&mut self, plan: &Plan, sought: &Sought) -> Result<Try, TryError> {
+        self.attempt_within(plan, sought, LONGEST).await
+    }
+
+    /// The same, ended after so long: such a try does not count.
+    ///
+    /// # Errors
+    /// As [`Self::attempt`].
+    pub async fn attempt_within(
+        &mut self,
+        plan: &Plan,
+        sought: &Sought,
+        most: Duration,
+    ) -> Result<Try, TryError> {
         let number = 1 + std::fs::read_dir(&self.folder).map_or(0, Iterator::count);
         let state = self.folder.join(number.to_string());
         std::fs::create_dir_all(&state).map_err(failed("create", &state))?;
@@ -112,14 +125,14 @@ impl Bench {
             .map_err(std::io::Error::from)
             .map_err(failed("write", &path))?;
         std::fs::write(&path, text).map_err(failed("write", &path))?;
-        let status = self.child(plan, sought, &state, &path).await?;
+        let status = self.child(plan, (sought, most), &state, &path).await?;
         Ok(outcome(&state, status, sought))
     }
 
     async fn child(
         &mut self,
         plan: &Plan,
-        sought: &Sought,
+        (sought, most): (&Sought, Duration),
         state: &Path,
         path: &Path,
     ) -> Result<Option<ExitStatus>, TryError> {
@@ -147,7 +160,8 @@ impl Bench {
             .process_group(0)
             .spawn()
             .map_err(failed("start", &program))?;
-        let most = plan.deadline.map_or(LONGEST, |deadline| deadline.0) + MARGIN;
+        let own = plan.deadline.map_or(LONGEST, |deadline| deadline.0) + MARGIN;
+        let most = most.min(own);
         let interrupt = tokio::select! {
             status = child.wait() => {
                 return status.map(Some).map_err(failed("wait for", &program));
@@ -190,8 +204,11 @@ fn outcome(state: &Path, status: Option<ExitStatus>, sought: &Sought) -> Try {
     let shown = findings.iter().find(|told| sought.is(&told.finding));
     if let Some(told) = shown {
         let finding = &told.finding;
+        // A run that has findings has a verdict; without one the moment of its soak is not known, and counts as none.
+        let stages = case::read_stages(directory.path()).unwrap_or_default();
         return Try::Shown {
             after: finding.noticed.as_duration(),
+            soaked: recipe::soaked(finding, &stages),
             height: finding.heights.map(|(_, last)| last.0),
         };
     }

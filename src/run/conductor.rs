@@ -24,6 +24,7 @@ use super::{
     live::{LiveStatus, STOP_REQUEST},
     live_page::Follower,
     observe::Observers,
+    pause::PauseAt,
     restart::{Decision, Restarts},
     signal::{Interrupt, Signals},
 };
@@ -127,6 +128,8 @@ pub(super) struct Conductor {
     pub(super) page: Option<Follower>,
     /// The run is over when this is found: nothing more is wanted of it.
     pub(super) sought: Option<Sought>,
+    /// The run stands still as soon as it is there.
+    pub(super) pause_at: Option<PauseAt>,
     /// When all containers ran.
     pub(super) started_at: Elapsed,
     pub(super) soak_started: Option<Elapsed>,
@@ -212,6 +215,11 @@ impl Conductor {
                     return Ok(Some(FinishReason::Interrupted));
                 }
             }
+        }
+        if let Some(here) = self.pause_due()
+            && let Some(reason) = self.stand_still(here).await?
+        {
+            return Ok(Some(reason));
         }
         self.advance().await
     }

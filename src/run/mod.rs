@@ -23,6 +23,7 @@ mod observe;
 pub mod observer_ab;
 pub mod ownership;
 mod past;
+pub mod pause;
 mod prepare;
 pub mod prune;
 pub mod restart;

@@ -16,6 +16,7 @@ use super::{
     faults::Faults,
     launching::launch_network,
     live::STOP_REQUEST,
+    pause::PauseAt,
     machine,
     observe::Observers,
     past::{Past, judge_again},
@@ -76,6 +77,8 @@ pub struct SoakRequest {
     pub layers: Option<Recorded>,
     /// The run ends as soon as this is found.
     pub sought: Option<Sought>,
+    /// The run stands still at this height.
+    pub pause_at: Option<PauseAt>,
 }
 
 /// A run to be taken over.
@@ -112,6 +115,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         page,
         layers,
         sought,
+        pause_at,
     } = request;
     let secrets = Secrets::read(&plan)?;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
@@ -157,6 +161,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     conductor.metrics = metrics;
     conductor.serve(page);
     (conductor.endless, conductor.sought) = (endless, sought);
+    conductor.pause_at = pause_at;
     conductor.open_journal()?;
     conductor.capabilities(capabilities)?;
     conductor.launch(images, secrets);
@@ -294,6 +299,7 @@ fn assemble(
         metrics_at: Elapsed::default(),
         page: None,
         sought: None,
+        pause_at: None,
         started_at: Elapsed::default(),
         soak_started: None,
         settle_started: None,

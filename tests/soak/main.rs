@@ -22,6 +22,7 @@ mod network;
 mod outside_hands;
 mod repro;
 mod secrets;
+mod shrink;
 mod spoiled;
 mod storage;
 mod table;

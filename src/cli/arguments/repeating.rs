@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::{bundle::Part, plan::values::Size};
+use crate::{bundle::Part, plan::values::Size, repro::shrink::parse_confirmation};
 
 /// `bundle`
 #[derive(Debug, Clone, Args)]
@@ -32,7 +32,7 @@ pub struct BundleArguments {
 /// `repro`
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  canarynet repro latest                            until its worst finding comes again\n  canarynet repro nightly-212.cnb nr-7c1e --times 10\n  canarynet repro nightly-212.cnb nr-7c1e --with ./build/appd --times 10\n  canarynet repro latest --with-set 'profile.defects=[]' --times 5\n\nA repetition has the same seed and the same fault schedule, and ends as soon as the finding is there.\n\nExit codes: 0 it came again, or with a second build FIXED; 1 NOT FIXED; 4 it did not come, or not enough tries"
+    after_help = "Examples:\n  canarynet repro latest                            until its worst finding comes again\n  canarynet repro nightly-212.cnb nr-7c1e --times 10\n  canarynet repro nightly-212.cnb nr-7c1e --with ./build/appd --times 10\n  canarynet repro latest --with-set 'profile.defects=[]' --times 5\n  canarynet repro latest --pause-at 270108 --log-level debug     look at it just before it happens\n\nA repetition has the same seed and the same fault schedule, and ends as soon as the finding is there.\n\nExit codes: 0 it came again, or with a second build FIXED; 1 NOT FIXED; 4 it did not come, or not enough tries"
 )]
 pub struct ReproArguments {
     /// Run: a name, an id, a prefix, latest, a run directory, or a bundle
@@ -49,9 +49,45 @@ pub struct ReproArguments {
     /// A second build as data: a value of the plan or profile that makes it, e.g. profile.defects=[]
     #[arg(long, value_name = "KEY=VALUE")]
     pub with_set: Vec<String>,
+    /// Pause all nodes as soon as the finding's shard has this height, and say how to look, to go on and to clean
+    #[arg(long, value_name = "HEIGHT", conflicts_with_all = ["times", "with", "with_set"])]
+    pub pause_at: Option<u64>,
+    /// Let the nodes log at this level, where their profile has `log_level` under [values]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
     /// Where the case is kept as a plan, when it came again and there is a second build
     #[arg(long, value_name = "DIRECTORY", default_value = crate::repro::regression::FOLDER)]
     pub keep_in: PathBuf,
+    /// Allow privileged helper containers, where the plan of a bundle asks for them
+    #[arg(long, env = "CANARYNET_ALLOW_HELPER")]
+    pub allow_helper: bool,
+}
+
+/// `shrink`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  canarynet shrink latest                                    the worst finding that failed the gate\n  canarynet shrink nightly/212 --finding nr-7c1e --budget 2h -o nr-7c1e.toml\n  canarynet shrink nightly-212.cnb --finding stall --tries 3 --confirm 9/10\n  canarynet soak shrunk-nr-7c1e.toml                         what it wrote shows the finding again\n\nFewer shards, fewer faults (each with its heal), fewer nodes, less load, faults sooner, a shorter soak: each is kept if the\nfinding still comes. The best plan so far is on disk at any time; Ctrl-C and the budget leave it there.\n\nExit codes: 0 written and confirmed; 2 the run cannot be shrunk; 3 host, engine or canary failed;\n4 the finding did not come again, or not as often as asked; 130, 143 interrupted, the best so far is written"
+)]
+pub struct ShrinkArguments {
+    /// Run: a name, an id, a prefix, latest, a run directory, or a bundle
+    #[arg(default_value = "latest", value_name = "RUN")]
+    pub run: String,
+    /// Finding: an id or a prefix of it, a kind, or "stall shard 0" [default: the worst that failed the gate]
+    #[arg(long, value_name = "FINDING")]
+    pub finding: Option<String>,
+    /// The plan; its profile is written beside it [default: shrunk-FINDING.toml in the current directory]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Time for all tries together
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    pub budget: Duration,
+    /// A plan with fewer faults or shards that does not show the finding in so many tries is too small; less load, fewer
+    /// nodes and less time are given up at the first such try
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub tries: u32,
+    /// The smallest plan is confirmed by at least K of N further tries
+    #[arg(long, value_name = "K/N", default_value = "5/6", value_parser = parse_confirmation)]
+    pub confirm: (u32, u32),
     /// Allow privileged helper containers, where the plan of a bundle asks for them
     #[arg(long, env = "CANARYNET_ALLOW_HELPER")]
     pub allow_helper: bool,
