@@ -35,6 +35,7 @@ async fn start(docker: &Docker, run: &RunId, network: &NetworkPlan) -> Launched 
         .unwrap();
     let request = LaunchRequest {
         beside: None,
+        fill: None,
         run,
         network,
         allow_helper: true,

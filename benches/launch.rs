@@ -90,6 +90,7 @@ async fn everything(
     let begun = Instant::now();
     let request = LaunchRequest {
         beside: None,
+        fill: None,
         run: &run,
         network,
         allow_helper: support::allow_helper(network),

@@ -48,6 +48,7 @@ async fn start(
 fn request<'a>(run: &'a RunId, network: &'a NetworkPlan, images: &'a Images) -> LaunchRequest<'a> {
     LaunchRequest {
         beside: None,
+        fill: None,
         run,
         network,
         allow_helper: allow_helper(network),

@@ -58,6 +58,7 @@ impl Three {
             .unwrap();
         let request = LaunchRequest {
             beside: None,
+            fill: None,
             run,
             network: &network,
             allow_helper: allow_helper(&network),

@@ -165,6 +165,7 @@ async fn all_probes_see_what_happens_to_real_containers() {
         .unwrap();
     let request = LaunchRequest {
         beside: None,
+        fill: None,
         run: &run,
         network: &network,
         allow_helper: false,

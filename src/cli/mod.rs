@@ -27,6 +27,7 @@ mod prune;
 mod repro;
 mod retry;
 mod runs;
+mod snapshot;
 mod soak;
 mod trying;
 mod watch;
@@ -86,6 +87,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Judge(verb) => judge::judge(&common, &verb),
         Verb::Report(verb) => judge::report(&common, &verb),
         Verb::Gate(verb) => gate::gate(&common, &verb),
+        Verb::Snapshot(verb) => snapshot::snapshot(&common, &verb),
+        Verb::Snapshots(verb) => snapshot::snapshots(&common, verb),
         Verb::Bundle(verb) => bundle::bundle(&common, &verb),
         Verb::Repro(verb) => repro::repro(&common, &verb),
         Verb::Certify(verb) => certify::certify(&common, &verb),

@@ -251,6 +251,7 @@ async fn launch_idle(
     };
     let request = LaunchRequest {
         beside: None,
+        fill: None,
         run,
         network,
         allow_helper,

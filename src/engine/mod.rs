@@ -28,6 +28,7 @@ pub mod pack;
 pub mod room;
 pub mod runs;
 mod share;
+pub mod snapshots;
 mod stuck_network;
 pub mod teardown;
 pub mod toolbox;

@@ -53,7 +53,9 @@ pub fn keep(
         return Err(KeepError::Parameter(fault.id.clone()));
     }
     let name = super::file_name(name, 60);
-    let explicit = layers.with_schedule(&plan.schedule, plan.drill.as_ref())?;
+    let explicit = layers
+        .with_schedule(&plan.schedule, plan.drill.as_ref())?
+        .beginning(plan.begun());
     let texts = explicit.texts(&format!("./{name}.profile.toml"))?;
     let mut head = format!(
         "# {}, found in {} with seed {}; every fault of its schedule is written out.\n",

@@ -137,7 +137,7 @@ pub async fn endure(
     engine::preflight(&docker, &run, &plan.network, plan.allow_helper, &images).await?;
     let needs: Vec<Need> = needs_of(kinds.iter().copied());
     let mut found = capability::tried(&docker, &run, &path, &plan, &images, &needs).await;
-    let launched = launch_network(&docker, &run, &plan, path.clone(), LIFE, &images).await?;
+    let launched = launch_network(&docker, &run, &plan, path.clone(), LIFE, &images, None).await?;
     found.extend(engine::capabilities::of_launch(&launched, &needs));
     record.state = RunState::Running;
     directory.write_record(&record)?;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::conductor::chain;
+use super::{conductor::chain, start::Filling};
 use crate::{
     engine::{
         self, Docker, EngineError, LaunchRequest, Launched, RenderedNode, launch::Images,
@@ -24,6 +24,7 @@ pub(super) async fn launch_network(
     state: String,
     life: Duration,
     images: &Images,
+    filling: Option<Filling>,
 ) -> Result<Launched, EngineError> {
     let render = |node: &crate::plan::NodePlan, addresses: &BTreeMap<_, _>| {
         let failed = |error: render::RenderError| chain(&error);
@@ -50,6 +51,7 @@ pub(super) async fn launch_network(
         images,
         render: &render,
         beside: Some(&beside),
+        fill: filling.as_ref().map(|filling| &filling.fill),
     };
     engine::launch(docker, request, |_progress| {}).await
 }

@@ -26,7 +26,9 @@ mod prepare;
 pub mod prune;
 pub mod restart;
 pub mod signal;
+pub mod snapshots;
 mod stages;
+pub mod start;
 
 pub use conclude::Conclusion;
 pub(crate) use conclude::{FAULTS, detector_ids, program, reproduce};

@@ -25,6 +25,8 @@ use super::{
     observe::Observers,
     restart::Restarts,
     signal::Signals,
+    snapshots::Snapshots,
+    start::{self, Filling},
 };
 use crate::{
     detect::Judge,
@@ -128,6 +130,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     )
     .await?;
     capability::pack_upgrades(&docker, &plan).await?;
+    let filling = start::open(&plan)?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
     machine::keep(&directory, &docker, &images, layers.as_ref())?;
     engine::preflight(
@@ -151,7 +154,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     (conductor.endless, conductor.sought) = (endless, sought);
     conductor.open_journal()?;
     conductor.capabilities(capabilities)?;
-    conductor.launch(images);
+    conductor.launch(images, filling);
     end(conductor).await
 }
 
@@ -254,6 +257,7 @@ fn assemble(
     )?;
     let desk = super::alerting::desk(&plan, &record.run, &judge, directory.path());
     let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
+    let snapshots = Snapshots::of(&directory, &plan);
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
@@ -294,6 +298,7 @@ fn assemble(
         restarts_due: mpsc::channel(64),
         faults_wait_for_lines: faults.wait_for_lines(),
         faults,
+        snapshots,
         healed_at: None,
     })
 }
@@ -315,7 +320,7 @@ impl Conductor {
     }
 
     /// Starts the network beside the loop, so that what its containers do is seen from the first one on.
-    fn launch(&mut self, images: Images) {
+    fn launch(&mut self, images: Images, filling: Option<Filling>) {
         self.images = Some(images.clone());
         self.observers.watch_engine();
         let docker = self.docker.clone();
@@ -327,8 +332,9 @@ impl Conductor {
             _ => LIFE_ENDLESS,
         };
         self.stage = Stage::Start;
-        let launching =
-            async move { launch_network(&docker, &run, &plan, state, life, &images).await };
+        let launching = async move {
+            launch_network(&docker, &run, &plan, state, life, &images, filling).await
+        };
         self.launching = Some(launching.boxed_local());
     }
 }

@@ -40,6 +40,8 @@ impl Conductor {
                 // `never-started` has long been found by then; more waiting finds nothing else.
                 return Ok(Some(FinishReason::StoppedOnFailure));
             }
+            // A snapshot that is being made is finished: it is no longer than its own deadline.
+            Stage::Soak if self.soaked(now) && self.snapshots.busy() => {}
             // What still lasts is healed first: the settle stage is to see the network whole.
             Stage::Soak if self.soaked(now) && self.faults.busy() => self.heal_everything()?,
             // ... and the way back from a heal is part of what is judged.

@@ -47,6 +47,7 @@ impl Bench {
         preflight(docker, &run, &network, true, &images).await?;
         let request = LaunchRequest {
             beside: None,
+            fill: None,
             run: &run,
             network: &network,
             allow_helper: true,

@@ -21,6 +21,7 @@ mod lifecycle;
 mod network;
 mod outside_hands;
 mod repro;
+mod snapshots;
 mod spoiled;
 mod storage;
 mod table;
