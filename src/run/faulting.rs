@@ -70,7 +70,9 @@ impl Conductor {
     pub(super) fn faults_due(&mut self) -> Result<(), RunError> {
         let now = self.clock.elapsed();
         let soaked = match self.stage {
-            Stage::Soak => self.soak_started.map(|started| now.since(started)),
+            Stage::Soak => self
+                .soak_started
+                .map(|started| self.snapshots.without(now.since(started))),
             _ => None,
         };
         if self.faults.idle() || (soaked.is_none() && !self.faults.busy()) {
@@ -199,6 +201,12 @@ impl Conductor {
                 self.healed_at = Some(self.clock.elapsed());
             }
             let line = match &step {
+                // What is told of a snapshot is told where it is made.
+                FaultStep::Requested { .. } | FaultStep::Effective { .. } | FaultStep::Healed
+                    if is_hold(&id) =>
+                {
+                    None
+                }
                 FaultStep::Requested { targets, .. } => {
                     let names: Vec<&str> = targets.iter().map(NodeName::as_str).collect();
                     Some(format!("fault {id} on {}", names.join(", ")))

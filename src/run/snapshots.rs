@@ -31,7 +31,7 @@ use crate::{
     },
     plan::{Plan, ShardHeight, SoakTime, snapshots::as_name},
     report::text::{bytes, count},
-    snapshot::{FORMAT, Manifest, Shape, SnapshotFolder, Stored, folder::Partial, manifest::age},
+    snapshot::{SnapshotFolder, Stored, folder::Partial},
     time::{Elapsed, RunClock, human},
 };
 
@@ -60,6 +60,8 @@ struct Working {
     id: String,
     wanted: Wanted,
     begun: Elapsed,
+    /// How long the network had stood still before.
+    stood: Duration,
     partial: Option<Partial>,
     heights: Vec<ShardHeight>,
     copied: Option<Result<Copied, String>>,
@@ -86,6 +88,8 @@ pub(super) struct Snapshots {
     made: Vec<Made>,
     /// Height of the next rung.
     next: Option<u64>,
+    /// How long the network stood still in all: no clock of the plan goes on meanwhile.
+    stood: Duration,
 }
 
 impl Snapshots {
@@ -105,6 +109,7 @@ impl Snapshots {
             came: mpsc::channel(4),
             made: begun.into_iter().collect(),
             next: None,
+            stood: Duration::ZERO,
         }
     }
 
@@ -114,6 +119,11 @@ impl Snapshots {
             Some(came) => came,
             None => std::future::pending().await,
         }
+    }
+
+    /// A time of the run without its standstills.
+    pub(super) fn without(&self, time: Duration) -> Duration {
+        time.saturating_sub(self.stood)
     }
 
     /// Whether one is being made.
@@ -213,19 +223,9 @@ impl Conductor {
         if running.is_empty() {
             return Ok(Err("no node runs".to_owned()));
         }
-        let heights: Vec<ShardHeight> = world
-            .shards
-            .iter()
-            .filter_map(|shard| {
-                Some(ShardHeight {
-                    shard: shard.id,
-                    height: shard.best.as_ref()?.height,
-                })
-            })
-            .collect();
         let used: u64 = world.nodes.iter().map(|node| node.disk.used).sum();
         let base = wanted.lineage.as_deref().unwrap_or(&self.record.name);
-        let height = highest(&heights);
+        let height = highest(&self.heights());
         let name = wanted
             .name
             .clone()
@@ -260,8 +260,9 @@ impl Conductor {
             id,
             wanted,
             begun: self.clock.elapsed(),
+            stood: self.snapshots.stood,
             partial: Some(partial),
-            heights,
+            heights: Vec::new(),
             copied: None,
             task: None,
         });
@@ -300,9 +301,12 @@ impl Conductor {
     pub(super) fn snapshot_came(&mut self, came: Came) -> Result<(), RunError> {
         match came {
             Came::Copied(copied) => {
+                // Blocks may have come until the last node stood still; what came of them was written since.
+                let heights = self.heights();
                 let Some(working) = &mut self.snapshots.working else {
                     return Ok(());
                 };
+                working.heights = heights;
                 working.copied = Some(copied);
                 working.task = None;
                 let id = working.id.clone();
@@ -325,6 +329,7 @@ impl Conductor {
             return Ok(());
         };
         let pause = now.since(working.begun);
+        self.snapshots.stood += pause;
         let late = || Err("copying took longer than the network may stand still".to_owned());
         let copied = working.copied.take().unwrap_or_else(late);
         let partial = working.partial.take();
@@ -351,45 +356,6 @@ impl Conductor {
             let _ = sender.blocking_send(Came::Finished(finished));
         });
         Ok(())
-    }
-
-    fn snapshot_manifest(
-        &self,
-        partial: &Partial,
-        lineage: Option<String>,
-        heights: Vec<ShardHeight>,
-        copied: Copied,
-        pause: Duration,
-    ) -> Manifest {
-        let shards = self.judge.shards();
-        let shards = shards.iter().filter_map(|view| {
-            let height = heights
-                .iter()
-                .find(|known| known.shard == view.shard)?
-                .height;
-            Some((view.shard, view.first_height?, height))
-        });
-        let images = self.images.as_ref();
-        Manifest {
-            format: FORMAT,
-            name: partial.name().to_owned(),
-            lineage,
-            made: RunClock::wall(),
-            canarynet: env!("CARGO_PKG_VERSION").to_owned(),
-            run: self.record.name.clone(),
-            program: images.map_or_else(
-                || super::program(&self.plan),
-                |images| format!("{} ({})", images.node, images.node_digest),
-            ),
-            shape: Shape::of(&self.plan),
-            seed: self.plan.network_seed().to_owned(),
-            subnets: copied.subnets,
-            age: age(&self.plan, shards),
-            heights,
-            pause: SoakTime(pause),
-            nodes: copied.nodes,
-            shared: copied.shared,
-        }
     }
 
     fn snapshot_finished(
@@ -419,7 +385,7 @@ impl Conductor {
                 at: working.begun,
                 soaked: self
                     .soak_started
-                    .map(|soak| SoakTime(working.begun.since(soak))),
+                    .map(|soak| SoakTime(working.begun.since(soak).saturating_sub(working.stood))),
                 height: manifest.height(),
             });
         }

@@ -21,7 +21,7 @@ impl Conductor {
         if self
             .plan
             .deadline
-            .is_some_and(|deadline| now.as_duration() >= deadline.0)
+            .is_some_and(|deadline| self.snapshots.without(now.as_duration()) >= deadline.0)
         {
             return Ok(Some(FinishReason::Deadline));
         }
@@ -129,7 +129,7 @@ impl Conductor {
             return false;
         }
         let long_enough = match (self.plan.soak, self.soak_started) {
-            (Some(soak), Some(started)) => now.since(started) >= soak.0,
+            (Some(soak), Some(started)) => self.snapshots.without(now.since(started)) >= soak.0,
             _ => false,
         };
         let high_enough = self.plan.until_height.is_some_and(|until| {

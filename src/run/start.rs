@@ -111,3 +111,77 @@ pub(super) fn open(plan: &Plan) -> Result<Option<Filling>, RunError> {
         _held: held,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{
+        folder::tests::store,
+        ladder::Standing,
+        manifest::tests::{manifest, plan},
+    };
+
+    fn rung(folder: &SnapshotFolder, plan: &Plan, name: &str, height: u64, good: bool) {
+        let mut of_lineage = manifest(plan, name, height);
+        of_lineage.lineage = Some("night".to_owned());
+        let mut stored = store(folder, &of_lineage);
+        stored
+            .stand(Standing {
+                good,
+                ..Standing::default()
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_lineage_goes_on_from_its_newest_good_rung_of_this_network() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = SnapshotFolder::of(state.path());
+        let mut asked = plan();
+        asked.start = Start::Lineage("night".to_owned());
+        let mut chosen = asked.clone();
+        let told = choose(&mut chosen, &folder, None).unwrap().unwrap();
+        assert!(told.contains("begins at genesis"), "{told}");
+        assert_eq!(chosen.start, Start::Genesis);
+        rung(&folder, &asked, "a", 100, true);
+        rung(&folder, &asked, "b", 200, true);
+        rung(&folder, &asked, "c", 300, false);
+        let mut other = asked.clone();
+        other.profile = "another".to_owned();
+        rung(&folder, &other, "d", 400, true);
+        let mut chosen = asked.clone();
+        let told = choose(&mut chosen, &folder, None).unwrap().unwrap();
+        assert!(told.contains("snapshot b at height 200"), "{told}");
+        let begun = chosen.begun().unwrap().clone();
+        assert_eq!((begun.name.as_str(), chosen.network_seed()), ("b", "s"));
+        // Chosen once it stays so, also elsewhere under its name, but not as another one of that name.
+        choose(&mut chosen, &folder, None).unwrap();
+        assert_eq!(chosen.begun().unwrap().folder, begun.folder);
+        let Start::Snapshot(changed) = &mut chosen.start else {
+            unreachable!("it was chosen")
+        };
+        changed.identity = "other".to_owned();
+        assert!(choose(&mut chosen, &folder, None).is_err());
+        assert!(open(&chosen).is_err());
+        // By hand any of them, if it fits.
+        let mut chosen = asked.clone();
+        choose(&mut chosen, &folder, Some("c")).unwrap();
+        assert_eq!(chosen.begun().unwrap().name, "c");
+        assert!(open(&chosen).unwrap().is_some());
+        assert!(choose(&mut asked.clone(), &folder, Some("d")).is_err());
+    }
+
+    #[test]
+    fn blocks_that_are_there_are_not_owed() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = SnapshotFolder::of(state.path());
+        let mut plan = plan();
+        (plan.soak, plan.until_height) = (None, Some(1_000));
+        plan.gate.coverage.blocks = 500;
+        store(&folder, &manifest(&plan, "a", 800));
+        choose(&mut plan, &folder, Some("a")).unwrap();
+        assert_eq!(plan.gate.coverage.blocks, 100);
+        choose(&mut plan, &folder, None).unwrap();
+        assert_eq!(plan.gate.coverage.blocks, 100, "once");
+    }
+}

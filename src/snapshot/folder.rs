@@ -343,17 +343,20 @@ impl Drop for Partial {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::snapshot::manifest::tests::{manifest, plan};
 
     fn make(folder: &SnapshotFolder, name: &str, height: u64) -> Stored {
-        let partial = folder.begin(name).unwrap();
-        let manifest = manifest(&plan(), name, height);
+        store(folder, &manifest(&plan(), name, height))
+    }
+
+    pub(crate) fn store(folder: &SnapshotFolder, manifest: &Manifest) -> Stored {
+        let partial = folder.begin(&manifest.name).unwrap();
         for part in manifest.nodes.values() {
             fs::write(partial.path().join(&part.file), b"x").unwrap();
         }
-        partial.finish(&manifest).unwrap()
+        partial.finish(manifest).unwrap()
     }
 
     #[test]

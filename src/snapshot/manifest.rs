@@ -212,13 +212,13 @@ pub fn age(plan: &Plan, shards: impl IntoIterator<Item = (ShardId, Height, Heigh
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::plan::{Begun, Start, load, load::PlanRequest};
 
-    pub(in crate::snapshot) fn plan() -> Plan {
+    pub(crate) fn plan() -> Plan {
         load(&PlanRequest {
             plan: "smoke".to_owned(),
             ..PlanRequest::default()
@@ -226,7 +226,7 @@ pub(super) mod tests {
         .unwrap()
     }
 
-    pub(in crate::snapshot) fn manifest(plan: &Plan, name: &str, height: u64) -> Manifest {
+    pub(crate) fn manifest(plan: &Plan, name: &str, height: u64) -> Manifest {
         let part = |node: &NodePlan| Part {
             file: format!("{}.tar.zst", node.name),
             entries: 3,

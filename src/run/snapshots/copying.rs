@@ -22,8 +22,8 @@ use crate::{
     time::RunClock,
 };
 
-/// Disks that are copied at the same time: copying is compressing, and most machines have few cores to spare.
-const WIDTH: usize = 2;
+/// Disks that are copied at the same time: the engine starts a process for each.
+const WIDTH: usize = 4;
 /// Deadline of one disk; the standstill has its own.
 const DISK: Duration = Duration::from_secs(600);
 /// A disk's files may claim so many times its size: a file may have holes.

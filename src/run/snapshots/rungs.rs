@@ -8,15 +8,18 @@ use crate::{
     detect::Finding,
     ids::Height,
     journal::text::clean,
-    plan::{Ladder, SoakTime},
+    plan::{Ladder, ShardHeight, SoakTime},
     run::{conductor::Conductor, directory::RunDirectory, told},
     snapshot::{
-        Manifest, SnapshotFolder, Stored,
+        FORMAT, Manifest, Shape, SnapshotFolder, Stored,
         folder::Partial,
         ladder::{Counting, Standing, evict, standings},
+        manifest::age,
     },
-    time::Elapsed,
+    time::{Elapsed, RunClock},
 };
+
+use super::copying::Copied;
 
 /// Blocks without a finding that make a stretch a healthy one.
 const HEALTHY: u64 = 100;
@@ -100,6 +103,58 @@ impl Conductor {
         };
         let names = made.iter().map(|made| made.name.clone());
         names.zip(told.into_iter().map(pin)).collect()
+    }
+
+    /// Where the shards stand, as far as it was seen.
+    pub(super) fn heights(&self) -> Vec<ShardHeight> {
+        let shards = self.judge.world().shards.iter();
+        let known = shards.filter_map(|shard| {
+            Some(ShardHeight {
+                shard: shard.id,
+                height: shard.best.as_ref()?.height,
+            })
+        });
+        known.collect()
+    }
+
+    /// What a snapshot says of itself.
+    pub(super) fn snapshot_manifest(
+        &self,
+        partial: &Partial,
+        lineage: Option<String>,
+        heights: Vec<ShardHeight>,
+        copied: Copied,
+        pause: Duration,
+    ) -> Manifest {
+        let shards = self.judge.shards();
+        let shards = shards.iter().filter_map(|view| {
+            let height = heights
+                .iter()
+                .find(|known| known.shard == view.shard)?
+                .height;
+            Some((view.shard, view.first_height?, height))
+        });
+        let images = self.images.as_ref();
+        Manifest {
+            format: FORMAT,
+            name: partial.name().to_owned(),
+            lineage,
+            made: RunClock::wall(),
+            canarynet: env!("CARGO_PKG_VERSION").to_owned(),
+            run: self.record.name.clone(),
+            program: images.map_or_else(
+                || crate::run::program(&self.plan),
+                |images| format!("{} ({})", images.node, images.node_digest),
+            ),
+            shape: Shape::of(&self.plan),
+            seed: self.plan.network_seed().to_owned(),
+            subnets: copied.subnets,
+            age: age(&self.plan, shards),
+            heights,
+            pause: SoakTime(pause),
+            nodes: copied.nodes,
+            shared: copied.shared,
+        }
     }
 }
 
