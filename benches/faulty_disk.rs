@@ -36,6 +36,7 @@ async fn start(docker: &Docker, run: &RunId, network: &NetworkPlan) -> Launched 
     let request = LaunchRequest {
         beside: None,
         secrets: None,
+        fill: None,
         run,
         network,
         allow_helper: true,

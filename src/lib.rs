@@ -29,6 +29,7 @@ pub mod serve;
 pub mod watch;
 
 pub mod matrix;
+pub mod snapshot;
 
 pub mod bundle;
 pub mod certificate;

@@ -49,6 +49,7 @@ fn request<'a>(run: &'a RunId, network: &'a NetworkPlan, images: &'a Images) -> 
     LaunchRequest {
         beside: None,
         secrets: None,
+        fill: None,
         run,
         network,
         allow_helper: allow_helper(network),

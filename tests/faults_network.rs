@@ -59,6 +59,7 @@ impl Three {
         let request = LaunchRequest {
             beside: None,
             secrets: None,
+            fill: None,
             run,
             network: &network,
             allow_helper: allow_helper(&network),

@@ -261,11 +261,7 @@ fn syntax_errors_have_a_place() {
 
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
-    for (text, key) in [
-        ("start = { lineage = \"x\" }", "start"),
-        ("snapshot = { every = \"1 blocks\" }", "snapshot"),
-        ("on_failure = { confirm = 3 }", "on_failure.confirm"),
-    ] {
+    for (text, key) in [("on_failure = { confirm = 3 }", "on_failure.confirm")] {
         says(
             &plan_error(text),
             &[&format!("`{key}` is not in this version of canarynet")],
@@ -280,9 +276,37 @@ fn keys_of_later_versions_are_refused_by_name() {
         &["`log[0].match` is not in this version"],
     );
     says(
-        &set_error("snapshot.keep=1"),
-        &["`snapshot` is not in this version"],
+        &set_error("on_failure.confirm=1"),
+        &["`on_failure.confirm` is not in this version"],
     );
+}
+
+#[test]
+fn snapshots_need_names_an_interval_and_bounds() {
+    for (text, words) in [
+        (
+            "start = { lineage = \"a/b\" }",
+            &["start.lineage", "is no name"][..],
+        ),
+        (
+            "start = { lineage = \"a\", snapshot = \"b\" }",
+            &["exclude each other"],
+        ),
+        (
+            "snapshot = { keep = 4 }",
+            &["snapshot.every", "10000 blocks"],
+        ),
+        (
+            "snapshot = { every = \"9 blocks\", keep = 1 }",
+            &["snapshot.keep", "from 2 to 1000"],
+        ),
+        (
+            "snapshot = { evry = \"9 blocks\" }",
+            &["did you mean `every`"],
+        ),
+    ] {
+        says(&plan_error(text), words);
+    }
 }
 
 #[test]

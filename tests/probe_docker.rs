@@ -166,6 +166,7 @@ async fn all_probes_see_what_happens_to_real_containers() {
     let request = LaunchRequest {
         beside: None,
         secrets: None,
+        fill: None,
         run: &run,
         network: &network,
         allow_helper: false,

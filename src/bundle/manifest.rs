@@ -81,6 +81,8 @@ pub enum Part {
     Evidence,
     /// The journal; without it nothing can be judged again
     Journal,
+    /// The snapshot before the worst finding; without it a run that began from one cannot be repeated
+    Rung,
 }
 
 impl Part {
@@ -92,6 +94,7 @@ impl Part {
             Some("logs" | "output.txt") => Some(Self::Logs),
             Some("evidence") => Some(Self::Evidence),
             Some("journal") => Some(Self::Journal),
+            Some(super::RUNG) => Some(Self::Rung),
             _ => None,
         }
     }

@@ -22,3 +22,6 @@ const MANIFEST: &str = "manifest.json";
 
 /// Path of the nodes' image in a bundle.
 pub const IMAGE: &str = "images/node.tar";
+
+/// Folder of a bundle with the snapshot that the run's worst finding is repeated from.
+pub const RUNG: &str = "rung";

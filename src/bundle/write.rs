@@ -9,13 +9,13 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BundleError, FORMAT, IMAGE, MANIFEST,
+    BundleError, FORMAT, IMAGE, MANIFEST, RUNG,
     manifest::{BundledImage, FileLine, Manifest, Part, check_path},
 };
 use crate::{run::directory::RunRecord, time::RunClock};
 
 /// Files of a run directory that always go into a bundle, where they are there.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "run.json",
     "plan.json",
     "layers.json",
@@ -24,6 +24,7 @@ const FILES: [&str; 11] = [
     "findings.json",
     "summary.json",
     "templates.json",
+    "rungs.json",
     "report.md",
     "junit.xml",
     "output.txt",
@@ -56,6 +57,8 @@ pub struct Contents<'a> {
     pub image: Option<BundledImage>,
     /// Its archive on this machine, to be packed too.
     pub archive: Option<&'a Path>,
+    /// Folder of the snapshot that the run's worst finding is repeated from.
+    pub rung: Option<&'a Path>,
 }
 
 impl Contents<'_> {
@@ -73,13 +76,17 @@ impl Contents<'_> {
         for name in FOLDERS {
             self.walk(name, &mut paths)?;
         }
+        if self.rung.is_some() {
+            self.walk(RUNG, &mut paths)?;
+            paths.retain(|path| path.strip_prefix(RUNG) != Some("/lock"));
+        }
         paths.retain(|path| Part::of(path).is_none_or(|part| !self.without.contains(&part)));
         let logs = paths.iter().filter(|path| is_log(path)).count() as u64;
         let log = LOG.min(LOGS / logs.max(1));
         let mut files = Vec::new();
         for path in paths {
             let most = if is_log(&path) { log } else { u64::MAX };
-            files.push(line(&self.directory.join(&path), path, most)?);
+            files.push(line(&self.source(&path), path, most)?);
         }
         let mut image = self.image.clone();
         if let (Some(image), Some(archive)) = (&mut image, self.archive) {
@@ -107,7 +114,7 @@ impl Contents<'_> {
 
     /// All regular files under a folder; links are not followed, and not packed.
     fn walk(&self, folder: &str, paths: &mut Vec<String>) -> Result<(), BundleError> {
-        let whole = self.directory.join(folder);
+        let whole = self.source(folder);
         let entries = match fs::read_dir(&whole) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -138,8 +145,16 @@ impl Contents<'_> {
     }
 
     fn source(&self, path: &str) -> PathBuf {
-        match self.archive {
-            Some(archive) if path == IMAGE => archive.to_owned(),
+        match (self.archive, self.rung) {
+            (Some(archive), _) if path == IMAGE => archive.to_owned(),
+            (_, Some(rung)) if path == RUNG => rung.to_owned(),
+            (_, Some(rung)) => match path
+                .strip_prefix(RUNG)
+                .and_then(|rest| rest.strip_prefix('/'))
+            {
+                Some(rest) => rung.join(rest),
+                None => self.directory.join(path),
+            },
             _ => self.directory.join(path),
         }
     }

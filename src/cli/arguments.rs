@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod faulting;
 mod judging;
+mod keeping;
 mod many_runs;
 mod matrix;
 mod profiles;
@@ -14,6 +15,7 @@ mod telling;
 
 pub use faulting::{FaultArguments, FaultsArguments};
 pub use judging::{JudgeArguments, ReportArguments, ReportFormat};
+pub use keeping::{SnapshotArguments, SnapshotsArguments, SnapshotsVerb};
 pub use many_runs::{
     BaselineArguments, BaselineVerb, CompareArguments, ExplainArguments, HistoryArguments,
 };
@@ -117,6 +119,10 @@ pub enum Verb {
     Report(ReportArguments),
     /// Print just a run's decision, and exit by it
     Gate(GateArguments),
+    /// Keep the data disks of a live run, all at one moment, so that another can begin from them
+    Snapshot(SnapshotArguments),
+    /// List snapshots, show or remove them
+    Snapshots(SnapshotsArguments),
     /// Pack a run into one file, to understand it and to do it again elsewhere
     Bundle(BundleArguments),
     /// Repeat a run until the same finding appears; with a second build: is it fixed?
@@ -175,6 +181,9 @@ pub struct SoakArguments {
     /// Soak this long instead of the plan's time
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
+    /// Begin from this snapshot (`canarynet snapshots` lists them), a name or a path: keys and genesis are its own
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub from: Option<String>,
     /// Before it settles, switch watching off and on in turns: does it slow the network? Takes a minute or two more
     #[arg(long)]
     pub observer_ab: bool,

@@ -8,16 +8,18 @@ use std::{
 use super::{
     Failure,
     arguments::{BundleArguments, Common},
-    network, print, print_json, print_line, runtime, state_folder,
+    network, print, print_json, print_line, runtime, snapshot, state_folder,
 };
 use crate::{
     bundle::{self, BundleError, BundledImage, Contents, Manifest, Part},
     plan::values::human_size,
     report::text::plain,
+    repro::case::Case,
     run::{
         directory::{RunDirectory, RunRecord},
         machine::Machine,
     },
+    snapshot::Stored,
 };
 
 /// How bundles are called.
@@ -69,6 +71,7 @@ pub(super) fn bundle(common: &Common, verb: &BundleArguments) -> Result<ExitCode
         None
     };
     let seed = seed(&directory);
+    let rung = rung(common, &directory)?;
     let contents = Contents {
         directory: directory.path(),
         record: &record,
@@ -76,6 +79,7 @@ pub(super) fn bundle(common: &Common, verb: &BundleArguments) -> Result<ExitCode
         without: &verb.without,
         image,
         archive: archive.as_ref().map(|file| file.path()),
+        rung: rung.as_ref().map(|stored| stored.path.as_path()),
     };
     let manifest = contents.manifest().map_err(|error| failed(&error))?;
     if verb.list {
@@ -101,6 +105,22 @@ pub(super) fn bundle(common: &Common, verb: &BundleArguments) -> Result<ExitCode
 /// A file in the current directory that is called like the run.
 pub(super) fn file_name(run: &str, extension: &str) -> PathBuf {
     PathBuf::from(format!("{}.{extension}", run.replace('/', "-")))
+}
+
+/// The snapshot that the run's worst finding is repeated from, if it is still here.
+fn rung(common: &Common, directory: &RunDirectory) -> Result<Option<Stored>, Failure> {
+    let Ok(case) = Case::open(directory.path(), false) else {
+        return Ok(None);
+    };
+    let Ok(told) = case.finding(None) else {
+        return Ok(None);
+    };
+    let plan = case
+        .from_rung(&told.finding, &snapshot::folder(common)?)
+        .ok()
+        .flatten();
+    let begun = plan.as_ref().and_then(|(plan, _)| plan.begun());
+    Ok(begun.and_then(|begun| Stored::read(&begun.folder).ok()))
 }
 
 /// The plan's seed; a run without a readable plan is bundled all the same.

@@ -28,6 +28,7 @@ mod repro;
 mod retry;
 mod runs;
 mod shrink;
+mod snapshot;
 mod soak;
 mod trying;
 mod watch;
@@ -87,6 +88,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Judge(verb) => judge::judge(&common, &verb),
         Verb::Report(verb) => judge::report(&common, &verb),
         Verb::Gate(verb) => gate::gate(&common, &verb),
+        Verb::Snapshot(verb) => snapshot::snapshot(&common, &verb),
+        Verb::Snapshots(verb) => snapshot::snapshots(&common, verb),
         Verb::Bundle(verb) => bundle::bundle(&common, &verb),
         Verb::Repro(verb) => repro::repro(&common, &verb),
         Verb::Shrink(verb) => shrink::shrink(&common, &verb),

@@ -15,10 +15,11 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Failure,
     arguments::{Common, ReproArguments},
-    bundle, judge, network, print_json, print_line, runtime, state_folder,
+    bundle, judge, network, print_json, print_line, runtime, snapshot, state_folder,
 };
 use crate::{
     bundle::{BundledImage, Manifest},
+    detect::Finding,
     engine::Docker,
     exit::Exit,
     plan::{Keep, Plan, Program, Recorded},
@@ -157,12 +158,17 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
         .finding(verb.finding.as_deref())
         .map_err(|error| case_failed(&error))?;
     let (id, sought) = (told.finding.id.clone(), Sought::of(&told.finding));
+    let shard = told.finding.shard.unwrap_or_default();
+    let rung = rung(common, &case, verb, &told.finding)?;
+    if let Some((plan, line)) = rung {
+        case.plan = plan;
+        if !common.json {
+            print_line(&line)?;
+        }
+    }
     let mut options = child_options(common);
     if let Some(height) = verb.pause_at {
-        options.push(pausing::option(
-            told.finding.shard.unwrap_or_default(),
-            height,
-        )?);
+        options.push(pausing::option(shard, height)?);
     }
     if let Some(level) = &verb.log_level {
         log_level::put(&mut case, level)?;
@@ -201,6 +207,20 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
     })
 }
 
+/// From where the run is repeated, if not from its beginning.
+fn rung(
+    common: &Common,
+    case: &Case,
+    verb: &ReproArguments,
+    finding: &Finding,
+) -> Result<Option<(Plan, String)>, Failure> {
+    if verb.from_start && case.plan.begun().is_none() {
+        return Ok(None);
+    }
+    case.from_rung(finding, &snapshot::folder(common)?)
+        .map_err(|error| case_failed(&error))
+}
+
 /// The recorded build.
 async fn recorded(common: &Common, case: &Case, docker: &Docker) -> Result<Build, Failure> {
     let (program, note) = case
@@ -226,6 +246,7 @@ async fn recorded(common: &Common, case: &Case, docker: &Docker) -> Result<Build
 /// A plan that is repeated leaves nothing behind, whatever was kept of the recorded run.
 pub(super) fn repeated(mut plan: Plan) -> Plan {
     plan.keep = Keep::Never;
+    plan.ladder = None;
     plan
 }
 

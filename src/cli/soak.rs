@@ -15,7 +15,8 @@ use clap::ValueEnum as _;
 use super::{
     Failure,
     arguments::{AttachArguments, Common, PlanOptions, RunArgument, SoakArguments, UpArguments},
-    clean, gate, network, plan, print, print_json, print_line, retry, runtime, state_folder,
+    clean, gate, network, plan, print, print_json, print_line, retry, runtime, snapshot,
+    state_folder,
 };
 use crate::{
     engine::{
@@ -70,10 +71,20 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
     if verb.endless {
         plan.deadline = None;
     }
+    let chosen = run::start::choose(&mut plan, &snapshot::folder(common)?, verb.from.as_deref())
+        .map_err(|error| snapshot::unusable(&error))?;
+    if let Some(line) = chosen
+        && !common.json
+    {
+        print_line(&line)?;
+    }
     if verb.detach {
         let mut arguments = background(common, &verb.plan, &verb.options);
         if let Some(duration) = verb.duration {
             arguments.push(format!("--for={}", humantime::format_duration(duration)).into());
+        }
+        if let Some(name) = &verb.from {
+            arguments.push(format!("--from={name}").into());
         }
         if let Some(address) = verb.metrics {
             arguments.push(format!("--metrics={address}").into());

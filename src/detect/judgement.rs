@@ -77,6 +77,9 @@ pub struct Judgement {
     /// Fake stalls by which the canary tested itself.
     #[serde(default)]
     pub drills: Vec<DrillView>,
+    /// Standstills of the whole network while its disks were copied.
+    #[serde(default)]
+    pub standstills: Vec<Standstill>,
     /// What the plan's faults need of the machine, as it was tried.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
@@ -97,6 +100,19 @@ pub struct Finish {
     pub reason: FinishReason,
     /// When.
     pub wall: WallTime,
+}
+
+/// All nodes stood still while a snapshot was made of their disks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standstill {
+    /// Its id.
+    pub id: String,
+    /// From when.
+    pub begins: Elapsed,
+    /// Until when.
+    pub ends: Option<Elapsed>,
+    /// What came of it.
+    pub told: String,
 }
 
 /// A stage and when it began.

@@ -255,6 +255,7 @@ async fn launch_idle(
     let request = LaunchRequest {
         beside: None,
         secrets: None,
+        fill: None,
         run,
         network,
         allow_helper,

@@ -251,6 +251,16 @@ pub enum EngineError {
         /// Why.
         source: std::io::Error,
     },
+    /// The data of a snapshot goes on only under the addresses that it was made under.
+    #[error(
+        "the program of this snapshot needs the subnets {data} and {management} that it was made in, and another network of the engine has one of them: end that one first (`docker network ls`)"
+    )]
+    SubnetsOfSnapshot {
+        /// The data network's.
+        data: String,
+        /// The management network's.
+        management: String,
+    },
     /// What the engine reports does not make sense for a run of this program.
     #[error("the engine's answer about {subject} lacks {what}")]
     Incomplete {

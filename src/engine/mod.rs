@@ -30,6 +30,7 @@ pub mod room;
 pub mod runs;
 mod secrets;
 mod share;
+pub mod snapshots;
 mod stuck_network;
 pub mod teardown;
 pub mod toolbox;

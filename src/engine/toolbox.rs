@@ -107,6 +107,7 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["size", path] => json(&fs::metadata(path).map(|facts| facts.len())),
         ["share", root, user, orders @ ..] => json(&share::share(Path::new(root), user, orders)),
         ["secrets", folder] => json(&secrets::write(Path::new(folder), io::stdin())),
+        ["sync-tree", path] => json(&sync_tree(Path::new(path))),
         ["remove", path] => json(&fs::remove_file(path)),
         ["end-antagonist", mark, disk] => json(&antagonist::end(mark, Path::new(disk))),
         ["inventory", disk] => json(&inventory::inside(Path::new(disk))),
@@ -115,7 +116,7 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["state", pid] => json(&state(pid)),
         ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, remove, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, sync-tree, remove, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
                 .to_owned(),
         ),
     };
@@ -136,6 +137,23 @@ fn state(pid: &str) -> Result<String, io::Error> {
     // The name before it may hold anything, a closing bracket too.
     let letter = text.rsplit(')').next().unwrap_or_default();
     Ok(letter.split_whitespace().next().unwrap_or("?").to_owned())
+}
+
+/// Syncs every file and folder of a tree; answers how many there are. Names are synced after what they stand for.
+fn sync_tree(folder: &Path) -> Result<usize, io::Error> {
+    let mut synced = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            synced += sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            fs::File::open(entry.path())?.sync_all()?;
+            synced += 1;
+        }
+    }
+    fs::File::open(folder)?.sync_all()?;
+    Ok(synced + 1)
 }
 
 /// Sends a signal to a process of the container, as the container's own user may.

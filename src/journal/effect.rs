@@ -43,3 +43,7 @@ pub enum Effect {
     /// It runs another build.
     OtherBuild,
 }
+
+/// The kind under which the standstill of a whole network is journalled while a snapshot of its disks is made: excused
+/// like a fault, and none.
+pub const SNAPSHOT: &str = "snapshot";

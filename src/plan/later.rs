@@ -25,11 +25,6 @@ const fn later(key: &'static str, note: &'static str) -> Later {
 /// Keys of soak plans.
 pub const PLAN: &[Later] = &[
     later(
-        "start",
-        "starting from a snapshot comes later; every run starts at genesis",
-    ),
-    later("snapshot", "snapshots come later"),
-    later(
         "on_failure.confirm",
         "confirming a failure by repeating it comes later",
     ),

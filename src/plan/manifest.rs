@@ -12,6 +12,7 @@ use super::{
     alerts::AlertManifest,
     detectors::Detectors,
     faults::{ChaosManifest, DrillManifest, FaultManifest, OnMissing, SweepManifest},
+    snapshots::{SnapshotManifest, StartManifest},
     until::Until,
     values::{Blocks, Rate, Seed, Share, Size, Span},
     versions::VersionManifest,
@@ -53,6 +54,10 @@ pub struct Manifest {
     pub load: Option<Load>,
     /// What stays in the engine after the run: `never` (default), `on-fail`, `always`.
     pub keep: Option<Keep>,
+    /// Where the chain begins. Default: at genesis.
+    pub start: Option<StartManifest>,
+    /// Snapshots that the run makes by itself. Default: none.
+    pub snapshot: Option<SnapshotManifest>,
     /// What a failure does to the run.
     pub on_failure: Option<OnFailure>,
     /// Whether helper containers with single capabilities may be used (ext4 disks). Default false.

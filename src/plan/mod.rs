@@ -40,6 +40,7 @@ pub mod recorded;
 pub mod resolve;
 pub mod schema;
 pub mod secrets;
+pub mod snapshots;
 pub mod source;
 pub mod thresholds;
 pub mod told;
@@ -55,6 +56,7 @@ pub use gate::{Coverage, Gate, Limit, NewDetectors, Waiver};
 pub use load::{PlanRequest, load, resolved};
 pub use log_rule::{LogRule, Texts};
 pub use recorded::Recorded;
+pub use snapshots::{Begun, Ladder, ShardHeight, Start};
 pub use thresholds::TrendThresholds;
 pub use told::{Exercised, LogBaseline, LogPosition, MetricNames, ToldThresholds};
 pub use versions::VersionPlan;
@@ -114,6 +116,12 @@ pub struct Plan {
     pub gate: Gate,
     /// Budgets of the canary itself.
     pub budget: Budget,
+    /// Where the chain begins.
+    #[serde(default)]
+    pub start: Start,
+    /// The snapshots that the run makes by itself.
+    #[serde(default)]
+    pub ladder: Option<Ladder>,
     /// All faults, computed before the start ([`crate::fault::schedule`]).
     #[serde(default)]
     pub schedule: Vec<faults::PlannedFault>,

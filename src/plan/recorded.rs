@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Plan, PlanError, Program, Side,
+    Begun, Plan, PlanError, Program, Side,
     error::Place,
     faults::{PlannedDrill, PlannedFault, Trigger, Who},
     load,
@@ -109,11 +109,29 @@ impl Recorded {
         plan.schedule.clone_from(&recorded.schedule);
         plan.drill.clone_from(&recorded.drill);
         plan.seed.clone_from(&recorded.seed);
+        if plan.start != recorded.start {
+            // From the same snapshot on, and no longer.
+            plan.start.clone_from(&recorded.start);
+            (plan.soak, plan.until_height) = (recorded.soak, recorded.until_height);
+        }
         plan.deadline = plan.deadline.max(recorded.deadline);
         plan.log_baseline.clone_from(&recorded.log_baseline);
         plan.network.disk.thin |= recorded.network.disk.thin;
         plan.network.disk.kind = recorded.network.disk.kind;
         Ok(plan)
+    }
+
+    /// Beginning where a resolved plan begins, and making no snapshots of its own.
+    #[must_use]
+    pub fn beginning(mut self, begun: Option<&Begun>) -> Self {
+        self.plan.remove("snapshot");
+        self.plan.remove("start");
+        if let Some(begun) = begun {
+            let name = Value::from(begun.name.clone());
+            let start = Table::from_iter([("snapshot".to_owned(), name)]);
+            self.plan.insert("start".to_owned(), start.into());
+        }
+        self
     }
 
     /// With every fault of a schedule written out, instead of what it was computed from.
@@ -242,6 +260,27 @@ mod tests {
             assert_eq!(&same, other);
         }
         assert_eq!(again.drill, plan.drill);
+    }
+
+    #[test]
+    fn from_a_snapshot_a_change_goes_no_further_than_the_recorded_plan() {
+        let recorded = recorded(&["snapshot.every=100 blocks", "start.lineage=x"]);
+        let plan = recorded.resolve().unwrap();
+        assert_eq!(plan.ladder.as_ref().unwrap().lineage, "x");
+        let begun = Begun {
+            name: "x-700".to_owned(),
+            folder: "/x".into(),
+            identity: String::new(),
+            seed: "s".to_owned(),
+            heights: Vec::new(),
+            age: crate::plan::SoakTime(std::time::Duration::ZERO),
+        };
+        let rung = plan.from_rung(begun, std::time::Duration::from_secs(60));
+        let again = recorded.resolve_as(&rung).unwrap();
+        assert_eq!((again.soak, again.begun()), (rung.soak, rung.begun()));
+        let kept = recorded.beginning(rung.begun()).resolve().unwrap();
+        assert_eq!(kept.start, crate::plan::Start::Named("x-700".to_owned()));
+        assert_eq!(kept.ladder, None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     faults::OnMissing,
     judging,
     manifest::{self, Manifest, RestartPolicy},
-    network,
+    network, snapshots,
     source::Layer,
     thresholds::Basis,
     until::Until,
@@ -171,6 +171,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         swept.as_ref().map(Sweep::time),
     )?;
     let until = stages.until;
+    let (start, ladder) = snapshots::resolve(sources, &manifest, &clocks)?;
     let mut plan = Plan {
         format: FORMAT,
         name: sources.name.clone(),
@@ -206,6 +207,8 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         restart: restart(sources, &manifest, &profile, &clocks)?,
         thresholds,
         budget: budget(&manifest),
+        start,
+        ladder,
         schedule: Vec::new(),
         drill: None,
         on_missing: manifest.on_missing.unwrap_or_default(),

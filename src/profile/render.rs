@@ -302,7 +302,7 @@ fn context(
         ("services", services(plan, own)),
         ("clocks", clocks(plan)),
         ("accelerate", accelerate(plan)),
-        ("seed", plan.seed.as_str().into()),
+        ("seed", plan.network_seed().into()),
         (
             "load",
             map([

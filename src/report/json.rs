@@ -17,7 +17,8 @@ use crate::{
         causes::{common::CommonCause, signatures::Signature},
         judgement::{
             AccelerationView, CostView, DetectorView, Doubt, DrillView, FaultView, Finish,
-            InfraView, KindView, Measure, Measured, Page, StageStart, TemplateView, VersionView,
+            InfraView, KindView, Measure, Measured, Page, StageStart, Standstill, TemplateView,
+            VersionView,
         },
         outlook::NodeOutlook,
     },
@@ -127,6 +128,9 @@ pub struct VerdictFile {
     /// The canary's tests of itself.
     #[serde(default)]
     pub drills: Vec<DrillView>,
+    /// Standstills of the network while snapshots of its disks were made.
+    #[serde(default)]
+    pub standstills: Vec<Standstill>,
     /// What the plan's faults need of the machine, as it was tried.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
@@ -232,6 +236,7 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         doubts,
         kinds,
         drills,
+        standstills,
         capabilities,
         detectors,
         ..
@@ -276,6 +281,7 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         infra,
         faults: kinds,
         drills,
+        standstills,
         capabilities,
         facts: input.facts.clone(),
         reproduce: input.reproduce.clone(),

@@ -17,6 +17,7 @@ use crate::{
 
 pub mod annotations;
 pub mod audit;
+mod chain;
 pub mod curves;
 mod describe;
 mod faults;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ReportInput, Standing, audit, faults,
+    ReportInput, Standing, audit, chain, faults,
     listing::outcome_tone,
     look::{self, Look, Tone},
     story, subject,
@@ -67,7 +67,7 @@ fn headline(input: &ReportInput, look: Look) -> String {
             look.paint(Tone::Strong, input.run.as_str())
         ),
         plain(&input.program, 80),
-        time_words(input),
+        chain::time_words(input),
     ];
     let acceleration = &input.judgement.acceleration;
     if acceleration.measured > 0.0 {
@@ -79,17 +79,6 @@ fn headline(input: &ReportInput, look: Look) -> String {
     }
     parts.push(format!("seed {}", plain(&input.plan.seed, 40)));
     parts.join("   ")
-}
-
-/// Wall and mainnet time of the soak, or how far the run came.
-pub(super) fn time_words(input: &ReportInput) -> String {
-    let coverage = &input.judgement.coverage;
-    if coverage.soak.is_zero() {
-        let age = human(input.judgement.last.as_duration());
-        return format!("ended after {age}, before the soak");
-    }
-    let mainnet = human(input.judgement.acceleration.mainnet);
-    format!("{} = {mainnet} of mainnet", human(coverage.soak))
 }
 
 fn shards(input: &ReportInput, look: Look) -> Vec<String> {
@@ -386,6 +375,9 @@ fn footer(input: &ReportInput, look: Look) -> Vec<String> {
     ];
     if let Some(words) = faults::words(input) {
         lines.insert(1, faint("faults", words));
+    }
+    if let Some(words) = chain::words(input) {
+        lines.insert(1, faint("chain", words));
     }
     if let Some(kept) = &input.kept {
         lines.push(faint("kept", plain(kept, 2 * TEXT)));

@@ -1,17 +1,26 @@
 //! What is repeated: a run's directory, or a bundle unpacked into one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::Sought;
 use crate::{
-    detect::judgement::{FaultView, StageStart},
+    bundle::RUNG,
+    detect::{
+        Finding,
+        judgement::{FaultView, StageStart},
+    },
     engine::{Docker, EngineError},
-    plan::{Plan, Program, Recorded, check},
+    plan::{Begun, Plan, Program, Recorded, check},
     report::{
         Standing,
         json::{FindingsFile, ToldFinding},
+        text::count,
     },
-    run::{directory::RunDirectory, machine::Machine},
+    run::{directory::RunDirectory, machine::Machine, snapshots},
+    snapshot::{SnapshotError, SnapshotFolder, Stored},
 };
 
 /// Longest JSON file of a run directory that is read whole.
@@ -52,6 +61,9 @@ pub enum CaseError {
     /// The engine.
     #[error("the container engine could not be asked for the recorded image")]
     Engine(#[from] EngineError),
+    /// The snapshot that it began from, or the rung that it carries.
+    #[error("the snapshot that it is to begin from cannot be used")]
+    Snapshot(#[from] SnapshotError),
     /// The recorded build is nowhere.
     #[error("the recorded build is not here: {0}")]
     Build(String),
@@ -209,6 +221,48 @@ impl Case {
             (None, _) => Err(unknown(format!("{text:?} is no finding of this run"))),
             (Some(_), Some(_)) => Err(unknown(format!("{text:?} are several findings"))),
         }
+    }
+
+    /// The plan from the last rung before a finding on, that the run made or began from; with the rung's name and height.
+    /// `None` where it is to be done from its beginning.
+    ///
+    /// # Errors
+    /// When the snapshot that the run began from is not here, or the rung does not fit.
+    pub fn from_rung(
+        &self,
+        finding: &Finding,
+        folder: &SnapshotFolder,
+    ) -> Result<Option<(Plan, String)>, CaseError> {
+        let made = snapshots::made(&RunDirectory::at(self.directory.clone()));
+        let lost = |begun: &Begun| CaseError::Snapshot(SnapshotError::NotFound(begun.name.clone()));
+        let Some(rung) = snapshots::before(&made, finding.start) else {
+            return self
+                .plan
+                .begun()
+                .filter(|_| self.foreign)
+                .map_or(Ok(None), |begun| Err(lost(begun)));
+        };
+        let carried = self.directory.join(RUNG);
+        // A snapshot of this machine may have the same name and be another one: what is foreign brings its own.
+        let stored = if self.foreign || carried.is_dir() {
+            Stored::read(&carried)
+        } else {
+            folder.find(&rung.name)
+        };
+        let stored = stored.ok().filter(|stored| {
+            let first = self.plan.begun().filter(|begun| begun.name == rung.name);
+            stored.manifest.name == rung.name
+                && first.is_none_or(|begun| begun.identity == stored.identity)
+        });
+        let Some(stored) = stored else {
+            // Without it the run is done from its beginning, unless that is a snapshot, too.
+            return self.plan.begun().map_or(Ok(None), |begun| Err(lost(begun)));
+        };
+        stored.manifest.fits(&self.plan)?;
+        let soaked = rung.soaked.map_or(Duration::ZERO, |soaked| soaked.0);
+        let told = format!("from rung {} at height {}", rung.name, count(rung.height.0));
+        let plan = self.plan.clone().from_rung(stored.begun(), soaked);
+        Ok(Some((plan, told)))
     }
 
     /// What to look for.

@@ -44,7 +44,9 @@ pub fn keep(
     notes: &[String],
 ) -> Result<PathBuf, KeepError> {
     check(&plan.schedule)?;
-    let explicit = layers.with_schedule(&plan.schedule, plan.drill.as_ref())?;
+    let explicit = layers
+        .with_schedule(&plan.schedule, plan.drill.as_ref())?
+        .beginning(plan.begun());
     let mut head = vec![format!(
         "{}, found in {} with seed {}; every fault of its schedule is written out.",
         clean(&sought.fingerprint, 100),

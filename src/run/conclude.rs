@@ -71,6 +71,7 @@ impl Conductor {
                 clean(&chain(&error), 400)
             ));
         }
+        self.end_snapshots();
         let judgement = self.judge.judgement();
         let verdict = verdict::decide(&self.plan, &judgement);
         let keep = match self.plan.keep {

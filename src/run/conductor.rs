@@ -27,6 +27,7 @@ use super::{
     pause::PauseAt,
     restart::{Decision, Restarts},
     signal::{Interrupt, Signals},
+    snapshots::{Came, Snapshots},
 };
 use crate::{
     alert::Desk,
@@ -78,6 +79,8 @@ enum Input {
     Fault(Done),
     /// A node's wait before its restart is over.
     RestartDue(NodeName),
+    /// Work for a snapshot was done.
+    Snapshot(Came),
     /// A signal came.
     Signal(Interrupt),
     /// Time passed.
@@ -145,6 +148,7 @@ pub(super) struct Conductor {
     pub(super) starved_told: bool,
     pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
     pub(super) faults: Faults,
+    pub(super) snapshots: Snapshots,
     /// A fault waits for a log line.
     pub(super) faults_wait_for_lines: bool,
     /// When the last fault was healed.
@@ -168,6 +172,7 @@ impl Conductor {
                 launched = join(&mut self.launching) => Input::Launched(launched),
                 Some(node) = self.restarts_due.1.recv() => Input::RestartDue(node),
                 done = self.faults.next() => Input::Fault(done),
+                came = self.snapshots.next() => Input::Snapshot(came),
                 _ = housekeeping.tick() => Input::Housekeeping,
                 Some(observed) = self.observations.recv() => {
                     self.cost.waited(observed.at);
@@ -202,6 +207,7 @@ impl Conductor {
                 return Ok(Some(FinishReason::Infra));
             }
             Input::Fault(done) => self.fault_came(done)?,
+            Input::Snapshot(came) => self.snapshot_came(came)?,
             Input::RestartDue(node) => self.restart(&node).await?,
             Input::Signal(interrupt) => {
                 self.record(Event::Signal {
@@ -311,18 +317,21 @@ impl Conductor {
                         attempt,
                         delay,
                     })?;
-                    let due = self.restarts_due.0.clone();
-                    let node = node.clone();
-                    tokio::spawn(async move {
-                        tokio::time::sleep(delay).await;
-                        // The receiver is gone when the run has ended, and then nothing is to be restarted.
-                        let _ = due.send(node).await;
-                    });
+                    self.restart_later(node.clone(), delay);
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn restart_later(&self, node: NodeName, delay: Duration) {
+        let due = self.restarts_due.0.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            // The receiver is gone when the run has ended, and then nothing is to be restarted.
+            let _ = due.send(node).await;
+        });
     }
 
     async fn restart(&mut self, node: &NodeName) -> Result<(), RunError> {
@@ -334,6 +343,11 @@ impl Conductor {
             return Ok(());
         };
         let container = handle.container.clone();
+        if self.faults.holding() {
+            // A node that ran beside others that stand still would not be copied at one moment with them.
+            self.restart_later(node.clone(), HOUSEKEEPING);
+            return Ok(());
+        }
         self.observers.requested().mark(node, Operation::Start);
         if let Err(error) = self.docker.start(&container).await {
             let detail =
@@ -392,6 +406,7 @@ impl Conductor {
     fn housekeeping(&mut self) -> Result<bool, RunError> {
         let now = self.clock.elapsed();
         self.faults_asked()?;
+        self.snapshots_due()?;
         let cost_every = match self.stage {
             Stage::Settle => COST_EVERY_UNWATCHED,
             _ => COST_EVERY,

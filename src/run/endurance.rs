@@ -17,7 +17,7 @@ use super::{
     directory::{RunDirectory, RunRecord, RunState, StateFolder},
     error::{RunError, chain},
     faults::carry_out::{heal_all, perform_all},
-    launching::launch_network,
+    launching::{Launching, launch_network},
     secrets::Secrets,
     signal::Signals,
 };
@@ -140,7 +140,17 @@ pub async fn endure(
     let mut found = capability::tried(&docker, &run, &path, &plan, &images, &needs).await;
     let launched = {
         let secrets = Secrets::read(&plan)?;
-        launch_network(&docker, &run, &plan, path.clone(), LIFE, &images, &secrets).await?
+        let launching = Launching {
+            docker: &docker,
+            run: &run,
+            plan: &plan,
+            state: path.clone(),
+            life: LIFE,
+            images: &images,
+            secrets: &secrets,
+            filling: None,
+        };
+        launch_network(launching).await?
     };
     found.extend(engine::capabilities::of_launch(&launched, &needs));
     record.state = RunState::Running;

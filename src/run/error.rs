@@ -3,6 +3,7 @@
 
 use crate::{
     engine::EngineError, journal::JournalError, profile::log_rules::RuleError, report::RenderError,
+    snapshot::SnapshotError,
 };
 
 use super::directory::DirectoryError;
@@ -60,6 +61,9 @@ pub enum RunError {
         /// Which faults, what, why and the remedy.
         lacks: String,
     },
+    /// The snapshot that the chain is to begin from.
+    #[error("the chain cannot begin from its snapshot")]
+    Snapshot(#[from] SnapshotError),
     /// Nothing to attach to.
     #[error("{run} cannot be taken over: {why}")]
     Attach {

@@ -10,7 +10,7 @@ use super::{
     arm, by_hand,
     conductor::Conductor,
     error::RunError,
-    faults::{Done, Step},
+    faults::{Done, Step, is_hold},
 };
 use crate::{
     detect::world::{Down, Hand},
@@ -70,7 +70,9 @@ impl Conductor {
     pub(super) fn faults_due(&mut self) -> Result<(), RunError> {
         let now = self.clock.elapsed();
         let soaked = match self.stage {
-            Stage::Soak => self.soak_started.map(|started| now.since(started)),
+            Stage::Soak => self
+                .soak_started
+                .map(|started| self.snapshots.without(now.since(started))),
             _ => None,
         };
         if self.faults.idle() || (soaked.is_none() && !self.faults.busy()) {
@@ -118,8 +120,22 @@ impl Conductor {
     }
 
     pub(super) fn fault_came(&mut self, done: Done) -> Result<(), RunError> {
+        let held = match &done {
+            Done::Broke { id, outcome } if is_hold(id) => {
+                let held = outcome.as_ref().is_ok_and(|outcome| outcome.effective);
+                Some((id.clone(), Some(held)))
+            }
+            Done::Healed { id, .. } if is_hold(id) => Some((id.clone(), None)),
+            _ => None,
+        };
         let steps = self.came(done, self.clock.elapsed());
-        self.journal_steps(steps)
+        self.journal_steps(steps)?;
+        match held {
+            Some((id, Some(held))) => self.snapshot_held(&id, held),
+            Some((id, None)) => self.snapshot_released(&id)?,
+            None => {}
+        }
+        Ok(())
     }
 
     fn came(&mut self, done: Done, now: Elapsed) -> Vec<Step> {
@@ -165,7 +181,7 @@ impl Conductor {
         failed
     }
 
-    fn journal_steps(&mut self, steps: Vec<Step>) -> Result<(), RunError> {
+    pub(super) fn journal_steps(&mut self, steps: Vec<Step>) -> Result<(), RunError> {
         for Step { id, kind, step } in steps {
             if let Some((shard, nodes)) = self.faults.drill_of(&id) {
                 if matches!(step, FaultStep::Requested { .. }) {
@@ -177,11 +193,20 @@ impl Conductor {
                 }
                 continue;
             }
+            let kind = Self::kind_of(&id, kind);
             let healed = matches!(step, FaultStep::Healed);
+            // What kept a node down is not gone because the others stood still for a moment.
+            let restarts = healed && !is_hold(&id);
             if healed {
                 self.healed_at = Some(self.clock.elapsed());
             }
             let line = match &step {
+                // What is told of a snapshot is told where it is made.
+                FaultStep::Requested { .. } | FaultStep::Effective { .. } | FaultStep::Healed
+                    if is_hold(&id) =>
+                {
+                    None
+                }
                 FaultStep::Requested { targets, .. } => {
                     let names: Vec<&str> = targets.iter().map(NodeName::as_str).collect();
                     Some(format!("fault {id} on {}", names.join(", ")))
@@ -205,7 +230,7 @@ impl Conductor {
                 kind: kind.into(),
                 step,
             })?;
-            if healed {
+            if restarts {
                 self.restart_ended()?;
             }
         }

@@ -4,11 +4,13 @@
 mod adopt;
 pub(super) mod carry_out;
 mod fire;
+mod hold;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
+pub(super) use self::hold::is_hold;
 use self::{
     carry_out::{heal_all, perform_all},
     fire::cast,
@@ -112,6 +114,8 @@ pub(super) struct Faults {
     by_hand: BTreeMap<String, String>,
     /// Number of the last one that was asked for by hand, in this process or one before it.
     by_hand_last: u64,
+    /// Number of the last standstill for a snapshot, in this process or one before it.
+    holds: u64,
 }
 
 impl Faults {
@@ -129,6 +133,7 @@ impl Faults {
             capabilities: Vec::new(),
             by_hand: BTreeMap::new(),
             by_hand_last: 0,
+            holds: 0,
         }
     }
 
@@ -212,6 +217,10 @@ impl Faults {
             steps.extend(self.heal(&id));
         }
         let Some(soaked) = soaked else { return steps };
+        // What is due while the network is held comes right after.
+        if self.holding() {
+            return steps;
+        }
         let (due, waiting) =
             std::mem::take(&mut self.waiting)
                 .into_iter()
@@ -249,6 +258,12 @@ impl Faults {
                 && (planned.target.shard.is_none() || planned.target.shard == shard)
         });
         match place {
+            Some(place) if self.holding() => {
+                let planned = &mut self.waiting[place];
+                planned.trigger = Trigger::After(Duration::ZERO);
+                planned.target.shard = planned.target.shard.or(shard);
+                Vec::new()
+            }
             Some(place) => {
                 let mut planned = self.waiting.remove(place);
                 // "When the leader says so": the leader of the shard that spoke.
@@ -281,6 +296,12 @@ impl Faults {
         let lasts = active.planned.lasts;
         if active.state == State::Breaking {
             active.state = State::InForce { until: now + lasts };
+        }
+        if is_hold(id) {
+            let nodes = hold::count(active);
+            let held = outcome.is_ok_and(|outcome| outcome.effective);
+            let proof = held.then(|| format!("{nodes} nodes stand still"));
+            return self.held(id, &kind, proof);
         }
         match outcome {
             Ok(outcome) => {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{conductor::chain, secrets::Secrets};
+use super::{conductor::chain, secrets::Secrets, start::Filling};
 use crate::{
     engine::{
         self, Docker, EngineError, LaunchRequest, Launched, RenderedNode, launch::Images,
@@ -13,19 +13,41 @@ use crate::{
     profile::{beside, render},
 };
 
+/// All that containers of a run are started with.
+pub(super) struct Launching<'a> {
+    /// The engine.
+    pub(super) docker: &'a Docker,
+    /// The run.
+    pub(super) run: &'a RunId,
+    /// Its plan.
+    pub(super) plan: &'a Plan,
+    /// Its directory, for the labels.
+    pub(super) state: String,
+    /// How long what it makes may live.
+    pub(super) life: Duration,
+    /// Its images.
+    pub(super) images: &'a Images,
+    /// What its nodes are told in secret.
+    pub(super) secrets: &'a Secrets,
+    /// What its disks begin with; nothing, without it.
+    pub(super) filling: Option<Filling>,
+}
+
 /// Starts all containers of a run.
 ///
 /// # Errors
 /// When the engine cannot, or the plan's templates say nothing that it could.
-pub(super) async fn launch_network(
-    docker: &Docker,
-    run: &RunId,
-    plan: &Plan,
-    state: String,
-    life: Duration,
-    images: &Images,
-    secrets: &Secrets,
-) -> Result<Launched, EngineError> {
+pub(super) async fn launch_network(launching: Launching<'_>) -> Result<Launched, EngineError> {
+    let Launching {
+        docker,
+        run,
+        plan,
+        state,
+        life,
+        images,
+        secrets,
+        filling,
+    } = launching;
     let render = |node: &crate::plan::NodePlan, addresses: &BTreeMap<_, _>| {
         let failed = |error: render::RenderError| chain(&error);
         let environment = render::environment(plan, node, addresses).map_err(failed)?;
@@ -52,6 +74,7 @@ pub(super) async fn launch_network(
         render: &render,
         beside: Some(&beside),
         secrets: Some(secrets.values()),
+        fill: filling.as_ref().map(|filling| &filling.fill),
     };
     engine::launch(docker, request, |_progress| {}).await
 }

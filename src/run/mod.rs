@@ -29,7 +29,9 @@ pub mod prune;
 pub mod restart;
 pub mod secrets;
 pub mod signal;
+pub mod snapshots;
 mod stages;
+pub mod start;
 
 pub use conclude::Conclusion;
 pub(crate) use conclude::{FAULTS, detector_ids, program, reproduce};

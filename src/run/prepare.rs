@@ -14,15 +14,17 @@ use super::{
     error::RunError,
     evidence::Evidence,
     faults::Faults,
-    launching::launch_network,
+    launching::{Launching, launch_network},
     live::STOP_REQUEST,
-    pause::PauseAt,
     machine,
     observe::Observers,
     past::{Past, judge_again},
+    pause::PauseAt,
     restart::Restarts,
     secrets::Secrets,
     signal::Signals,
+    snapshots::Snapshots,
+    start::{self, Filling},
 };
 use crate::{
     detect::Judge,
@@ -140,6 +142,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     )
     .await?;
     let upgrades = capability::upgrades(&docker, &plan).await?;
+    let filling = start::open(&plan)?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
     machine::keep(&directory, &docker, &images, &upgrades, layers.as_ref())?;
     engine::preflight(
@@ -164,7 +167,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     conductor.pause_at = pause_at;
     conductor.open_journal()?;
     conductor.capabilities(capabilities)?;
-    conductor.launch(images, secrets);
+    conductor.launch(images, secrets, filling);
     end(conductor).await
 }
 
@@ -269,6 +272,7 @@ fn assemble(
     )?;
     let desk = super::alerting::desk(&plan, &record.run, &judge, directory.path());
     let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
+    let snapshots = Snapshots::of(&directory, &plan);
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
@@ -311,6 +315,7 @@ fn assemble(
         restarts_due: mpsc::channel(64),
         faults_wait_for_lines: faults.wait_for_lines(),
         faults,
+        snapshots,
         healed_at: None,
     })
 }
@@ -332,7 +337,7 @@ impl Conductor {
     }
 
     /// Starts the network beside the loop, so that what its containers do is seen from the first one on.
-    fn launch(&mut self, images: Images, secrets: Secrets) {
+    fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
         self.images = Some(images.clone());
         self.observers.watch_engine();
         let docker = self.docker.clone();
@@ -345,7 +350,17 @@ impl Conductor {
         };
         self.stage = Stage::Start;
         let launching = async move {
-            launch_network(&docker, &run, &plan, state, life, &images, &secrets).await
+            let request = Launching {
+                docker: &docker,
+                run: &run,
+                plan: &plan,
+                state,
+                life,
+                images: &images,
+                secrets: &secrets,
+                filling,
+            };
+            launch_network(request).await
         };
         self.launching = Some(launching.boxed_local());
     }

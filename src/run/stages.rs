@@ -21,7 +21,7 @@ impl Conductor {
         if self
             .plan
             .deadline
-            .is_some_and(|deadline| now.as_duration() >= deadline.0)
+            .is_some_and(|deadline| self.snapshots.without(now.as_duration()) >= deadline.0)
         {
             return Ok(Some(FinishReason::Deadline));
         }
@@ -45,6 +45,8 @@ impl Conductor {
                     FinishReason::Deadline
                 }));
             }
+            // A snapshot that is being made is finished: it is no longer than its own deadline.
+            Stage::Soak if self.soaked(now) && self.snapshots.busy() => {}
             // What still lasts is healed first: the settle stage is to see the network whole.
             Stage::Soak if self.soaked(now) && self.faults.busy() => self.heal_everything()?,
             // ... and the way back from a heal is part of what is judged.
@@ -132,7 +134,7 @@ impl Conductor {
             return false;
         }
         let long_enough = match (self.plan.soak, self.soak_started) {
-            (Some(soak), Some(started)) => now.since(started) >= soak.0,
+            (Some(soak), Some(started)) => self.snapshots.without(now.since(started)) >= soak.0,
             _ => false,
         };
         let high_enough = self.plan.until_height.is_some_and(|until| {

@@ -48,6 +48,7 @@ impl Bench {
         let request = LaunchRequest {
             beside: None,
             secrets: None,
+            fill: None,
             run: &run,
             network: &network,
             allow_helper: true,

@@ -409,6 +409,7 @@ fn judgement() -> Judgement {
         kinds: Vec::new(),
         capabilities: Vec::new(),
         drills: Vec::new(),
+        standstills: Vec::new(),
         infra: Vec::new(),
         doubts: Vec::new(),
         detectors: vec![DetectorView {

@@ -23,6 +23,7 @@ mod outside_hands;
 mod repro;
 mod secrets;
 mod shrink;
+mod snapshots;
 mod spoiled;
 mod storage;
 mod table;

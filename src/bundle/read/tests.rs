@@ -62,6 +62,7 @@ fn packed(without: &[Part], archive: Option<&Path>) -> (tempfile::TempDir, Manif
         without,
         image,
         archive,
+        rung: None,
     };
     let manifest = contents.manifest().unwrap();
     write(&contents, &manifest, &place.path().join("a.cnb")).unwrap();
@@ -133,6 +134,7 @@ fn logs_are_bounded_to_their_newest() {
         without: &[],
         image: None,
         archive: None,
+        rung: None,
     };
     let manifest = contents.manifest().unwrap();
     let log = manifest.files.last().unwrap();

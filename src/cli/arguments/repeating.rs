@@ -32,7 +32,7 @@ pub struct BundleArguments {
 /// `repro`
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  canarynet repro latest                            until its worst finding comes again\n  canarynet repro nightly-212.cnb nr-7c1e --times 10\n  canarynet repro nightly-212.cnb nr-7c1e --with ./build/appd --times 10\n  canarynet repro latest --with-set 'profile.defects=[]' --times 5\n  canarynet repro latest --pause-at 270108 --log-level debug     look at it just before it happens\n\nA repetition has the same seed and the same fault schedule, and ends as soon as the finding is there.\n\nExit codes: 0 it came again, or with a second build FIXED; 1 NOT FIXED; 4 it did not come, or not enough tries"
+    after_help = "Examples:\n  canarynet repro latest                            until its worst finding comes again\n  canarynet repro nightly-212.cnb nr-7c1e --times 10\n  canarynet repro nightly-212.cnb nr-7c1e --with ./build/appd --times 10\n  canarynet repro latest --with-set 'profile.defects=[]' --times 5\n  canarynet repro latest --pause-at 270108 --log-level debug     look at it just before it happens\n\nA repetition has the same seed and the same fault schedule, begins at the last snapshot that the run made before the finding,\nand ends as soon as the finding is there.\n\nExit codes: 0 it came again, or with a second build FIXED; 1 NOT FIXED; 4 it did not come, or not enough tries"
 )]
 pub struct ReproArguments {
     /// Run: a name, an id, a prefix, latest, a run directory, or a bundle
@@ -58,6 +58,9 @@ pub struct ReproArguments {
     /// Where the case is kept as a plan, when it came again and there is a second build
     #[arg(long, value_name = "DIRECTORY", default_value = crate::repro::regression::FOLDER)]
     pub keep_in: PathBuf,
+    /// Repeat the run from its beginning, and not from the last snapshot before the finding
+    #[arg(long)]
+    pub from_start: bool,
     /// Allow privileged helper containers, where the plan of a bundle asks for them
     #[arg(long, env = "CANARYNET_ALLOW_HELPER")]
     pub allow_helper: bool,

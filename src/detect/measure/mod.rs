@@ -9,6 +9,7 @@ mod observer;
 mod participation;
 mod recovery;
 mod shard;
+mod standstills;
 mod templates;
 mod told;
 mod traffic;
@@ -25,6 +26,7 @@ use observer::ObserverMeasure;
 use participation::ParticipationMeasure;
 use recovery::FaultMeasure;
 use shard::ShardMeasure;
+use standstills::Standstills;
 use templates::TemplateMeasure;
 use traffic::{Generator, TrafficMeasure};
 use versions::VersionMeasure;
@@ -42,6 +44,7 @@ use crate::{
     ids::RunId,
     journal::{
         Capability, Entry, Event,
+        effect::SNAPSHOT,
         event::{ContainerChange, Stage},
         text::clean,
     },
@@ -75,6 +78,7 @@ pub(super) struct Measures {
     observer: ObserverMeasure,
     faults: FaultMeasure,
     drills: Vec<DrillView>,
+    standstills: Standstills,
     /// Places of shards whose stall at hand a fault made.
     stalls_of_faults: BTreeSet<usize>,
     capabilities: Vec<Capability>,
@@ -111,6 +115,7 @@ impl Measures {
             observer: ObserverMeasure::default(),
             faults: FaultMeasure::default(),
             drills: Vec::new(),
+            standstills: Standstills::default(),
             stalls_of_faults: BTreeSet::new(),
             capabilities: Vec::new(),
             infra: Vec::new(),
@@ -136,8 +141,9 @@ impl Measures {
             Event::Block { .. } | Event::Heads { .. } => {
                 if let Some(place) = world.touched_shard {
                     let of = &world.shards[place];
-                    let drilled = world.drilled(of.id, world.now).is_some();
-                    self.shards[place].block(of, world.now, soaking, drilled);
+                    let aside =
+                        world.drilled(of.id, world.now).is_some() || self.standstills.cover(world);
+                    self.shards[place].block(of, world.now, soaking, aside);
                     if let Event::Block { content, .. } = &entry.event {
                         let content = content.as_ref();
                         self.participation[place].block(of, content, world);
@@ -230,6 +236,9 @@ impl Measures {
                 self.cost.step(cost, world);
                 self.note_lag(cost, world);
             }
+            Event::Fault { id, kind, step } if **kind == *SNAPSHOT => {
+                self.standstills.step(id, step, world.now);
+            }
             Event::Fault { id, kind, step } => {
                 self.count_leader_kills(step, world);
                 self.faults.step(id, kind, step, world);
@@ -301,7 +310,7 @@ impl Measures {
         if soaking {
             let soak = self.soak.get_or_insert((self.before, world.now));
             soak.1 = world.now;
-            if !world.watch_paused {
+            if !world.watch_paused && !self.standstills.cover(world) {
                 self.watched += world.since_pulse;
                 for (measure, node) in self.nodes.iter_mut().zip(&world.nodes) {
                     measure.watched(node, world, world.since_pulse);
@@ -446,6 +455,7 @@ impl Measures {
             faults: self.faults.views(),
             kinds: self.faults.kinds(plan.thresholds.recovery, world.now),
             drills: self.drills.clone(),
+            standstills: self.standstills.views(),
             capabilities: self.capabilities.clone(),
             doubts: self.doubts.clone(),
             detectors: Vec::new(),

@@ -3,6 +3,7 @@
 //! Every call has a deadline of its own, because an engine whose disk is full answers late or never, and an error
 //! that names the operation and its subject.
 
+mod archives;
 mod connect;
 mod containers;
 mod exec;

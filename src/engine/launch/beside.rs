@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Context;
+use super::{Context, fill};
 use crate::{
     engine::{
         docker::{ContainerSpec, Mount},
@@ -48,6 +48,9 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), EngineError> {
     if !context.network.foreign.shares() {
         return Ok(());
     }
+    if let Some(filling) = context.fill {
+        fill::shared(context, filling).await?;
+    }
     let mut command = vec!["toolbox".to_owned(), "share".to_owned(), SHARED.to_owned()];
     command.push(context.network.user.clone());
     for (node, files) in &context.beside.folders {
@@ -77,6 +80,10 @@ pub(super) async fn prepare(context: &Context<'_>) -> Result<(), EngineError> {
         ..ContainerSpec::default()
     };
     one_shot(context.docker, spec, FILES).await?;
+    if context.fill.is_some() {
+        // What the steps made once is in what was filled in, keys above all.
+        return Ok(());
+    }
     for (index, step) in context.beside.steps.iter().enumerate() {
         let spec = ContainerSpec {
             name: format!("{}-init-{index}", context.run()),

@@ -10,6 +10,7 @@
 mod beside;
 mod disks;
 mod faulty;
+mod fill;
 mod nodes;
 mod preflight;
 mod prepare;
@@ -24,6 +25,7 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+pub use fill::Fill;
 pub use preflight::{Preflight, preflight};
 pub(crate) use prepare::known_image;
 pub use prepare::{Images, NodeImage, named_image, prepare};
@@ -33,6 +35,7 @@ use crate::{
     engine::{
         docker::Docker,
         error::EngineError,
+        inside::ask_toolbox,
         labels::{self, RunLabels},
         owner::Owner,
         secrets,
@@ -46,6 +49,9 @@ use crate::{
 /// Containers that are created or started at the same moment. Measured on two busy cores with sixteen nodes: two at a
 /// time take a fifth longer than six, and beyond six nothing is gained, because the engine's own work fills the cores.
 pub const WIDTH: usize = 8;
+
+/// Deadline of syncing what was filled into one disk.
+const SYNC: Duration = Duration::from_secs(60);
 
 /// Renders a node's command and environment once addresses are known.
 pub type Render<'a> = &'a (
@@ -78,6 +84,8 @@ pub struct LaunchRequest<'a> {
     pub beside: Option<RenderBeside<'a>>,
     /// Secrets of the nodes, by name.
     pub secrets: Option<&'a BTreeMap<String, Vec<u8>>>,
+    /// What the disks are filled with; they are empty without it.
+    pub fill: Option<&'a Fill>,
 }
 
 /// A node's command and environment, ready for the container.
@@ -177,6 +185,7 @@ pub(crate) struct Context<'a> {
     pub(crate) render: Render<'a>,
     /// `None` where there are none.
     pub(crate) secrets: Option<&'a BTreeMap<String, Vec<u8>>>,
+    pub(crate) fill: Option<&'a Fill>,
 }
 
 /// Launches a network; [`preflight`] must have passed.
@@ -211,7 +220,7 @@ async fn build(
         &request.state,
         request.time_to_live,
     );
-    let subnets = subnets::create(docker, &labels).await?;
+    let subnets = subnets::create(docker, &labels, request.fill).await?;
     progress(LaunchProgress::Networks);
     let networks = begun.elapsed();
     let addresses = subnets.addresses(&request.network.nodes)?;
@@ -230,6 +239,7 @@ async fn build(
         labels,
         render: request.render,
         secrets: request.secrets.filter(|secrets| !secrets.is_empty()),
+        fill: request.fill,
     };
     let disks = disks::create(&context).await?;
     let disks_time = begun.elapsed().saturating_sub(networks);
@@ -254,7 +264,16 @@ async fn build(
         progress(LaunchProgress::Watcher);
         Ok(watcher)
     };
-    let (watcher, nodes) = tokio::try_join!(watcher, start_nodes(&context, &disks, progress))?;
+    let (watcher, nodes) = if context.fill.is_some() {
+        // What holds the disks comes first: what is written to a disk in memory that nobody holds is gone.
+        let watcher = watcher.await?;
+        (watcher, start_nodes(&context, &disks, progress).await?)
+    } else {
+        tokio::try_join!(watcher, start_nodes(&context, &disks, progress))?
+    };
+    if context.fill.is_some() && disks.kind == DiskKind::Faulty {
+        sync_filled(&context, &nodes).await?;
+    }
     beside::start_load(&context).await?;
     let created_to_started = begun.elapsed();
     let notes = verify::verify(&context, &disks, &watcher, &nodes).await?;
@@ -273,6 +292,22 @@ async fn build(
             verified: begun.elapsed().saturating_sub(created_to_started),
         },
     })
+}
+
+/// A FUSE disk takes for synced what somebody has synced there, and what was filled in is to be on the disk as it was
+/// where it came from.
+async fn sync_filled(
+    context: &Context<'_>,
+    nodes: &BTreeMap<NodeName, NodeHandle>,
+) -> Result<(), EngineError> {
+    let toolbox = context.images.toolbox_command(&[]);
+    let path = context.network.disk.path.as_str();
+    for handle in nodes.values() {
+        let words = ["sync-tree", path];
+        let _: usize =
+            ask_toolbox(context.docker, &handle.container, &toolbox, &words, SYNC).await?;
+    }
+    Ok(())
 }
 
 async fn start_nodes(

@@ -1,6 +1,6 @@
 //! One node's container.
 
-use super::{Context, NodeHandle, beside, disks::Disks, preflight::node_memory};
+use super::{Context, NodeHandle, beside, disks::Disks, fill, preflight::node_memory};
 use crate::{
     engine::{
         docker::{ContainerSpec, Mount, Runs},
@@ -32,6 +32,9 @@ pub(super) async fn start(
         .docker
         .connect_network(&management, &id, addresses.management, node.name.as_str())
         .await?;
+    if let Some(filling) = context.fill {
+        fill::node(context, filling, node).await?;
+    }
     context.docker.start(&id).await?;
     Ok(NodeHandle {
         container: labels::node_name(context.run(), &node.name),

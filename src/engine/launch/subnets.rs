@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use sha2::{Digest as _, Sha256};
 
+use super::Fill;
 use crate::{
     engine::{
         docker::Docker,
@@ -71,13 +72,27 @@ fn address(third: u8, last: u8) -> Ipv4Addr {
     Ipv4Addr::new(POOL[0], POOL[1], third, last)
 }
 
-/// Creates the run's two networks.
-pub(super) async fn create(docker: &Docker, labels: &RunLabels) -> Result<Subnets, EngineError> {
+/// Creates the run's two networks; those that a snapshot was made in, where they are free, and none but those where its
+/// data goes on with no others.
+pub(super) async fn create(
+    docker: &Docker,
+    labels: &RunLabels,
+    fill: Option<&Fill>,
+) -> Result<Subnets, EngineError> {
     let run = labels.run();
     let taken = taken(docker).await?;
-    let free: Vec<u8> = order(run.as_str())
+    let wanted = fill.map(|fill| fill.subnets).unwrap_or_default();
+    let first = wanted.into_iter().filter(|_| fill.is_some());
+    let others = order(run.as_str()).filter(|third| !wanted.contains(third) || fill.is_none());
+    let bound = fill.is_some_and(|fill| fill.bound);
+    let free: Vec<u8> = first
+        .chain(others.filter(|_| !bound))
         .filter(|third| !taken[usize::from(*third)])
         .collect();
+    if bound && free.len() < wanted.len() {
+        let [data, management] = wanted.map(|third| format!("{}/24", address(third, 0)));
+        return Err(EngineError::SubnetsOfSnapshot { data, management });
+    }
     // Each network walks its own half, so that the two never race each other.
     let (data_pool, management_pool): (Vec<_>, Vec<_>) =
         free.into_iter().partition(|third| third % 2 == 0);

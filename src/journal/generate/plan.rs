@@ -98,6 +98,8 @@ impl Shape {
                 journal: 1 << 30,
                 logs: 1 << 30,
             },
+            start: crate::plan::Start::Genesis,
+            ladder: None,
             schedule: Vec::new(),
             drill: None,
             on_missing: crate::plan::faults::OnMissing::Refuse,

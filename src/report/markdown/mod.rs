@@ -11,7 +11,7 @@ mod together;
 mod traffic;
 
 use super::{
-    RenderError, ReportInput, Standing, subject, terminal,
+    RenderError, ReportInput, Standing, chain, subject, terminal,
     text::{count, markdown, plural, ratio},
 };
 use crate::{time::human, verdict::Outcome};
@@ -88,7 +88,7 @@ fn headline(input: &ReportInput) -> String {
         sentence(input, markdown),
         input.run,
         markdown(&input.program, 200),
-        terminal::time_words(input),
+        chain::time_words(input),
         markdown(&input.plan.seed, 80),
         input.exit_code,
     )
@@ -111,9 +111,9 @@ pub(crate) fn sentence(input: &ReportInput, show: fn(&str, usize) -> String) -> 
         "{} made {} in {}",
         plural(judgement.shards.len() as u64, "shard"),
         plural(judgement.coverage.blocks, "block"),
-        terminal::time_words(input)
+        chain::time_words(input)
     );
-    match input.verdict.outcome {
+    let what = match input.verdict.outcome {
         Outcome::Pass => format!("{made}, and nothing was found that fails the gate."),
         Outcome::Fail => {
             let failing = input.ranked();
@@ -148,5 +148,9 @@ pub(crate) fn sentence(input: &ReportInput, show: fn(&str, usize) -> String) -> 
                 reason()
             )
         }
+    };
+    match chain::words(input) {
+        Some(words) => format!("{what} Also: {}.", show(&words, 400)),
+        None => what,
     }
 }

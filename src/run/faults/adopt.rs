@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Active, Faults, State, Step, arm, fire::cast};
+use super::{Active, Faults, State, Step, arm, fire::cast, hold::left as left_of_hold};
 use crate::{
     fault::kinds::{self, Claim},
     ids::NodeName,
@@ -18,6 +18,7 @@ impl Faults {
         // A number that was used before would overwrite what is armed under it.
         let by_hand = fired.iter().filter_map(|id| number_by_hand(id));
         self.by_hand_last = self.by_hand_last.max(by_hand.max().unwrap_or(0));
+        self.holds_so_far(fired.iter());
         let drill = self.plan.drill.as_ref().map(|drill| drill.shard);
         if fired.contains("drill") {
             self.drill = None;
@@ -45,6 +46,7 @@ impl Faults {
                 continue;
             };
             let left = Duration::from_millis(armed.by.0.saturating_sub(wall.0));
+            let left = left_of_hold(&armed.id, left);
             let targets: BTreeSet<NodeName> = armed
                 .heals
                 .iter()
