@@ -19,6 +19,8 @@ use crate::{
 /// How many looks in a row a view must have been told in, where it counts with the blocks: while a block is on its way
 /// it is one ahead for a moment.
 const STEADY: usize = 3;
+/// Blocks between two looks of a node that keeps up: more than thirty a second at four looks.
+const KEEPS_UP: u64 = 8;
 
 /// One value that an answer told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +112,8 @@ pub struct Known {
     values: Vec<(Told, Elapsed)>,
     /// By how much the view was ahead of the height at the last looks.
     ahead: VecDeque<u64>,
+    /// The height at the last look.
+    last: u64,
     /// Views of the heights before this one, this height, and the view last told at it.
     rounds: (u64, u64, u64),
     /// The peers that were told last.
@@ -125,6 +129,7 @@ impl Known {
             modes: reads.modes.clone(),
             values: Vec::new(),
             ahead: VecDeque::new(),
+            last: 0,
             rounds: (0, 0, 0),
             peers: None,
         }
@@ -132,12 +137,17 @@ impl Known {
 
     /// Takes what an answer to this request told: values that it tells no more are known no more.
     pub fn take(&mut self, request: &ReadPlan, told: Vec<Told>, now: Elapsed) {
-        self.forget(request);
+        self.clear(request);
         self.values.extend(told.into_iter().map(|told| (told, now)));
     }
 
     /// A request failed: what it told is known no more.
     pub fn forget(&mut self, request: &ReadPlan) {
+        self.ahead.clear();
+        self.clear(request);
+    }
+
+    fn clear(&mut self, request: &ReadPlan) {
         self.values.retain(|(told, _)| {
             let of = |value: &crate::plan::foreign::ValuePlan| {
                 (value.fact, value.rank) == (told.fact, told.rank)
@@ -210,8 +220,18 @@ impl Known {
         })
     }
 
-    /// The view that stays: the least by which it was ahead of the height in the last looks.
+    /// The view that stays: the least by which it was ahead of the height in the last looks. A node that catches up
+    /// learns of blocks and of views at different moments: it tells none until it keeps up.
     fn steady(&mut self, view: u64, height: u64) -> Option<u64> {
+        let leaps = height.saturating_sub(self.last) > KEEPS_UP;
+        self.last = height;
+        if leaps || view < height {
+            self.ahead.clear();
+        }
+        // Every block took a view.
+        if view < height {
+            return None;
+        }
         if self.ahead.len() == STEADY {
             self.ahead.pop_front();
         }
@@ -416,6 +436,25 @@ mod tests {
         }
         let told = [6, 6, 6, 7, 8, 9].map(Some);
         assert_eq!(views, [[None; 2].as_slice(), &told].concat());
+        // It comes back: blocks are fetched before the view is heard of.
+        known.forget(&request);
+        let mut views = Vec::new();
+        for (height, view) in [
+            (8, 11),
+            (60, 11),
+            (61, 11),
+            (61, 90),
+            (62, 90),
+            (62, 90),
+            (80, 108),
+        ] {
+            let page = format!("height {height}\nview {view}\n");
+            known.take(&request, read(&request, page.as_bytes()).unwrap(), at(1));
+            let reply = known.reply(at(1), Duration::from_secs(3)).unwrap();
+            views.push(reply.head.unwrap().view.map(|view| view.0));
+        }
+        let told = [None, None, None, None, None, Some(89), None];
+        assert_eq!(views, told);
     }
 
     proptest! {
