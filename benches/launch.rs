@@ -143,7 +143,7 @@ async fn floor(docker: &Docker, network: &NetworkPlan, images: &Images, width: u
         .map(|position| {
             let spec = ContainerSpec {
                 name: format!("{run}-{position}"),
-                image: images.node.clone(),
+                image: images.node.reference.clone(),
                 command: vec!["keeper".to_owned()],
                 user: network.user.clone(),
                 labels: labels.of(Role::Node),
