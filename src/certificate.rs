@@ -47,6 +47,9 @@ pub struct Statement {
     pub program: String,
     /// The build under test by content; `None` where an older version made the run.
     pub image: Option<NodeImage>,
+    /// ... and the other builds that nodes ran or could be given: by version, else by reference.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, NodeImage>,
     /// First and last height of each shard.
     pub heights: BTreeMap<ShardId, (Option<Height>, Option<Height>)>,
     /// Acceleration and mainnet time; durations are microseconds.
@@ -306,6 +309,7 @@ mod tests {
             seed: "nightly-2026-11-21".to_owned(),
             program: "appd".to_owned(),
             image: None,
+            versions: BTreeMap::new(),
             heights: BTreeMap::from([(ShardId(0), (Some(Height(1)), Some(Height(270_109))))]),
             acceleration: AccelerationView {
                 asked: 20.0,

@@ -237,7 +237,7 @@ fn images_versions_and_secrets_say_what_is_wrong_with_them() {
     );
     says(
         &plan("[[versions]]\nname = \"next\"\nimage = \"x:2\"\nshard = 9"),
-        &[":5:9: `versions[0].shard`", "no shard 9"],
+        &[":5:1: `versions[0].shard`", "no shard 9"],
     );
     says(
         &plan(

@@ -60,6 +60,7 @@ fn make(common: &Common, verb: &CertifyArguments) -> Result<ExitCode, Failure> {
     let path = directory.path().display().to_string();
     let input = judge::judge_run(common, &path, false, None)?;
     same_as_then(&directory, &input)?;
+    let machine = Machine::read(&directory);
     let statement = Statement {
         format: FORMAT,
         canarynet: input.judgement.canarynet.clone(),
@@ -72,7 +73,8 @@ fn make(common: &Common, verb: &CertifyArguments) -> Result<ExitCode, Failure> {
         profile: input.plan.profile.clone(),
         seed: input.plan.seed.clone(),
         program: input.program.clone(),
-        image: Machine::read(&directory).map(|machine| machine.image),
+        versions: machine.as_ref().map(Machine::others).unwrap_or_default(),
+        image: machine.map(|machine| machine.image),
         heights: input
             .judgement
             .shards

@@ -150,7 +150,10 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
         };
         // A text as JSON cannot fail.
         let written = serde_json::to_string(&text).unwrap_or_default();
-        forms.push(written.trim_matches('"').as_bytes().to_vec());
+        let inner = written
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        forms.extend(inner.map(|inner| inner.as_bytes().to_vec()));
     }
     forms
 }

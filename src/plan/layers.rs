@@ -102,37 +102,40 @@ fn pattern_fits(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a later layer says more of an image that an earlier one names (`--set profile.image.pull=always`), and names
-/// none itself. The earlier one becomes a table for it.
-fn completes(base: &mut Table, over: &Table) -> bool {
-    let more = over.get("image").and_then(Value::as_table);
-    if more.is_none_or(|more| more.contains_key("ref")) {
+/// An image of which two layers speak: what the later one says stands, the rest stays, a reference alone is one thing
+/// said. Whether the earlier one's reference stays.
+fn join_images(base: &Table, over: &mut Table) -> bool {
+    let (Some(before), Some(image)) = (base.get("image"), over.get_mut("image")) else {
         return false;
-    }
-    match base.get_mut("image") {
-        Some(Value::Table(_)) => true,
-        Some(image @ Value::String(_)) => {
-            let reference = std::mem::replace(image, Value::Boolean(false));
-            *image = Value::Table(Table::from_iter([("ref".to_owned(), reference)]));
-            true
-        }
-        _ => false,
-    }
+    };
+    let table = |value: &Value| match value {
+        Value::Table(table) => table.clone(),
+        reference => Table::from_iter([("ref".to_owned(), reference.clone())]),
+    };
+    let later = table(image);
+    let stays = !later.contains_key("ref");
+    let mut whole = table(before);
+    whole.extend(later);
+    *image = match whole.get("ref") {
+        Some(reference) if whole.len() == 1 => reference.clone(),
+        _ => Value::Table(whole),
+    };
+    stays
 }
 
 /// Recursion is bounded by the parser's own limit on nesting.
-fn merge(base: &mut Table, over: Table, path: &str, gone: &mut Vec<String>) {
+fn merge(base: &mut Table, mut over: Table, path: &str, gone: &mut Vec<String>) {
+    let stays = path.is_empty() && join_images(base, &mut over);
     for (_, keys) in ALTERNATIVES
         .iter()
         .filter(|(pattern, _)| pattern_fits(pattern, path))
     {
         if keys.iter().any(|key| over.contains_key(*key)) {
             for key in *keys {
-                if path.is_empty() && *key == "image" && completes(base, &over) {
-                    continue;
-                }
                 base.remove(*key);
-                gone.push(join(path, key));
+                if !(stays && *key == "image") {
+                    gone.push(join(path, key));
+                }
             }
         }
     }
@@ -147,7 +150,9 @@ fn merge(base: &mut Table, over: Table, path: &str, gone: &mut Vec<String>) {
                 *base = over;
             }
             (_, value) => {
-                gone.push(whole);
+                if !(stays && key == "image") {
+                    gone.push(whole);
+                }
                 base.insert(key, value);
             }
         }
@@ -393,9 +398,13 @@ mod tests {
             put(whole, "image = { platform = \"linux/amd64\" }"),
             table("image = { ref = \"a:1\", pull = \"always\", platform = \"linux/amd64\" }")
         );
+        // Another image comes the same way.
         for over in ["image = \"b:2\"", "image = { ref = \"b:2\" }"] {
-            assert_eq!(put(whole, over), table(over));
+            let joined = table("image = { ref = \"b:2\", pull = \"always\" }");
+            assert_eq!(put(whole, over), joined);
+            assert_eq!(put("image = \"a:1\"", over), table("image = \"b:2\""));
         }
+        assert_eq!(put(whole, "binary = \"x\""), table("binary = \"x\""));
     }
 
     #[test]

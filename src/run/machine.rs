@@ -91,6 +91,16 @@ impl Machine {
         }
     }
 
+    /// The builds beside the nodes' own: by version of the plan, else by reference.
+    #[must_use]
+    pub fn others(&self) -> BTreeMap<String, NodeImage> {
+        let upgrades = self.upgrades.iter();
+        let known = |image: &&NodeImage| !self.versions.values().any(|other| other == *image);
+        let upgrades = upgrades.filter(known);
+        let upgrades = upgrades.map(|image| (image.reference.clone(), image.clone()));
+        self.versions.clone().into_iter().chain(upgrades).collect()
+    }
+
     /// Of a run directory; `None` where an older version made the run.
     #[must_use]
     pub fn read(directory: &RunDirectory) -> Option<Self> {

@@ -81,7 +81,7 @@ fn secrets_reach_nodes_as_files_and_are_in_nothing_that_is_kept() {
         serde_json::Value::from(command)
     );
     fs::write(&profile, text_of).expect("profile");
-    let rest = "warm_up = \"5 blocks\"\nuntil = \"6s\"\nsettle = \"5 blocks\"\ngate = { coverage = { blind = \"30 %\", blocks = 5 } }\n";
+    let rest = "warm_up = \"5 blocks\"\nuntil = \"6s\"\nsettle = \"5 blocks\"\nbudget = { memory = \"128 MiB\", cpu = \"50 %\" }\ngate = { coverage = { blind = \"40 %\", blocks = 5 } }\n";
     let plan = machine.plan("case", rest);
     let profile = profile.display().to_string();
     let arguments = [
