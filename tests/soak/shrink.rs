@@ -8,22 +8,21 @@ use std::{
 
 use super::harness::{Machine, PROGRAM, docker, text};
 
-/// Who is killed loses what it wrote last, and says so when it starts again; nothing else that is done here does any harm.
-const PROFILE: &str =
-    "extends = \"reference-small\"\nname = \"torn\"\ndefects = [\"torn-write\"]\n";
+/// A full disk ends a node; nothing else that is done to this network does it any harm.
+const PROFILE: &str = "extends = \"reference-small\"\nname = \"brittle\"\ndefects = [\"exit-on-nonfatal\"]\n[disk]\nsize = \"32 MiB\"\n";
 const PLAN: &str = r#"
 profile = "./profile.toml"
 block_interval = "100ms"
 warm_up = "10 blocks"
 settle = "5 blocks"
-until = "12s"
-load = { rate = "0 tx/s" }
+until = "10s"
+load = { rate = "20 tx/s per shard", cross_shard = "0 %" }
 on_failure = { stop = true }
 fault = [
     { kind = "pause", target = "s0-n02", at = "200ms", for = "500ms" },
-    { kind = "kill", target = "s0-n03", at = "1s", for = "500ms" },
-    { kind = "pause", target = "s0-n01", at = "6s", for = "500ms" },
-    { kind = "restart", target = "s0-n02", at = "9s", for = "1s" },
+    { kind = "disk-fill", target = "s0-n01", at = "1s", for = "4s" },
+    { kind = "pause", target = "s0-n03", at = "7s", for = "500ms" },
+    { kind = "restart", target = "s0-n02", at = "8s", for = "1s" },
 ]
 "#;
 
@@ -31,7 +30,7 @@ fault = [
 fn failed_run(machine: &Machine) {
     let folder = machine.state();
     fs::write(folder.join("profile.toml"), PROFILE).expect("profile");
-    let plan = folder.join("torn.toml");
+    let plan = folder.join("brittle.toml");
     fs::write(&plan, PLAN).expect("plan");
     let found = machine.run(&["soak", &plan.display().to_string()]);
     assert_eq!(found.status.code(), Some(1));
@@ -45,19 +44,13 @@ fn the_one_fault_that_matters_is_left() {
     failed_run(&machine);
     let written = machine.state().join("small.toml").display().to_string();
     let options = ["--tries", "1", "--confirm", "1/1", "--output", &written];
-    let shrunk = machine.run(
-        &[
-            &["shrink", "latest", "--finding", "height-regression"],
-            &options[..],
-        ]
-        .concat(),
-    );
+    let shrunk = machine.run(&[&["shrink", "latest", "--finding", "crash"], &options[..]].concat());
     assert_eq!(shrunk.status.code(), Some(0), "{}", text(&shrunk.stdout));
     let plan = fs::read_to_string(&written).expect("the plan");
     let table: toml::Table = plan.parse().expect("TOML");
     let faults = table["fault"].as_array().expect("faults");
     assert_eq!(faults.len(), 1, "{plan}");
-    assert_eq!(faults[0]["kind"].as_str(), Some("kill"));
+    assert_eq!(faults[0]["kind"].as_str(), Some("disk-fill"));
     assert!(
         plan.contains("It showed the finding in 1 of 1 tries."),
         "{plan}"
@@ -76,7 +69,7 @@ fn a_repetition_stands_still_at_a_height_and_goes_on() {
     let arguments = [
         "repro",
         "latest",
-        "height-regression",
+        "crash",
         "--pause-at",
         "20",
         "--log-level",
@@ -114,5 +107,6 @@ fn a_repetition_stands_still_at_a_height_and_goes_on() {
     assert!(resumed.success());
     assert_eq!(repro.wait().expect("child").code(), Some(0));
     let said = fs::read_to_string(machine.state().join("repro.txt")).unwrap_or_default();
-    assert!(said.contains("\"outcome\":\"shown\""), "{said}");
+    assert!(said.contains("\"stood_still\":true"), "{said}");
+    assert!(!said.contains("\"outcome\":\"void\""), "it went on: {said}");
 }
