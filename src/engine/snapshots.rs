@@ -247,6 +247,9 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(30_000);
             header.set_mode(0o600);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(1);
             let bytes = vec![number; 30_000];
             archive
                 .append_data(&mut header, format!("data/{number}"), bytes.as_slice())

@@ -180,6 +180,13 @@ mod tests {
         archive.append(&header, data).unwrap();
     }
 
+    fn owned(header: &mut tar::Header) {
+        header.set_mode(0o600);
+        header.set_uid(7);
+        header.set_gid(7);
+        header.set_mtime(11);
+    }
+
     fn names(bytes: &[u8]) -> Vec<String> {
         let mut archive = tar::Archive::new(bytes);
         let entries = archive.entries().unwrap();
@@ -200,6 +207,7 @@ mod tests {
         entry(&mut archive, EntryType::Fifo, "./pipe", b"");
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(EntryType::Link);
+        owned(&mut header);
         header.set_size(0);
         archive
             .append_link(&mut header, "./same", "./log/a")
@@ -227,7 +235,7 @@ mod tests {
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(3);
-        header.set_mode(0o600);
+        owned(&mut header);
         archive
             .append_data(&mut header, &long, &b"abc"[..])
             .unwrap();

@@ -213,6 +213,8 @@ pub fn plan() -> Plan {
             journal: 64 << 20,
             logs: 256 << 20,
         },
+        start: canarynet::plan::Start::Genesis,
+        ladder: None,
         schedule: Vec::new(),
         drill: None,
         on_missing: canarynet::plan::faults::OnMissing::Refuse,
