@@ -20,6 +20,8 @@ const CATCHING_UP: u32 = 3;
 /// What a node says of a disk that the canary has lost may come so long before the engine tells of the loss: the two
 /// come by different ways.
 const DISK_LOST_REACH: Duration = Duration::from_secs(10);
+/// Some findings are over later than their last sign, by which they are excused: a fault is remembered for as long.
+const TOLD_LATE: Duration = Duration::from_secs(30);
 
 /// What a finding was concluded from: it may rest on what lies that far back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +137,7 @@ impl Expectation {
     pub fn fold(&mut self, id: &Arc<str>, kind: &Arc<str>, step: &FaultStep, at: Elapsed) {
         if let FaultStep::Requested { takes, effects, .. } = step {
             // What healed long ago excuses nothing any more; only so many are kept in mind.
-            let reach = self.after_heal(LookBack::Window);
+            let reach = self.after_heal(LookBack::Window) + TOLD_LATE;
             self.faults
                 .retain(|fault| fault.healed.is_none_or(|healed| at <= healed + reach));
             self.faults.push(Fault {

@@ -425,7 +425,7 @@ fn filled(then: impl Fn(&mut Script)) -> Vec<Finding> {
             1100,
             fault(FaultStep::Requested {
                 targets: vec![node(0, 1)],
-                takes: Vec::new(),
+                takes: vec![node(0, 1)],
                 effects: vec![Effect::DiskFull],
                 lasts: std::time::Duration::from_secs(2),
             }),
