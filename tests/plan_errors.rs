@@ -303,7 +303,8 @@ fn snapshots_need_names_an_interval_and_bounds() {
             &["did you mean `every`"],
         ),
     ] {
-        says(&plan_error(text), words);
+        let plan = format!("profile = \"reference\"\n{text}");
+        says(&plan_error(&plan), words);
     }
 }
 
