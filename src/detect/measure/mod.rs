@@ -1,5 +1,6 @@
 //! Everything that is measured and is no finding: rates, coverage, cost, what could not be judged.
 
+mod acceleration;
 mod cost;
 mod coverage;
 mod drills;
@@ -34,10 +35,7 @@ use versions::VersionMeasure;
 use super::{
     finding::Severity,
     findings::{FindingChange, Findings},
-    judgement::{
-        AccelerationView, Doubt, DrillView, Finish, InfraView, Judgement, NodeView, ShardView,
-        StageStart,
-    },
+    judgement::{Doubt, DrillView, Finish, InfraView, Judgement, NodeView, ShardView, StageStart},
     world::World,
 };
 use crate::{
@@ -464,34 +462,6 @@ impl Measures {
         judgement.detectors = self.detector_views(&judgement.coverage);
         judgement.measures = metrics::measures(&judgement, world, &self.inclusion());
         judgement
-    }
-
-    fn acceleration(&self, plan: &Plan, world: &World, shards: &[ShardView]) -> AccelerationView {
-        let mainnet = plan.clocks.mainnet_block_interval.as_secs_f64();
-        let ratios: Vec<f64> = shards
-            .iter()
-            .filter(|shard| !shard.whole.mean.is_zero())
-            .map(|shard| mainnet / shard.whole.mean.as_secs_f64())
-            .collect();
-        let blocks = self
-            .shards
-            .iter()
-            .zip(&world.shards)
-            .map(|(measure, shard)| match measure.soak {
-                Some(((first, _), (last, _))) => last.0.saturating_sub(first.0),
-                None => measure.blocks(shard),
-            })
-            .min()
-            .unwrap_or(0);
-        AccelerationView {
-            asked: plan.speedup,
-            measured: ratios.iter().sum::<f64>() / ratios.len().max(1) as f64,
-            slowest: ratios.iter().copied().min_by(f64::total_cmp).unwrap_or(0.0),
-            mainnet: plan
-                .clocks
-                .mainnet_block_interval
-                .saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX)),
-        }
     }
 }
 

@@ -249,8 +249,9 @@ mod tests {
 
     #[test]
     fn the_script_adds_nothing_without_end() {
+        // The one place that adds takes away again what is over.
+        assert_eq!(SCRIPT.matches("append(").count(), 1);
         for word in [
-            "append(",
             "appendChild",
             "insertAdjacent",
             "push(",

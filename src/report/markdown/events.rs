@@ -27,7 +27,7 @@ pub(super) fn findings(input: &ReportInput) -> String {
     if ranked.is_empty() {
         return Section::new("Findings", 1_000).text + "None.\n";
     }
-    let mut section = Section::new("Findings", 9_500);
+    let mut section = Section::new("Findings", 7_500);
     let all: Vec<&Finding> = ranked.iter().map(|(_, finding)| *finding).collect();
     let waived = all
         .iter()
@@ -107,7 +107,7 @@ pub(super) fn stories(input: &ReportInput) -> String {
     if told.is_empty() {
         return String::new();
     }
-    let mut section = Section::new("How it came about", 7_500);
+    let mut section = Section::new("How it came about", 5_500);
     let interval = input.plan.clocks.block_interval.as_secs_f64().max(1e-6);
     let mut told: Vec<&Finding> = told.into_values().collect();
     told.sort_by_key(|finding| finding.start);
@@ -134,7 +134,7 @@ pub(super) fn stories(input: &ReportInput) -> String {
 }
 
 pub(super) fn happened(input: &ReportInput) -> String {
-    let mut section = Section::new("What happened", 8_000);
+    let mut section = Section::new("What happened", 5_000);
     let (rows, left_out) = timeline::rows(input, MOST_ROWS);
     section.heading(&["UTC", "elapsed", "height", "event", "journal"]);
     section.rows(rows, |row| {
@@ -152,7 +152,7 @@ pub(super) fn happened(input: &ReportInput) -> String {
 }
 
 pub(super) fn gates(input: &ReportInput) -> String {
-    let mut section = Section::new("Gates", 5_000);
+    let mut section = Section::new("Gates", 4_000);
     for reason in input.verdict.reasons.iter().take(MOST_REASONS) {
         let word = terminal::outcome_word(reason.outcome).to_lowercase();
         section.line(&format!("- {word}: {}", markdown(&reason.text, 200)));

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) fn shards(input: &ReportInput) -> String {
-    let mut section = Section::new("Shards", 4_500);
+    let mut section = Section::new("Shards", 4_000);
     section.heading(&[
         "shard",
         "heights",
@@ -71,7 +71,7 @@ fn interval(span: Duration) -> String {
 }
 
 pub(super) fn nodes(input: &ReportInput) -> String {
-    let mut section = Section::new("Nodes", 5_500);
+    let mut section = Section::new("Nodes", 4_500);
     section.heading(&[
         "node",
         "role",
@@ -132,7 +132,7 @@ pub(super) fn versions(input: &ReportInput) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut section = Section::new("By version", 2_000);
+    let mut section = Section::new("By version", 1_500);
     section.heading(versions::HEADING);
     section.rows(rows, |row| row);
     section.finish(0, "verdict.json")
@@ -157,7 +157,7 @@ pub(in crate::report) fn node_state(state: NodeState) -> &'static str {
 
 /// Slopes of each node for a block, with their intervals.
 pub(super) fn growth(input: &ReportInput) -> String {
-    let mut section = Section::new("Growth", 3_000);
+    let mut section = Section::new("Growth", 2_500);
     section.line("For each block, with the 95 % interval; in brackets the mainnet days until the limit, at the earliest.\n");
     section.heading(&["node", "memory", "disk", "open files"]);
     section.rows(&input.judgement.nodes, |node| {
@@ -196,7 +196,7 @@ pub(in crate::report) fn course(outlook: Option<&Outlook>, unit: Unit) -> String
 }
 
 pub(super) fn acceleration(input: &ReportInput) -> String {
-    let mut section = Section::new("Acceleration", 4_500);
+    let mut section = Section::new("Acceleration", 3_000);
     let view = &input.judgement.acceleration;
     let measured = if view.measured > 0.0 {
         format!(
@@ -251,7 +251,7 @@ pub(super) fn acceleration(input: &ReportInput) -> String {
 const JUDGED: f64 = 0.99;
 
 pub(super) fn not_judged(input: &ReportInput) -> String {
-    let mut section = Section::new("What was judged only in part", 2_500);
+    let mut section = Section::new("What was judged only in part", 2_000);
     let judgement = &input.judgement;
     let thin: Vec<_> = judgement
         .detectors

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn waived(input: &ReportInput) -> String {
-    let mut section = Section::new("Waived", 2_000);
+    let mut section = Section::new("Waived", 1_500);
     let waivers = &input.plan.gate.waive;
     if waivers.is_empty() {
         section.line("The plan waives nothing.");
@@ -37,7 +37,7 @@ pub(super) fn faults(input: &ReportInput) -> String {
     let Some(words) = faults::words(input) else {
         return String::new();
     };
-    let mut section = Section::new("Faults", 5_000);
+    let mut section = Section::new("Faults", 4_000);
     let views = &input.judgement.faults;
     section.line(&words);
     section.line("");
@@ -95,7 +95,7 @@ pub(super) fn capabilities(input: &ReportInput) -> String {
     if tried.is_empty() {
         return String::new();
     }
-    let mut section = Section::new("What the machine can do", 1_500);
+    let mut section = Section::new("What the machine can do", 1_000);
     section.heading(&["what", "can", "how it was proved", "remedy"]);
     section.rows(tried, |capability| {
         let remedy = capability.remedy.as_deref();
@@ -110,7 +110,7 @@ pub(super) fn capabilities(input: &ReportInput) -> String {
 }
 
 pub(super) fn cost(input: &ReportInput) -> String {
-    let mut section = Section::new("What watching cost", 1_500);
+    let mut section = Section::new("What watching cost", 1_000);
     let cost = &input.judgement.cost;
     section.line(&terminal::cost_words(input));
     if cost.samples == 0 {
@@ -166,7 +166,7 @@ pub(super) fn cost(input: &ReportInput) -> String {
 }
 
 pub(super) fn versions(input: &ReportInput) -> String {
-    let mut section = Section::new("Versions", 2_500);
+    let mut section = Section::new("Versions", 1_500);
     section.heading(&["what", "value"]);
     let canarynet = Fact::new("canarynet", input.judgement.canarynet.clone());
     let program = Fact::new("nodes", input.program.clone());
@@ -177,7 +177,7 @@ pub(super) fn versions(input: &ReportInput) -> String {
 }
 
 pub(super) fn reproduce(input: &ReportInput) -> String {
-    let mut section = Section::new("How to reproduce", 3_500);
+    let mut section = Section::new("How to reproduce", 2_500);
     section.line("```sh");
     let words: Vec<String> = input.reproduce.iter().map(|word| quoted(word)).collect();
     // One line that begins with our own name cannot close the fence.

@@ -13,7 +13,7 @@ pub(super) fn together(input: &ReportInput) -> String {
     if common.is_empty() && alike.is_empty() {
         return String::new();
     }
-    let mut section = Section::new("What they have in common", 3_500);
+    let mut section = Section::new("What they have in common", 2_500);
     for one in &common {
         section.line(&format!("- {}", markdown(&one.summary, 300)));
     }

@@ -20,7 +20,7 @@ pub(super) fn traffic(input: &ReportInput) -> String {
     if !shards.iter().any(|shard| told(&shard.traffic)) && forms.is_empty() {
         return String::new();
     }
-    let mut section = Section::new("Traffic", 2_500);
+    let mut section = Section::new("Traffic", 2_000);
     section.heading(&[
         "shard",
         "transactions",
