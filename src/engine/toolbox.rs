@@ -145,12 +145,25 @@ fn sync_tree(folder: &Path) -> Result<usize, io::Error> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        if kind.is_dir() {
-            synced += sync_tree(&entry.path())?;
+        let outcome = if kind.is_dir() {
+            sync_tree(&entry.path())
         } else if kind.is_file() {
-            fs::File::open(entry.path())?.sync_all()?;
-            synced += 1;
-        }
+            fs::File::open(entry.path()).and_then(|file| file.sync_all().map(|()| 1))
+        } else {
+            Ok(0)
+        };
+        // The nodes run already: what they have removed meanwhile, or made for themselves alone, is theirs.
+        synced += match outcome {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                0
+            }
+            outcome => outcome?,
+        };
     }
     fs::File::open(folder)?.sync_all()?;
     Ok(synced + 1)

@@ -13,7 +13,7 @@ use crate::{
         judgement::{FaultView, StageStart},
     },
     engine::{Docker, EngineError},
-    plan::{Begun, Plan, Program, Recorded, check},
+    plan::{Begun, Plan, Program, Recorded, Start, check},
     report::{
         Standing,
         json::{FindingsFile, ToldFinding},
@@ -162,8 +162,15 @@ impl Case {
         } else {
             None
         };
+        let plan = read_plan(&directory.join("plan.json"))?;
+        // By name or lineage it would be a snapshot of this machine, which is none of a stranger's.
+        if foreign && matches!(plan.start, Start::Named(_) | Start::Lineage(_)) {
+            return Err(CaseError::Refused(
+                "it begins from a snapshot that the bundle does not carry".to_owned(),
+            ));
+        }
         Ok(Self {
-            plan: read_plan(&directory.join("plan.json"))?,
+            plan,
             layers,
             machine: Machine::read(&RunDirectory::at(directory.to_owned())),
             findings: read_findings(directory)?,

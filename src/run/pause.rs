@@ -17,6 +17,7 @@ use super::{
     live::STOP_REQUEST,
 };
 use crate::{
+    engine::Docker,
     ids::{NodeName, ShardId},
     journal::{Event, event::FinishReason, text::clean},
     probe::events::Operation,
@@ -72,6 +73,25 @@ impl Paused {
 /// When its directory cannot be written.
 pub fn ask_to_resume(directory: &RunDirectory) -> Result<(), super::directory::DirectoryError> {
     directory.write(RESUME_REQUEST, b"resume\n")
+}
+
+/// Lets a network go on whose owner went away while it stood still: its nodes, and the heals that had been put off.
+pub(super) async fn let_go(docker: &Docker, directory: &RunDirectory) {
+    let Some(paused) = Paused::read(directory) else {
+        return;
+    };
+    for container in &paused.containers {
+        // One that runs, or is gone, needs nothing.
+        let _ = docker.unpause(container).await;
+    }
+    for one in arm::armed(directory.path()) {
+        let due = Armed {
+            by: RunClock::wall(),
+            ..one
+        };
+        let _ = due.arm(directory.path());
+    }
+    let _ = std::fs::remove_file(directory.path().join(FILE));
 }
 
 impl Conductor {

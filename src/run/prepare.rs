@@ -19,7 +19,7 @@ use super::{
     machine,
     observe::Observers,
     past::{Past, judge_again},
-    pause::PauseAt,
+    pause::{self, PauseAt},
     restart::Restarts,
     secrets::Secrets,
     signal::Signals,
@@ -387,6 +387,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     if record.state == RunState::Finished {
         return Err(cannot("it is over".to_owned()));
     }
+    pause::let_go(&docker, &directory).await;
     let launched = engine::reattach(&docker, &record.run)
         .await
         .map_err(|error| cannot(clean(&chain(&error), 400)))?;

@@ -195,9 +195,13 @@ impl Conductor {
         let Some(highest) = heights.map(|best| best.height.0).max() else {
             return;
         };
-        let next = *self.snapshots.next.get_or_insert(highest + ladder.every);
+        // A height is a node's word: behind the last one that there can be no rung comes.
+        let Some(after) = highest.checked_add(ladder.every) else {
+            return;
+        };
+        let next = *self.snapshots.next.get_or_insert(after);
         if highest >= next {
-            self.snapshots.next = Some(highest + ladder.every);
+            self.snapshots.next = Some(after);
             let lineage = ladder.lineage.clone();
             // One that still waits stands for both.
             if !self
@@ -307,7 +311,13 @@ impl Conductor {
                     return Ok(());
                 };
                 working.heights = heights;
-                working.copied = Some(copied);
+                // What was copied while nodes were let go again is of no single moment.
+                let stood = self.faults.stands(&working.id);
+                working.copied = Some(copied.and_then(|copied| {
+                    stood
+                        .then_some(copied)
+                        .ok_or_else(|| "the network went on before all was copied".to_owned())
+                }));
                 working.task = None;
                 let id = working.id.clone();
                 let steps = self.faults.release(&id);

@@ -1,8 +1,10 @@
 //! A tree of files from one tar stream into another: only what data is made of, within bounds.
 
 use std::{
+    cell::Cell,
     io::{self, Read, Write},
     path::{Component, Path, PathBuf},
+    rc::Rc,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -10,6 +12,8 @@ use tar::EntryType;
 
 /// Most entries of one tree: more inodes than a small disk has.
 const MOST_ENTRIES: u64 = 4_000_000;
+/// Most bytes that an entry may have before its data: names, and what else is told about it.
+const HEADERS: u64 = 1 << 20;
 /// Permissions that are kept: of user, group and others, and the sticky bit. Nothing that gives rights away.
 const MODES: u32 = 0o1777;
 
@@ -31,61 +35,106 @@ pub type Owner = Option<(u32, u32)>;
 /// # Errors
 /// What reading or writing said; a tree of more than `most` bytes, counted as the files say that they are long.
 pub fn copy(from: impl Read, to: impl Write, owner: Owner, most: u64) -> io::Result<Copied> {
-    let mut input = tar::Archive::new(from);
+    let allowed = Rc::new(Cell::new(HEADERS));
+    let mut input = tar::Archive::new(Allowed {
+        from,
+        allowed: Rc::clone(&allowed),
+    });
     let mut output = tar::Builder::new(to);
     let mut copied = Copied::default();
-    for entry in input.entries()? {
+    let mut entries = input.entries()?;
+    loop {
+        // Names and other extensions are read whole into memory before an entry can be looked at.
+        allowed.set(HEADERS);
+        let Some(entry) = entries.next() else { break };
         let mut entry = entry?;
-        let Some(path) = within(&entry.path()?) else {
-            continue;
-        };
-        let kind = match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => EntryType::Regular,
-            kind @ (EntryType::Directory | EntryType::Symlink | EntryType::Link) => kind,
-            _ => continue,
-        };
-        copied.entries += 1;
-        copied.bytes = copied
-            .bytes
-            .saturating_add(if kind.is_file() { entry.size() } else { 0 });
-        if copied.entries > MOST_ENTRIES || copied.bytes > most {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("it holds more than {MOST_ENTRIES} files or, as they say, {most} bytes"),
-            ));
-        }
-        let mut header = header(entry.header(), kind, owner)?;
-        match kind {
-            EntryType::Regular => {
-                header.set_size(entry.size());
-                let mut data = Read::take(&mut entry, header.size()?);
-                output.append_data(&mut header, &path, &mut data)?;
-                if data.limit() > 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            EntryType::Directory => output.append_data(&mut header, &path, io::empty())?,
-            _ => {
-                let Some(target) = entry.link_name()? else {
-                    continue;
-                };
-                // A hard link names another file of the tree; a symbolic one is a text that nobody follows here.
-                let target = if kind == EntryType::Link {
-                    match within(&target) {
-                        Some(target) => target,
-                        None => continue,
-                    }
-                } else {
-                    target.into_owned()
-                };
-                output.append_link(&mut header, &path, target)?;
-            }
-        }
+        allowed.set(u64::MAX);
+        one(&mut entry, &mut output, &mut copied, owner, most)?;
+        // What was not wanted is over before the next one is looked for.
+        io::copy(&mut entry, &mut io::sink())?;
     }
+    allowed.set(u64::MAX);
     output.into_inner()?.flush()?;
     // What follows the end of the archive belongs to the stream all the same: who writes it waits until it is taken.
     io::copy(&mut input.into_inner(), &mut io::sink())?;
     Ok(copied)
+}
+
+/// A reader that gives so many bytes and then fails.
+struct Allowed<R> {
+    from: R,
+    allowed: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Allowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        let left = self.allowed.get().checked_sub(read as u64);
+        let left = left.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("what stands before a file in it is longer than {HEADERS} bytes"),
+            )
+        })?;
+        self.allowed.set(left);
+        Ok(read)
+    }
+}
+
+/// Copies one entry, or leaves it out.
+fn one(
+    entry: &mut tar::Entry<'_, impl Read>,
+    output: &mut tar::Builder<impl Write>,
+    copied: &mut Copied,
+    owner: Owner,
+    most: u64,
+) -> io::Result<()> {
+    let Some(path) = within(&entry.path()?) else {
+        return Ok(());
+    };
+    let kind = match entry.header().entry_type() {
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => EntryType::Regular,
+        kind @ (EntryType::Directory | EntryType::Symlink | EntryType::Link) => kind,
+        _ => return Ok(()),
+    };
+    copied.entries += 1;
+    copied.bytes = copied
+        .bytes
+        .saturating_add(if kind.is_file() { entry.size() } else { 0 });
+    if copied.entries > MOST_ENTRIES || copied.bytes > most {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it holds more than {MOST_ENTRIES} files or, as they say, {most} bytes"),
+        ));
+    }
+    let mut header = header(entry.header(), kind, owner)?;
+    match kind {
+        EntryType::Regular => {
+            header.set_size(entry.size());
+            let mut data = Read::take(&mut *entry, header.size()?);
+            output.append_data(&mut header, &path, &mut data)?;
+            if data.limit() > 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        EntryType::Directory => output.append_data(&mut header, &path, io::empty())?,
+        _ => {
+            let Some(target) = entry.link_name()? else {
+                return Ok(());
+            };
+            // A hard link names another file of the tree; a symbolic one is a text that nobody follows here.
+            let target = if kind == EntryType::Link {
+                match within(&target) {
+                    Some(target) => target,
+                    None => return Ok(()),
+                }
+            } else {
+                target.into_owned()
+            };
+            output.append_link(&mut header, &path, target)?;
+        }
+    }
+    Ok(())
 }
 
 fn header(of: &tar::Header, kind: EntryType, owner: Owner) -> io::Result<tar::Header> {

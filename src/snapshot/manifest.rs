@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::SnapshotError;
+use super::{SHARED_MOST, SnapshotError};
 use crate::{
     ids::{Height, NodeName, ShardId},
     plan::{NodePlan, Plan, Program, ShardHeight, SoakTime},
@@ -149,6 +149,15 @@ impl Manifest {
                     )),
                     Some(_) => {}
                 }
+            }
+            if let Some(part) = &self.shared
+                && part.bytes > SHARED_MOST
+            {
+                differences.push(format!(
+                    "the shared folder holds {}, the most is {}",
+                    bytes(part.bytes),
+                    bytes(SHARED_MOST)
+                ));
             }
             differences.truncate(MOST_TOLD);
         }

@@ -20,3 +20,5 @@ pub use manifest::{Manifest, Part, Shape};
 
 /// Version of the manifest's format.
 pub const FORMAT: u32 = 1;
+/// Most bytes of the folder that all nodes share.
+pub const SHARED_MOST: u64 = 1 << 30;

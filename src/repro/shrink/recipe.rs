@@ -14,7 +14,7 @@ use crate::{
     fault::target::{self, Seen},
     journal::event::Stage,
     plan::{
-        Plan, PlanError, Recorded, Role, check,
+        Plan, PlanError, Recorded, Role, Start, check,
         faults::{PlannedDrill, PlannedFault, Target, Trigger, Who},
         values::human_duration,
     },
@@ -29,13 +29,14 @@ const SPARE: Duration = Duration::from_secs(5);
 
 /// Keys of a plan that have nothing to do with whether a finding comes: what would be told to people, measured or asked
 /// for beside it. Nobody is to be paged by a repetition, and a short plan cannot cover what a long one does.
-const DROPPED: [&str; 6] = [
+const DROPPED: [&str; 7] = [
     "alert",
     "drill_to",
     "heartbeat_to",
     "observer_ab",
     "deadline",
     "log_baseline",
+    "snapshot",
 ];
 
 /// Why a run cannot be shrunk.
@@ -52,6 +53,11 @@ pub enum RecipeError {
     /// A plan that resolves and cannot work.
     #[error("the plan cannot be run: {0}")]
     Refused(String),
+    /// Its chain did not begin at genesis.
+    #[error(
+        "the run began from a snapshot: another shape has no disks for it, so it cannot be shrunk; `repro` begins there too"
+    )]
+    Begun,
     /// Not as TOML.
     #[error("the plan cannot be written as TOML")]
     Encode(#[from] toml::ser::Error),
@@ -90,6 +96,9 @@ impl Recipe {
     /// When the record does not say what its plan was made from.
     pub fn of(record: &Record<'_>) -> Result<(Self, Problem), RecipeError> {
         let plan = record.plan;
+        if plan.start != Start::Genesis {
+            return Err(RecipeError::Begun);
+        }
         let mut layers = record.layers.ok_or(RecipeError::NoLayers)?.clone();
         for key in DROPPED {
             layers.plan.remove(key);

@@ -2,7 +2,7 @@
 
 use super::{
     Active, BREAK_DEADLINE, Done, Faults, State, Step, arm, carry_out::perform_all,
-    decides_running, skipped,
+    decides_running, hold, skipped,
 };
 use crate::{
     fault::{
@@ -182,9 +182,12 @@ impl Faults {
 
     /// Whether a fault in force decides if this node runs: restarts are the schedule's then.
     pub(in crate::run) fn holds_down(&self, node: &NodeName) -> bool {
-        self.active
-            .values()
-            .any(|active| decides_running(&active.planned.kind) && active.targets.contains(node))
+        // A standstill decides nothing: who ends in it is started again when it is over.
+        self.active.values().any(|active| {
+            decides_running(&active.planned.kind)
+                && !hold::is_hold(&active.planned.id)
+                && active.targets.contains(node)
+        })
     }
 }
 

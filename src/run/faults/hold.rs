@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Active, Faults, Step};
+use super::{Active, Faults, State, Step};
 use crate::{
     ids::NodeName,
     journal::event::FaultStep,
@@ -62,6 +62,13 @@ impl Faults {
     }
 
     /// Lets the network go.
+    /// Whether the nodes of a standstill stand still: they were told to, and nothing lets them go yet.
+    pub(in crate::run) fn stands(&self, id: &str) -> bool {
+        let active = self.active.get(id);
+        active.is_some_and(|active| matches!(active.state, State::InForce { .. }))
+    }
+
+    /// Lets them go.
     pub(in crate::run) fn release(&mut self, id: &str) -> Vec<Step> {
         self.heal(id)
     }

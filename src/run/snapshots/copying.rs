@@ -18,7 +18,7 @@ use crate::{
     ids::{NodeName, RunId},
     plan::{Plan, foreign::SHARED},
     run::{arm, conductor::chain},
-    snapshot::Part,
+    snapshot::{Part, SHARED_MOST},
     time::RunClock,
 };
 
@@ -30,8 +30,6 @@ const DISK: Duration = Duration::from_secs(600);
 const HOLES: u64 = 8;
 /// Name of the archive of the shared folder; no node is called so.
 const SHARED_FILE: &str = "shared.tar.zst";
-/// Most bytes of it.
-const SHARED_MOST: u64 = 1 << 30;
 /// Ending of a request.
 const ASKED: &str = ".snapshot.json";
 /// Requests that are read at one time.
@@ -97,6 +95,8 @@ pub(super) async fn copy(order: Order) -> Result<Copied, String> {
         most,
         subnets,
     } = order;
+    let frozen = frozen(&docker, &nodes).await?;
+    let again = nodes.clone();
     let copied: BTreeMap<NodeName, Part> = stream::iter(nodes)
         .map(|(name, tree)| {
             let (docker, into) = (&docker, &into);
@@ -117,11 +117,28 @@ pub(super) async fn copy(order: Order) -> Result<Copied, String> {
         }
         None => None,
     };
+    if self::frozen(&docker, &again).await? != frozen {
+        return Err("a node was started or let go while the disks were copied".to_owned());
+    }
     Ok(Copied {
         nodes: copied,
         shared,
         subnets,
     })
+}
+
+/// When each node was started, none of which moves: frozen, or not there.
+async fn frozen(docker: &Docker, nodes: &[(NodeName, Tree)]) -> Result<Vec<String>, String> {
+    let mut starts = Vec::new();
+    for (name, tree) in nodes {
+        let facts = docker.inspect(&tree.container).await;
+        let facts = facts.map_err(|error| format!("{name}: {}", chain(&error)))?;
+        if facts.running && !facts.paused {
+            return Err(format!("{name} does not stand still"));
+        }
+        starts.push(facts.started_at);
+    }
+    Ok(starts)
 }
 
 /// A snapshot as somebody asks for it.

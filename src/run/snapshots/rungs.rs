@@ -188,7 +188,9 @@ pub(super) fn finish(
     mark(folder, marks);
     let mut lines = Vec::new();
     if let Some(ladder) = ladder {
-        let all = folder.rungs(&ladder.lineage);
+        let mut all = folder.rungs(&ladder.lineage);
+        // Another network may have the same lineage by chance: its rungs are not ours to remove.
+        all.retain(|rung| rung.manifest.shape.key() == manifest.shape.key());
         let rungs: Vec<_> = all.iter().map(Stored::rung).collect();
         let keep = usize::try_from(ladder.keep).unwrap_or(usize::MAX);
         for name in evict(&rungs, keep, ladder.budget) {
