@@ -8,7 +8,9 @@ use toml::{Table, Value};
 use super::{
     Failure,
     arguments::{Common, FaultsArguments},
-    clean, network, plan, print, print_json, print_line, runtime, state_folder,
+    clean, network, plan, print, print_json, print_line, runtime,
+    soak::secrets_failed,
+    state_folder,
 };
 use crate::{
     exit::Exit,
@@ -281,6 +283,11 @@ async fn table(
         };
         let conclusion = match run::soak(request).await {
             Ok(conclusion) => conclusion,
+            Err(RunError::Interrupted(interrupt)) => {
+                worst = interrupt.exit();
+                break;
+            }
+            Err(RunError::Secret(why)) => return Err(secrets_failed(&why)),
             Err(error) => {
                 let why = run::told(&error);
                 rows.extend(
@@ -369,6 +376,7 @@ async fn endurance(
             Err(error @ RunError::Stopped(_)) => {
                 return Err(Failure::infra("the faults could not be done").because(&error));
             }
+            Err(RunError::Secret(why)) => return Err(secrets_failed(&why)),
             // Another kind of disk may do.
             Err(error) => {
                 well = false;

@@ -28,6 +28,7 @@ use crate::{
         Sought,
         case::{Case, CaseError},
         comparison::{Decision, Tally, Try, decide},
+        confine::confine,
         regression,
         tries::{Bench, TryError},
     },
@@ -82,12 +83,16 @@ pub(super) fn open(common: &Common, text: &str) -> Result<(Case, Option<Manifest
     Ok((case, Some(manifest)))
 }
 
-/// A plan from elsewhere gets no helper containers unless somebody here says so.
-pub(super) fn allow(case: &Case, helper: bool) -> Result<(), Failure> {
-    if case.foreign && case.plan.allow_helper && !helper {
-        return Err(Failure::usage(
-            "the plan of this bundle uses privileged helper containers; --allow-helper allows them",
-        ));
+/// A plan from elsewhere gets nothing of this machine, and helper containers only if somebody here says so.
+pub(super) fn allow(case: &mut Case, helper: bool) -> Result<(), Failure> {
+    let foreign = case.foreign;
+    confined(foreign, &mut case.plan, helper)
+}
+
+/// The same of a plan that was made from its layers: they may say other things than the recorded plan.
+pub(super) fn confined(foreign: bool, plan: &mut Plan, helper: bool) -> Result<(), Failure> {
+    if foreign {
+        confine(plan, helper).map_err(|why| Failure::usage(plain(&why, 400)))?;
     }
     Ok(())
 }
@@ -153,7 +158,7 @@ struct Build {
 
 pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, Failure> {
     let (mut case, manifest) = open(common, &verb.run)?;
-    allow(&case, verb.allow_helper)?;
+    allow(&mut case, verb.allow_helper)?;
     let told = case
         .finding(verb.finding.as_deref())
         .map_err(|error| case_failed(&error))?;
@@ -172,6 +177,7 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
     }
     if let Some(level) = &verb.log_level {
         log_level::put(&mut case, level)?;
+        allow(&mut case, verb.allow_helper)?;
     }
     let given = given(&case, verb)?;
     let runtime = runtime()?;
@@ -285,12 +291,19 @@ fn given(case: &Case, verb: &ReproArguments) -> Result<Option<Build>, Failure> {
         }
         _ => case.plan.clone(),
     };
+    confined(case.foreign, &mut plan, verb.allow_helper)?;
     let mut names: Vec<String> = verb.with.iter().chain(&verb.with_set).cloned().collect();
     names.iter_mut().for_each(|name| *name = plain(name, 60));
     match program {
         Some(program) => plan.network.program = program,
         // Values change what the recorded program does: its build stays the recorded one.
         None => plan.network.program.clone_from(&case.plan.network.program),
+    }
+    let packs = verb.with.is_some() && matches!(plan.network.program, Program::Binary(_));
+    if case.foreign && packs && !plan.network.foreign.programs.is_empty() {
+        return Err(Failure::usage(
+            "the plan of this bundle packs further files beside the nodes' program, and none of this machine are given to it: --with takes an image here",
+        ));
     }
     Ok(Some(Build {
         name: names.join(" "),

@@ -11,7 +11,7 @@ use super::{
     Failure,
     arguments::{Common, ShrinkArguments},
     network, print_json, print_line,
-    repro::{allow, case_failed, child_options, load_image, open, repeated, try_failed},
+    repro::{allow, case_failed, child_options, confined, load_image, open, repeated, try_failed},
     runtime, state_folder,
 };
 use crate::{
@@ -35,8 +35,8 @@ use crate::{
 };
 
 pub(super) fn shrink(common: &Common, verb: &ShrinkArguments) -> Result<ExitCode, Failure> {
-    let (case, manifest) = open(common, &verb.run)?;
-    allow(&case, verb.allow_helper)?;
+    let (mut case, manifest) = open(common, &verb.run)?;
+    allow(&mut case, verb.allow_helper)?;
     let finding = case
         .finding(verb.finding.as_deref())
         .map_err(|error| case_failed(&error))?
@@ -56,9 +56,10 @@ pub(super) fn shrink(common: &Common, verb: &ShrinkArguments) -> Result<ExitCode
         stages: &stages,
     };
     let (recipe, problem) = Recipe::of(&record).map_err(|error| cannot(&error))?;
-    recipe
+    let mut whole = recipe
         .plan(&problem.whole)
         .map_err(|error| cannot(&error))?;
+    confined(case.foreign, &mut whole, verb.allow_helper)?;
     runtime()?.block_on(async {
         let docker = network::connect(common, None).await?;
         let image = manifest
@@ -196,6 +197,7 @@ impl Work<'_> {
             }
         };
         let mut plan = repeated(plan);
+        confined(self.case.foreign, &mut plan, self.verb.allow_helper)?;
         plan.network.program.clone_from(&self.program);
         let one = match self.bench.attempt_within(&plan, &self.sought, left).await {
             Ok(one) => one,

@@ -30,6 +30,7 @@ use crate::{
         self, AttachRequest, Conclusion, RunError, SoakRequest,
         directory::{RunDirectory, RunRecord, RunState},
         live::LiveStatus,
+        secrets::SecretError,
     },
     serve::{Metrics, Page},
 };
@@ -247,18 +248,25 @@ fn resolved(path: &Path, options: &PlanOptions) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
+pub(super) fn secrets_failed(why: &SecretError) -> Failure {
+    Failure::usage("the secrets of the nodes cannot be used").because(why)
+}
+
 /// Prints what a run came to, once.
 fn finish(
     common: &Common,
     outcome: Result<Conclusion, RunError>,
     artifacts: Option<&Path>,
 ) -> Result<ExitCode, Failure> {
-    let conclusion = outcome.map_err(|error| match &error {
-        RunError::Secret(why) => {
-            Failure::usage("the secrets of the nodes cannot be used").because(why)
+    let conclusion = match outcome {
+        Ok(conclusion) => conclusion,
+        Err(error @ RunError::Interrupted(interrupt)) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            return Ok(interrupt.exit().into());
         }
-        error => Failure::infra("the run could not be done").because(error),
-    })?;
+        Err(RunError::Secret(why)) => return Err(secrets_failed(&why)),
+        Err(error) => return Err(Failure::infra("the run could not be done").because(&error)),
+    };
     if common.json {
         print_json(&conclusion.verdict)?;
     } else {

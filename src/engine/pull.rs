@@ -31,8 +31,9 @@ fn decide(policy: &ImagePolicy, reference: &Reference, known: Option<&ImageFacts
             .as_deref()
             .is_none_or(|platform| facts.is_for(platform))
     };
-    // An id is in no registry.
-    let never = policy.pull == Pull::Never || matches!(reference, Reference::Id(_));
+    // An id is in no registry, and neither is what is packed here: a stranger may have taken the name there.
+    let local = matches!(reference, Reference::Id(_)) || reference.is_packed();
+    let never = policy.pull == Pull::Never || local;
     match known {
         None if never => Step::Missing,
         None => Step::Pull,
@@ -169,9 +170,15 @@ mod tests {
             let known = known.then_some(&amd);
             assert_eq!(decide(&policy, &name, known), step, "{policy:?} {known:?}");
         }
+        let packed = Reference::parse("canarynet/program:0123456789ab").unwrap();
         let always = policy(Pull::Always, None);
-        assert_eq!(decide(&always, &id, Some(&amd)), Step::Use);
-        assert_eq!(decide(&always, &id, None), Step::Missing);
+        for local in [id, packed] {
+            assert_eq!(decide(&always, &local, Some(&amd)), Step::Use, "{local:?}");
+            assert_eq!(decide(&always, &local, None), Step::Missing, "{local:?}");
+            let missing = policy(Pull::Missing, arm);
+            assert_eq!(decide(&missing, &local, None), Step::Missing, "{local:?}");
+            assert_eq!(decide(&missing, &local, Some(&amd)), Step::Foreign);
+        }
     }
 
     #[test]

@@ -1,29 +1,50 @@
 //! Secrets taken out of texts before they are kept. Pure.
 //!
-//! A secret is known by its value, by each line of a value of several lines, and by the way JSON writes them.
+//! A secret is known by its value, by each line of a value of several lines, and by the ways in which JSON and what makes
+//! texts harmless write them. A text may end, or be cut, within a long secret: its beginning is masked as well.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use serde_json::Value;
 
-use super::event::Event;
+use super::{event::Event, text::clean_bytes};
 
 /// Shortest text that is masked: a shorter one is in too much that is none.
 pub const SHORTEST: usize = 8;
 
+/// How much of a longer form is enough to know it by: a text may have been cut within a secret.
+const HEAD: usize = 16;
+
 /// What is taken out of texts, and what stands there instead. Cheap while there is nothing to mask.
 #[derive(Default)]
 pub struct Masks {
+    /// Finds the beginnings of forms.
     finder: Option<AhoCorasick>,
-    patterns: Vec<Vec<u8>>,
-    /// For each pattern.
-    instead: Vec<String>,
+    /// The forms of each beginning, never none.
+    forms: Vec<Vec<Form>>,
+}
+
+/// A text that is masked.
+struct Form {
+    text: Vec<u8>,
+    /// What stands there instead.
+    instead: String,
+}
+
+/// A form, or its beginning, within a text.
+struct Found<'a> {
+    start: usize,
+    end: usize,
+    form: &'a Form,
+    /// A form that is there as a whole.
+    whole: Option<&'a Form>,
 }
 
 impl fmt::Debug for Masks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Masks({})", self.patterns.len())
+        let forms: usize = self.forms.iter().map(Vec::len).sum();
+        write!(formatter, "Masks({forms})")
     }
 }
 
@@ -31,63 +52,103 @@ impl Masks {
     /// Of secrets by name.
     #[must_use]
     pub fn new(secrets: &BTreeMap<String, Vec<u8>>) -> Self {
-        let (mut patterns, mut instead) = (Vec::new(), Vec::new());
+        let mut heads: BTreeMap<Vec<u8>, Vec<Form>> = BTreeMap::new();
         for (name, value) in secrets {
             for text in forms(value) {
-                if text.len() >= SHORTEST && !patterns.contains(&text) {
-                    patterns.push(text);
-                    instead.push(format!("[secret {name}]"));
+                if text.len() < SHORTEST {
+                    continue;
+                }
+                let head = text[..text.len().min(HEAD)].to_vec();
+                let same = heads.entry(head).or_default();
+                if same.iter().all(|form| form.text != text) {
+                    let instead = format!("[secret {name}]");
+                    same.push(Form { text, instead });
                 }
             }
         }
-        let finder = (!patterns.is_empty()).then(|| {
+        let finder = (!heads.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
-                .build(&patterns)
+                .build(heads.keys())
         });
         Self {
             // Building fails only beyond two billion states; secrets are bounded.
             finder: finder.and_then(Result::ok),
-            patterns,
-            instead,
+            forms: heads.into_values().collect(),
         }
     }
 
-    /// Whether a text holds a secret; its name in brackets.
+    /// The first form in a text from a place on, as much of it as is there.
+    fn next(&self, text: &[u8], from: usize) -> Option<Found<'_>> {
+        let finder = self.finder.as_ref()?;
+        let found = finder.find(Input::new(text).range(from..))?;
+        let (start, rest) = (found.start(), &text[found.start()..]);
+        let forms = self.forms.get(found.pattern().as_usize())?;
+        let (length, form) = forms
+            .iter()
+            .map(|form| (common(&form.text, rest), form))
+            .max_by_key(|(length, _)| *length)?;
+        Some(Found {
+            start,
+            end: start + length,
+            form,
+            whole: forms.iter().find(|form| rest.starts_with(&form.text)),
+        })
+    }
+
+    /// A text without secrets; `None` if it holds none.
+    fn masked(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut masked = Vec::new();
+        let mut at = 0;
+        while let Some(found) = self.next(text, at) {
+            masked.extend_from_slice(&text[at..found.start]);
+            masked.extend_from_slice(found.form.instead.as_bytes());
+            at = found.end;
+        }
+        if at == 0 {
+            return None;
+        }
+        masked.extend_from_slice(&text[at..]);
+        Some(masked)
+    }
+
+    /// The same of a text; where a secret's beginning ends within a character, the rest of that is no text any more.
+    fn masked_text(&self, text: &str) -> Option<String> {
+        let masked = self.masked(text.as_bytes())?;
+        Some(String::from_utf8_lossy(&masked).into_owned())
+    }
+
+    /// Whether a text holds a whole secret; its name in brackets.
     #[must_use]
     pub fn found(&self, text: &[u8]) -> Option<&str> {
-        let found = self.finder.as_ref()?.find(text)?;
-        self.instead
-            .get(found.pattern().as_usize())
-            .map(String::as_str)
+        let mut from = 0;
+        while let Some(found) = self.next(text, from) {
+            if let Some(whole) = found.whole {
+                return Some(&whole.instead);
+            }
+            from = found.start + 1;
+        }
+        None
     }
 
-    /// A text without secrets.
+    /// A text without secrets, also without the beginning of a long one.
     #[must_use]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match &self.finder {
-            Some(finder) if finder.is_match(text) => finder.replace_all(text, &self.instead).into(),
-            _ => text.into(),
-        }
+        self.masked_text(text)
+            .map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
-    /// A line without secrets, also without the beginning of one where `cut` bytes of its end are missing.
+    /// A line without secrets, also without the first bytes of one where `cut` bytes of its end are missing.
     #[must_use]
     pub fn line<'a>(&self, line: &'a [u8], cut: u64) -> Cow<'a, [u8]> {
-        let Some(finder) = &self.finder else {
-            return line.into();
-        };
-        let mut masked: Cow<'a, [u8]> = if finder.is_match(line) {
-            finder.replace_all_bytes(line, &self.instead).into()
-        } else {
-            line.into()
-        };
+        let mut masked = self.masked(line).map_or(Cow::Borrowed(line), Cow::Owned);
         if cut > 0 {
-            let begun = self.patterns.iter().filter_map(|pattern| {
-                let lengths = (1..pattern.len()).rev();
+            let begun = self.forms.iter().flatten().filter_map(|form| {
+                // More than that is found anywhere.
+                let lengths = (1..form.text.len().min(HEAD)).rev();
                 lengths
                     .into_iter()
-                    .find(|length| masked.ends_with(&pattern[..*length]))
+                    .find(|length| masked.ends_with(&form.text[..*length]))
             });
             if let Some(length) = begun.max() {
                 let kept = masked.len() - length;
@@ -100,13 +161,13 @@ impl Masks {
     /// A fact without secrets.
     #[must_use]
     pub fn event(&self, event: Event) -> Event {
-        let Some(finder) = &self.finder else {
+        if self.finder.is_none() {
             return event;
-        };
+        }
         let Ok(mut value) = serde_json::to_value(&event) else {
             return event;
         };
-        if !self.clear(finder, &mut value) {
+        if !self.clear(&mut value) {
             return event;
         }
         // Texts stay texts; one that may not be any text (a node's name) cannot hold a secret that is masked.
@@ -118,21 +179,34 @@ impl Masks {
     }
 
     /// Clears all texts within a value; whether there was anything.
-    fn clear(&self, finder: &AhoCorasick, value: &mut Value) -> bool {
+    fn clear(&self, value: &mut Value) -> bool {
         match value {
-            Value::String(text) if finder.is_match(text.as_str()) => {
-                *text = finder.replace_all(text, &self.instead);
-                true
+            Value::String(text) => {
+                let masked = self.masked_text(text);
+                let any = masked.is_some();
+                if let Some(masked) = masked {
+                    *text = masked;
+                }
+                any
             }
             Value::Array(values) => values
                 .iter_mut()
-                .fold(false, |any, value| self.clear(finder, value) | any),
+                .fold(false, |any, value| self.clear(value) | any),
             Value::Object(values) => values
                 .values_mut()
-                .fold(false, |any, value| self.clear(finder, value) | any),
+                .fold(false, |any, value| self.clear(value) | any),
             _ => false,
         }
     }
+}
+
+/// How many bytes two texts begin with alike.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let same = one
+        .iter()
+        .zip(other)
+        .take_while(|(one, other)| one == other);
+    same.count()
 }
 
 /// The texts by which a value is known.
@@ -145,6 +219,8 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
         .map(<[u8]>::to_vec)
         .collect();
     for form in forms.clone() {
+        // What is told of a text was made harmless before.
+        forms.push(clean_bytes(&form, usize::MAX).into_bytes());
         let Ok(text) = String::from_utf8(form) else {
             continue;
         };
@@ -152,8 +228,14 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
         let written = serde_json::to_string(&text).unwrap_or_default();
         let inner = written
             .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'));
-        forms.extend(inner.map(|inner| inner.as_bytes().to_vec()));
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or_default();
+        // Some writers make JSON safe for pages, too.
+        let paged = inner
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026");
+        forms.extend([inner.as_bytes().to_vec(), paged.into_bytes()]);
     }
     forms
 }
@@ -194,6 +276,49 @@ mod tests {
         let masks = masks();
         assert_eq!(masks.line(b"long abcdefgh", 7).as_ref(), b"long ");
         assert_eq!(masks.line(b"long abcdefgh", 0).as_ref(), b"long abcdefgh");
+    }
+
+    #[test]
+    fn tabs_that_became_spaces_and_json_made_safe_for_pages_are_masked() {
+        let secrets = [("T", "a<b>c&\td\"e"), ("K", "line one\nline two")];
+        let secrets = secrets.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let masks = Masks::new(&secrets.into());
+        for text in [
+            "a<b>c&\td\"e",
+            "a<b>c& d\"e",
+            r#"a<b>c&\td\"e"#,
+            r#"a\u003cb\u003ec\u0026\td\"e"#,
+        ] {
+            assert_eq!(masks.text(text), "[secret T]");
+        }
+        assert_eq!(masks.text("line one line two"), "[secret K]");
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_secret_is_masked_wherever_it_stands() {
+        let long = "0123456789abcdefghijklmnopqrstuvwxyz";
+        let secrets = [("LONG", long), ("TEXT", "0123456789abcdeäö!")];
+        let secrets = secrets.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let masks = Masks::new(&secrets.into());
+        for length in HEAD..=long.len() {
+            let cut = &long[..length];
+            assert_eq!(masks.text(&format!("is {cut}")), "is [secret LONG]");
+            let within = format!("{cut}/{cut}#");
+            assert_eq!(masks.text(&within), "[secret LONG]/[secret LONG]#");
+        }
+        let short = &long[..HEAD - 1];
+        assert_eq!(masks.text(short), short);
+        assert_eq!(
+            masks.line(format!("is {short}").as_bytes(), 1),
+            b"is ".as_slice()
+        );
+        // Only a whole one is reason to refuse a plan.
+        assert_eq!(masks.found(&long.as_bytes()[..30]), None);
+        let twice = format!("{}{long}", &long[..30]);
+        assert_eq!(masks.found(twice.as_bytes()), Some("[secret LONG]"));
+        // A character that begins like one of the secret.
+        let masked = masks.text("0123456789abcdeäß");
+        assert!(masked.starts_with("[secret TEXT]"), "{masked}");
     }
 
     #[test]

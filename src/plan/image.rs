@@ -212,17 +212,20 @@ impl Reference {
         })
     }
 
+    /// Whether its name is one of those under which images are packed here.
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        matches!(self, Self::Name { name, .. } if name.starts_with(PACKED))
+    }
+
     /// Whether it may name something else tomorrow.
     #[must_use]
     pub fn moves(&self) -> bool {
-        let Self::Name {
-            name, tag, digest, ..
-        } = self
-        else {
+        let Self::Name { tag, digest, .. } = self else {
             return false;
         };
         let by_content = |tag: &String| tag.len() >= 12 && tag.bytes().all(is_hex);
-        let packed = name.starts_with(PACKED) && tag.as_ref().is_some_and(by_content);
+        let packed = self.is_packed() && tag.as_ref().is_some_and(by_content);
         digest.is_none() && !packed
     }
 }

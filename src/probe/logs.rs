@@ -148,7 +148,7 @@ impl<A: Access> Follower<A> {
                     // The process has ended, so no line will be completed.
                     let log = &self.log;
                     for stream in &mut self.streams {
-                        stream.finish(|line, cut| log.line(line, cut));
+                        stream.finish(|line, cut| log.partial(line, cut));
                     }
                     self.log.tick();
                     self.signals.wait(LOOK).await;

@@ -1,10 +1,11 @@
 //! Repeating runs: the same plan with the same schedule, until the same finding appears.
 //!
 //! [`statistics`], [`comparison`] and [`shrink`] are pure; [`tries`] starts children of this program, [`case`] reads run directories,
-//! which may come from a bundle and then are not trusted.
+//! which may come from a bundle and then are not trusted: [`confine`].
 
 pub mod case;
 pub mod comparison;
+pub mod confine;
 pub mod regression;
 pub mod shrink;
 pub mod statistics;

@@ -123,6 +123,7 @@ pub async fn endure(
         kinds,
         times,
     } = request;
+    let secrets = Secrets::read(&plan)?;
     let images = engine::launch::prepare(
         &docker,
         &plan.network,
@@ -139,7 +140,6 @@ pub async fn endure(
     let needs: Vec<Need> = needs_of(kinds.iter().copied());
     let mut found = capability::tried(&docker, &run, &path, &plan, &images, &needs).await;
     let launched = {
-        let secrets = Secrets::read(&plan)?;
         let launching = Launching {
             docker: &docker,
             run: &run,

@@ -6,7 +6,7 @@ use crate::{
     snapshot::SnapshotError,
 };
 
-use super::directory::DirectoryError;
+use super::{directory::DirectoryError, signal::Interrupt};
 
 /// A run that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum RunError {
     /// A signal ended what has no verdict.
     #[error("ended by {0}; what it had broken was healed and removed")]
     Stopped(&'static str),
+    /// A signal came before anything was started.
+    #[error("{} came while images were prepared; nothing was started", .0.name())]
+    Interrupted(Interrupt),
     /// A secret: bad input (exit 2).
     #[error("the secrets of the nodes cannot be used")]
     Secret(#[from] super::secrets::SecretError),

@@ -103,7 +103,7 @@ pub struct AttachRequest {
 /// # Errors
 /// When it could not be begun, or its evidence could not be kept.
 pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
-    let signals = Signals::install().map_err(RunError::Signals)?;
+    let mut signals = Signals::install().map_err(RunError::Signals)?;
     let SoakRequest {
         plan,
         docker,
@@ -134,14 +134,22 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         ));
     }
     begun.note("packing and pulling images, and checking the machine");
-    let images = engine::launch::prepare(
-        &docker,
-        &plan.network,
-        plan.allow_helper,
-        linux_binary.as_deref(),
-    )
-    .await?;
-    let upgrades = capability::upgrades(&docker, &plan).await?;
+    let prepared = async {
+        let images = engine::launch::prepare(
+            &docker,
+            &plan.network,
+            plan.allow_helper,
+            linux_binary.as_deref(),
+        )
+        .await?;
+        let upgrades = capability::upgrades(&docker, &plan).await?;
+        Ok::<_, RunError>((images, upgrades))
+    };
+    // A registry may take its time, and there is nothing to drain yet.
+    let (images, upgrades) = tokio::select! {
+        prepared = prepared => prepared?,
+        interrupt = signals.next() => return Err(RunError::Interrupted(interrupt)),
+    };
     let filling = start::open(&plan)?;
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
     machine::keep(&directory, &docker, &images, &upgrades, layers.as_ref())?;

@@ -113,7 +113,12 @@ impl NodeLog {
 
     /// Takes a line without its end; `cut` bytes of it are missing.
     pub fn line(&self, line: &[u8], cut: u64) {
-        self.lock().line(line, cut);
+        self.lock().line(line, cut, cut);
+    }
+
+    /// Takes a line whose end never came, so that a secret may have begun in it; `cut` bytes of it were thrown away.
+    pub fn partial(&self, line: &[u8], cut: u64) {
+        self.lock().line(line, cut, cut.max(1));
     }
 
     /// Counts lines that were lost before they were read.
@@ -156,12 +161,13 @@ impl NodeLog {
 }
 
 impl Inner {
-    fn line(&mut self, line: &[u8], cut: u64) {
+    /// Takes a line of which `cut` bytes were thrown away and at least `missing` are not there.
+    fn line(&mut self, line: &[u8], cut: u64, missing: u64) {
         self.counts.lines += 1;
         self.counts.bytes += line.len() as u64 + cut + 1;
         self.counts.cut += u64::from(cut > 0);
         let masks = Arc::clone(&self.masks);
-        let line = &masks.line(line, cut);
+        let line = &masks.line(line, missing);
         let at = self.raw.as_mut().map(|raw| raw.write(line, cut));
         if let Some(forms) = &mut self.forms
             && let Some(seen) = forms.line(&self.node, line)
