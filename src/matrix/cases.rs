@@ -61,9 +61,9 @@ pub const DEFECTS: &[Case] = &[
         // Some of the deaths come between two blocks, and cost no more than one view change.
         id: "view-change-cannot-recover",
         defects: &["\"view-change-cannot-recover\""],
-        seconds: 50,
-        profile: "[limits]\ncpus = 0.15\n",
-        plan: "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\nevery = \"3s\"\nfor = \"1500ms\"\n",
+        seconds: 60,
+        profile: "[limits]\ncpus = 0.1\n",
+        plan: "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\nevery = \"2s\"\nfor = \"800ms\"\n",
         expected: &["view-change-loop", "no-recovery|stall"],
         ..PLAIN
     },
