@@ -68,13 +68,17 @@ impl Detector for Watch {
     }
 }
 
-/// Nodes that were down within the window, or so lately that they may still be catching up.
+/// Nodes that were down within the window, or so lately that they may still be catching up. One that ends at this very
+/// moment has signed until now, and whether its end is told before the block or after it is chance.
 fn down<'a>(shard: &'a Shard, world: &'a World) -> impl Iterator<Item = usize> + 'a {
     // Three recovery budgets: the time to be back at the normal rate after a heal.
     let reach: Duration = world.thresholds.rate_window + world.thresholds.recovery * 3;
     let before = world.now - reach;
     shard.nodes.iter().copied().filter(move |&node| {
-        world.nodes[node].power > 0 && world.nodes[node].was_down_since(before)
+        let node = &world.nodes[node];
+        let now = node.down.is_some_and(|down| down.since >= world.now);
+        let earlier = node.last_down_at.is_some_and(|at| at >= before);
+        node.power > 0 && node.was_down_since(before) && (earlier || !now)
     })
 }
 
