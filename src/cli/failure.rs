@@ -33,6 +33,16 @@ impl Failure {
         }
     }
 
+    /// A signal ended it (exit 130 or 143).
+    #[must_use]
+    pub fn interrupted(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            causes: Vec::new(),
+        }
+    }
+
     /// Adds an error and its chain of causes.
     #[must_use]
     pub fn because(mut self, error: &dyn Error) -> Self {

@@ -57,7 +57,14 @@ pub(super) fn case_failed(error: &CaseError) -> Failure {
 }
 
 pub(super) fn try_failed(error: &TryError) -> Failure {
-    Failure::infra("a repetition could not be made").because(error)
+    match error {
+        TryError::Interrupted(interrupt) => {
+            Failure::interrupted(interrupt.exit(), error.to_string())
+        }
+        TryError::Io { .. } => {
+            Failure::infra("a repetition could not be made").because(error)
+        }
+    }
 }
 
 /// What is to be repeated; a bundle is unpacked beside the runs, once.
@@ -206,7 +213,8 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
                 pausing::pause(common, verb, &mut bench, &sought, recorded).await
             }
             None => again(common, verb, &mut bench, &sought, recorded).await,
-            Some(given) => {
+            Some(mut given) => {
+                same_versions(&case.plan, &recorded.plan, &mut given.plan);
                 compare(common, verb, &mut bench, (&id, &sought), [recorded, given]).await
             }
         }
@@ -239,6 +247,13 @@ async fn recorded(common: &Common, case: &Case, docker: &Docker) -> Result<Build
         print_line(&plain(&note, 300))?;
     }
     let mut plan = repeated(case.plan.clone());
+    let notes = case
+        .put_recorded_versions(docker, &mut plan)
+        .await
+        .map_err(|error| case_failed(&error))?;
+    for note in notes.iter().filter(|_| !common.json) {
+        print_line(&plain(note, 300))?;
+    }
     let name = plain(&run::program(&plan), 60);
     plan.network.program = program;
     Ok(Build {
@@ -247,6 +262,22 @@ async fn recorded(common: &Common, case: &Case, docker: &Docker) -> Result<Build
         layers: case.layers.clone(),
         tally: Tally::default(),
     })
+}
+
+/// Gives a second build the recorded builds of the plan's other versions, but for those that it names another one for.
+fn same_versions(typed: &Plan, recorded: &Plan, given: &mut Plan) {
+    for version in &mut given.network.versions {
+        let named = |plan: &Plan| {
+            let versions = &plan.network.versions;
+            let version = versions.iter().find(|other| other.name == version.name);
+            version.map(|other| other.program.clone())
+        };
+        if named(typed).as_ref() == Some(&version.program)
+            && let Some(program) = named(recorded)
+        {
+            version.program = program;
+        }
+    }
 }
 
 /// A plan that is repeated leaves nothing behind, whatever was kept of the recorded run.

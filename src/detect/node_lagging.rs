@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::Height,
-    journal::{Entry, Event},
+    journal::{Entry, Event, event::ProbeKind},
     time::Elapsed,
 };
 
@@ -54,6 +54,18 @@ impl Detector for Watch {
                     }
                 }
             }
+            // It answers without a height: it stands no higher than when it last told one.
+            Event::ProbeAnswered {
+                node,
+                probe: ProbeKind::Rpc,
+                ..
+            } if world.judging_progress() => {
+                if let Some(place) = world.node(node)
+                    && let Some(height) = world.nodes[place].height
+                {
+                    self.look(place, height, world, findings);
+                }
+            }
             Event::Container { node, .. } => {
                 if let Some(place) = world.node(node)
                     && !world.nodes[place].runs()
@@ -66,7 +78,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS | Wants::CONTAINERS
+        Wants::BLOCKS | Wants::CONTAINERS | Wants::PROBES
     }
 }
 

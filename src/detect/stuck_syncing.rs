@@ -17,7 +17,10 @@ use super::{
     findings::{Findings, Opening},
     world::World,
 };
-use crate::journal::{Entry, Event, event::Mode};
+use crate::journal::{
+    Entry, Event,
+    event::{Mode, ProbeKind},
+};
 
 /// Watches every node at its positions.
 #[derive(Debug, Default)]
@@ -35,6 +38,16 @@ impl Detector for Watch {
                     }
                 }
             }
+            // It answers without a height: its mode is the one that it told last.
+            Event::ProbeAnswered {
+                node,
+                probe: ProbeKind::Rpc,
+                ..
+            } => {
+                if let Some(place) = world.node(node) {
+                    self.look(place, world, findings);
+                }
+            }
             Event::Container { node, .. } => {
                 if let Some(place) = world.node(node)
                     && !world.nodes[place].runs()
@@ -48,7 +61,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS | Wants::CONTAINERS
+        Wants::BLOCKS | Wants::CONTAINERS | Wants::PROBES
     }
 }
 

@@ -19,7 +19,11 @@ use crate::{
         json::{FindingsFile, ToldFinding},
         text::count,
     },
-    run::{directory::RunDirectory, machine::Machine, snapshots},
+    run::{
+        directory::RunDirectory,
+        machine::{Machine, NodeImage},
+        snapshots,
+    },
     snapshot::{SnapshotError, SnapshotFolder, Stored},
 };
 
@@ -288,14 +292,10 @@ impl Case {
         &self,
         docker: &Docker,
     ) -> Result<(Program, Option<String>), CaseError> {
-        if let Some(machine) = &self.machine {
-            let found = docker.image(&machine.image.reference).await?;
-            let same = found.is_some_and(|facts| {
-                facts.id == machine.image.digest || facts.digests.contains(&machine.image.digest)
-            });
-            if same {
-                return Ok((Program::Image(machine.image.reference.clone()), None));
-            }
+        if let Some(machine) = &self.machine
+            && holds(docker, &machine.image).await?
+        {
+            return Ok((Program::Image(machine.image.reference.clone()), None));
         }
         match &self.plan.network.program {
             Program::Itself => {
@@ -331,6 +331,44 @@ impl Case {
             }
         }
     }
+
+    /// Puts the builds that nodes of the plan's other versions ran into a plan; answers what a person should know of
+    /// those that this engine does not have.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn put_recorded_versions(
+        &self,
+        docker: &Docker,
+        plan: &mut Plan,
+    ) -> Result<Vec<String>, CaseError> {
+        let mut notes = Vec::new();
+        let Some(machine) = &self.machine else {
+            return Ok(notes);
+        };
+        for version in &mut plan.network.versions {
+            let recorded = machine.versions.get(&version.name);
+            let (Some(image), Some(program)) = (recorded, &mut version.program) else {
+                continue;
+            };
+            if holds(docker, image).await? {
+                *program = Program::Image(image.reference.clone());
+            } else {
+                notes.push(format!(
+                    "the recorded build of version {} is not here; what its plan names now stands in for it",
+                    version.name
+                ));
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// Whether the engine has just this image.
+async fn holds(docker: &Docker, image: &NodeImage) -> Result<bool, EngineError> {
+    let found = docker.image(&image.reference).await?;
+    Ok(found
+        .is_some_and(|facts| facts.id == image.digest || facts.digests.contains(&image.digest)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use super::*;
 use Severity::{Critical, Info, Major, Minor};
 
+use crate::journal::{Event, event::ProbeKind};
+
 #[test]
 fn a_healthy_run_has_no_finding() {
     let judgement = judge(Generator::new(&shape(), 1, Vec::new()));
@@ -465,6 +467,33 @@ fn a_node_stuck_in_sync_mode_is_found_beside_its_lag() {
         (Major, &[node(0, 1)][..])
     );
     assert_eq!(one(&findings, "node-lagging").severity, Major);
+}
+
+#[test]
+fn a_node_that_answers_without_a_height_lags_from_where_it_stood() {
+    let silent = node(0, 1);
+    let entries = Generator::new(&shape(), 7, Vec::new()).map(|mut entry| {
+        if entry.elapsed < soak(10.0) {
+            return entry;
+        }
+        match &mut entry.event {
+            Event::Heads { nodes, .. } => nodes.retain(|head| head.node != silent),
+            // One of the node's own facts in each second becomes what a node without a block is told of.
+            Event::Sample(sample) if sample.node.as_ref() == Some(&silent) => {
+                entry.event = Event::ProbeAnswered {
+                    node: silent.clone(),
+                    probe: ProbeKind::Rpc,
+                    silent_for: Duration::ZERO,
+                };
+            }
+            _ => {}
+        }
+        entry
+    });
+    let judgement = judge(entries);
+    let lag = one(&judgement.findings, "node-lagging");
+    assert_eq!((lag.severity, &lag.nodes[..]), (Major, &[silent][..]));
+    assert!(lag.start > soak(10.0), "from when it was seen behind");
 }
 
 #[test]
