@@ -74,20 +74,30 @@ fn entry<'a>(runs: &'a mut BTreeMap<RunId, FoundRun>, labels: &Labels) -> Option
     let number = |key: &str| text(key).parse().unwrap_or(0);
     // An id that this program cannot have written names nothing that it may touch.
     let run: RunId = text(labels::RUN).parse().ok()?;
-    Some(runs.entry(run.clone()).or_insert_with(|| FoundRun {
+    let (created, time_to_live) = (number(labels::CREATED), number(labels::TIME_TO_LIVE));
+    let state = clean(text(labels::STATE), 4096);
+    let found = runs.entry(run.clone()).or_insert_with(|| FoundRun {
         run,
         owner: Owner {
             pid: text(labels::OWNER_PID).parse().unwrap_or(0),
             boot_id: clean(text(labels::BOOT_ID), 64),
         },
-        created: number(labels::CREATED),
-        time_to_live: number(labels::TIME_TO_LIVE),
-        state: clean(text(labels::STATE), 4096),
+        created,
+        time_to_live,
+        state: String::new(),
         containers: 0,
         running: 0,
         networks: 0,
         volumes: 0,
-    }))
+    });
+    // Helpers live for a moment, and some do not know the run's directory: what a run's other objects say holds.
+    if created.saturating_add(time_to_live) > found.created.saturating_add(found.time_to_live) {
+        (found.created, found.time_to_live) = (created, time_to_live);
+    }
+    if found.state.is_empty() {
+        found.state = state;
+    }
+    Some(found)
 }
 
 /// Takes a launched network over again, from labels and what the engine knows.
@@ -186,4 +196,36 @@ fn node(run: &RunId, facts: ContainerFacts) -> Result<(NodeName, NodeHandle), En
         },
     };
     Ok((name, handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(created: u64, time_to_live: u64, state: &str) -> Labels {
+        let labels = [
+            (labels::RUN, "smoke-1-0abcd".to_owned()),
+            (labels::CREATED, created.to_string()),
+            (labels::TIME_TO_LIVE, time_to_live.to_string()),
+            (labels::STATE, state.to_owned()),
+        ];
+        labels.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn a_helper_does_not_shorten_the_life_of_its_run() {
+        let (helper, node) = (
+            object(5_000, 60, ""),
+            object(1_000, 86_400, "/state/smoke/1"),
+        );
+        for order in [[&helper, &node], [&node, &helper]] {
+            let mut runs = BTreeMap::new();
+            for labels in order {
+                entry(&mut runs, labels).unwrap();
+            }
+            let found = runs.into_values().next().unwrap();
+            assert_eq!((found.created, found.time_to_live), (1_000, 86_400));
+            assert_eq!(found.state, "/state/smoke/1");
+        }
+    }
 }

@@ -367,8 +367,10 @@ impl Case {
 /// Whether the engine has just this image.
 async fn holds(docker: &Docker, image: &NodeImage) -> Result<bool, EngineError> {
     let found = docker.image(&image.reference).await?;
-    Ok(found
-        .is_some_and(|facts| facts.id == image.digest || facts.digests.contains(&image.digest)))
+    Ok(
+        found
+            .is_some_and(|facts| facts.id == image.digest || facts.digests.contains(&image.digest)),
+    )
 }
 
 #[cfg(test)]

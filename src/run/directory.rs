@@ -67,6 +67,10 @@ pub enum DirectoryError {
     },
 }
 
+/// How often the lock is tried, and the pause between.
+const LOCK_TRIES: u32 = 4;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DirectoryError {
     let path = path.to_owned();
     move |source| DirectoryError::Io {
@@ -248,9 +252,9 @@ impl StateFolder {
     /// When none or several match.
     pub fn find(&self, text: &str) -> Result<(RunDirectory, RunRecord), DirectoryError> {
         if text.contains('/') && Path::new(text).join("run.json").is_file() {
-            let directory = RunDirectory {
-                path: PathBuf::from(text),
-            };
+            // Labels and the guard carry it to where another folder is the current one.
+            let path = std::path::absolute(text).map_err(io("resolve", Path::new(text)))?;
+            let directory = RunDirectory { path };
             let record = directory.record()?;
             return Ok((directory, record));
         }
@@ -341,7 +345,14 @@ impl RunDirectory {
             .mode(0o600)
             .open(&path)
             .map_err(io("open", &path))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // Who only asks whether there is an owner holds it for a moment, too.
+        let taken = (0..LOCK_TRIES).any(|number| {
+            if number > 0 {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        });
+        if !taken {
             let run = self
                 .record()
                 .map_or_else(|_| self.path.display().to_string(), |record| record.name);
@@ -357,14 +368,19 @@ impl RunDirectory {
         Ok(RunLock { _file: file })
     }
 
-    /// The process that holds the lock, if one does.
+    /// The process that holds the lock, if one does; 0 where it cannot be told which, or whether: then it is somebody's.
     #[must_use]
     pub fn owner(&self) -> Option<u32> {
-        let file = File::open(self.path.join("lock")).ok()?;
+        let file = match File::open(self.path.join("lock")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            // Another user's.
+            Err(_) => return Some(0),
+        };
         // A shared lock suffices to find out, and several askers do not take each other for the owner.
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => None,
-            Err(_) => self.owner_pid(),
+            Err(_) => Some(self.owner_pid().unwrap_or(0)),
         }
     }
 
