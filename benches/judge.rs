@@ -1,8 +1,9 @@
-//! How fast a journal is judged, with and without parsing, and in how much memory.
+//! How fast a journal is judged, with and without parsing, and in how much memory; and what a checkpoint saves.
 //!
-//! `cargo bench --bench judge -- [DAYS] [FOLDER]`: generates the journal of a healthy network (16 nodes in 4 shards,
+//! `cargo bench --bench judge -- [DAYS] [FOLDER] [MIB]`: generates the journal of a healthy network (16 nodes in 4 shards,
 //! 200 ms blocks) of so many days (default 1; the promise is about 30), judges it from its compressed segments, and
-//! fails if memory is not bounded or a healthy network has a finding. A journal that is there already is used again.
+//! fails if memory is not bounded or a healthy network has a finding. A journal that is there already is used again. With
+//! a budget in MiB it is written thinner, as a run's is.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,15 +12,25 @@ use std::{
 };
 
 use canarynet::{
-    detect::{Judge, plan_of},
+    detect::{
+        Judge,
+        kept::{self, Bytes},
+        plan_of,
+    },
+    ids::Seq,
     journal::{
         Entry, Event, ReadAhead, ReadError, Reader,
         generate::{Generator, Request, Shape, generate_journal},
     },
+    report::Curves,
 };
 
 /// Peak memory that judging may take.
 const MEMORY_LIMIT_MIB: u64 = 64;
+/// Longest time to take a run over, whatever its length.
+const TAKEN_OVER: Duration = Duration::from_secs(2);
+/// Entries after the checkpoint: ten minutes of a busy network.
+const AFTER: u64 = 60_000;
 /// Bytes that an entry may take on disk on average.
 const BYTES_LIMIT: f64 = 120.0;
 
@@ -49,7 +60,10 @@ fn main() -> ExitCode {
             shape,
             seed: 1,
             // Nothing is left out: this measures the judge, not the thinning.
-            budget: u64::MAX / 2,
+            budget: arguments
+                .get(2)
+                .and_then(|mib| mib.parse::<u64>().ok())
+                .map_or(u64::MAX / 2, |mib| mib << 20),
         })
         .expect("a journal");
         println!(
@@ -106,11 +120,13 @@ fn main() -> ExitCode {
     });
     let memory = peak_memory_mib();
     without_parsing(&shape);
+    let taken_over = taken_over(&directory, lines.saturating_sub(AFTER));
     println!(
         "{blocks} blocks, {facts} facts about single nodes, {findings} findings, peak memory {memory} MiB"
     );
     let ok = findings == 0
         && memory < MEMORY_LIMIT_MIB
+        && taken_over < TAKEN_OVER
         && on_disk <= BYTES_LIMIT
         && [parsed, one, two].iter().all(|count| *count == lines);
     if ok {
@@ -118,6 +134,69 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// What who takes a run over does: the journal judged from its start, and on from a checkpoint after so many entries.
+/// Answers how long the latter took.
+#[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
+fn taken_over(directory: &Path, checkpoint: u64) -> Duration {
+    let begun = Instant::now();
+    let mut entries = Reader::open(directory)
+        .expect("the journal")
+        .map(|entry| entry.expect("readable"));
+    let first = entries.next().expect("an entry");
+    let plan = plan_of(&first).expect("a plan").expect("the first entry");
+    let (mut judge, mut curves) = (Judge::new(&plan), Curves::default());
+    let mut known = None;
+    for entry in std::iter::once(first).chain(entries) {
+        let changes = judge.step(&entry);
+        curves.step(&entry, judge.world(), &changes);
+        if entry.seq == Seq(checkpoint) {
+            let start = Instant::now();
+            let judged = Bytes(judge.keep().expect("a state"));
+            let state = kept::write(&(judged, &curves)).expect("a state");
+            let kept = start.elapsed();
+            let sealed = zstd::bulk::compress(&state, 1).expect("compressed");
+            println!(
+                "checkpoint after {} entries: {} KiB in {:.1} ms; compressed {} KiB in {:.1} ms",
+                checkpoint + 1,
+                state.len() >> 10,
+                kept.as_secs_f64() * 1e3,
+                sealed.len() >> 10,
+                (start.elapsed() - kept).as_secs_f64() * 1e3
+            );
+            known = Some((sealed, state.len()));
+        }
+    }
+    let whole = begun.elapsed();
+    let (sealed, length) = known.expect("an entry after which there is a checkpoint");
+    let begun = Instant::now();
+    let state = zstd::bulk::decompress(&sealed, length).expect("a state");
+    let (Bytes(judged), mut again): (Bytes, Curves) = kept::read(&state).expect("a state");
+    let mut restored = Judge::restore(&plan, &judged).expect("a judge");
+    let read = begun.elapsed();
+    let mut more = 0;
+    let reader = Reader::open_before(directory, Some(Seq(checkpoint))).expect("the journal");
+    for entry in reader.map(|entry| entry.expect("readable")) {
+        if entry.seq > Seq(checkpoint) {
+            let changes = restored.step(&entry);
+            again.step(&entry, restored.world(), &changes);
+            more += 1;
+        }
+    }
+    let took = begun.elapsed();
+    assert_eq!(
+        restored.keep().expect("a state"),
+        judge.keep().expect("a state")
+    );
+    assert_eq!(again, curves);
+    println!(
+        "taken over: from the start in {:.1} s, from the checkpoint in {:.2} s ({:.1} ms to restore it, {more} entries more)",
+        whole.as_secs_f64(),
+        took.as_secs_f64(),
+        read.as_secs_f64() * 1e3
+    );
+    took
 }
 
 fn bytes_on_disk(directory: &Path) -> u64 {

@@ -186,8 +186,10 @@ impl Clocks {
     /// Mainnet time of a span of wall time in the canary.
     #[must_use]
     pub fn to_mainnet(&self, span: Duration) -> Duration {
-        Duration::try_from_secs_f64(span.as_secs_f64() * self.acceleration())
-            .unwrap_or(Duration::MAX)
+        let exact = Duration::try_from_secs_f64(span.as_secs_f64() * self.acceleration())
+            .unwrap_or(Duration::MAX);
+        // Whole microseconds, as they are written: what is read again is the same.
+        Duration::from_micros(u64::try_from(exact.as_micros()).unwrap_or(u64::MAX))
     }
 }
 

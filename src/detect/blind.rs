@@ -13,6 +13,8 @@
 //! For less than its window, while watching is switched off on purpose, and for nodes that are known to be down. A
 //! single node whose RPC is silent is `hung`, never blind.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -23,7 +25,7 @@ use super::{
 use crate::journal::Entry;
 
 /// Watches the canary's own sight.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     all: Option<Handle>,
     shards: Slots,

@@ -12,6 +12,8 @@
 //! In the warm-up; for blocks that needed a view change and for gaps that are findings of their own; for a level that
 //! changed once; while a fault is in force on the shard and until it has recovered. It closes when the growth ends.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     findings::Findings,
@@ -41,7 +43,7 @@ const KIND: Kind = Kind {
 };
 
 /// Watches every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch(Growth);
 
 impl Detector for Watch {

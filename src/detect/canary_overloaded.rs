@@ -16,6 +16,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -41,7 +43,7 @@ const LATE: f64 = 0.1;
 const LEAST: u64 = 10;
 
 /// Watches the canary's cost.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     costs: VecDeque<(Elapsed, u64)>,
     heavy: u32,
@@ -51,7 +53,7 @@ pub struct Watch {
 }
 
 /// What a node's generator had done by its last figures.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Offered {
     at: Elapsed,
     /// Made or held back.

@@ -13,6 +13,8 @@
 //! a rise that the noise of a shared machine makes by itself; for a level that changed once; while a fault is in force
 //! on the shard and until it has recovered. It closes when the growth ends or the node starts anew.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     findings::Findings,
@@ -43,7 +45,7 @@ const KIND: Kind = Kind {
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch(Growth);
 
 impl Detector for Watch {

@@ -13,6 +13,8 @@
 //! `oom-kill` already reports. Where an exit code may be somebody else's signal it waits half a second for the
 //! engine's word. It closes when the node is started again.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, nodes_at},
     finding::Severity,
@@ -23,7 +25,7 @@ use super::{
 use crate::{ids::Seq, journal::Entry};
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     reported: Vec<Option<Seq>>,

@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! For ends by an outside hand, by the canary or with the engine. It closes when a window has passed without an end.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, nodes_at},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::{ids::Seq, journal::Entry, time::Elapsed};
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     ends: Vec<Vec<(Elapsed, Seq)>>,

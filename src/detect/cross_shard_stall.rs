@@ -14,6 +14,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -32,7 +34,7 @@ const LINK_BLOCKS: u64 = 100;
 const MOST_PAIRS: usize = 64 * 64;
 
 /// What moves from one shard to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum What {
     Receipts,
     Links,
@@ -45,7 +47,7 @@ fn limit(world: &World) -> Option<Duration> {
     (thinned > 0).then(|| world.told.cross_shard_stall.saturating_mul(thinned))
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Pair {
     /// Most that the source is known to have sent.
     sent: u64,
@@ -60,7 +62,7 @@ struct Pair {
 }
 
 /// Watches every pair of shards at their ledgers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     pairs: BTreeMap<(What, ShardId, ShardId), Pair>,
     /// When the next pair will have waited for too long, if nothing is told until then.

@@ -1,17 +1,20 @@
 //! What a detector is, and the table of all of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         finding::Severity,
         findings::{Findings, Handle},
         judgement::Source,
+        kept::Kept,
         world::World,
     },
     journal::{Entry, Event},
 };
 
-/// A pure state machine over the journal.
-pub trait Detector: Send {
+/// A pure state machine over the journal. Its state can be kept: it derives `Serialize` and `Deserialize`.
+pub trait Detector: Send + Kept {
     /// Looks at one entry, which `world` already holds. "Now" is `world.now`.
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings);
 
@@ -188,7 +191,7 @@ pub fn newer_than(kind: &str, version: &str) -> bool {
 }
 
 /// Open findings by place (of a shard or a node).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Slots(Vec<Option<Handle>>);
 
 impl Slots {

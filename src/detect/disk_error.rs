@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -28,40 +30,32 @@ use crate::{
 /// What is over is not said again; a minute is many retries of any node.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// One class of log lines about storage.
+pub(super) struct Kind {
+    /// Id of its findings.
+    pub id: &'static str,
+    /// The class.
+    pub class: LogClass,
+    /// How bad.
+    pub severity: Severity,
+}
+
 /// Watches every node for one class of log lines about its storage.
-#[derive(Debug)]
-pub struct StorageWatch {
-    kind: &'static str,
-    class: LogClass,
-    severity: Severity,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct StorageWatch {
     open: Slots,
     last: Vec<Elapsed>,
 }
 
-impl StorageWatch {
-    pub(super) fn new(kind: &'static str, class: LogClass, severity: Severity) -> Self {
-        Self {
-            kind,
-            class,
-            severity,
-            open: Slots::default(),
-            last: Vec::new(),
-        }
-    }
-}
+const KIND: Kind = Kind {
+    id: "disk-error",
+    class: LogClass::DiskError,
+    severity: Severity::Major,
+};
 
 /// Watches every node for input and output errors.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch(StorageWatch);
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self(StorageWatch::new(
-            "disk-error",
-            LogClass::DiskError,
-            Severity::Major,
-        ))
-    }
-}
 
 impl Detector for Watch {
     fn needs(&self) -> &'static [Source] {
@@ -69,7 +63,7 @@ impl Detector for Watch {
     }
 
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
-        self.0.step(entry, world, findings);
+        self.0.step(&KIND, entry, world, findings);
     }
 
     fn wants(&self) -> Wants {
@@ -77,7 +71,7 @@ impl Detector for Watch {
     }
 }
 
-impl StorageWatch {
+impl Kind {
     /// How long nothing is said until it is over. A disk that fails is written to at every block: half of the time to
     /// recover is five blocks at least. Longer, and what a fault did would stay open when nothing excuses it any more.
     fn quiet(&self, world: &World) -> Duration {
@@ -90,10 +84,16 @@ impl StorageWatch {
     }
 }
 
-impl Detector for StorageWatch {
-    fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+impl StorageWatch {
+    pub(super) fn step(
+        &mut self,
+        kind: &Kind,
+        entry: &Entry,
+        world: &World,
+        findings: &mut Findings,
+    ) {
         if world.pulse && self.open.any() {
-            let quiet = self.quiet(world);
+            let quiet = kind.quiet(world);
             for place in 0..world.nodes.len() {
                 if self.open.get(place).is_some()
                     && world.now.since(self.last[place]) >= quiet
@@ -113,19 +113,19 @@ impl Detector for StorageWatch {
         else {
             return;
         };
-        if *class != self.class {
+        if *class != kind.class {
             return;
         }
         if let Some(place) = world.node(node) {
-            self.sign(place, error.as_ref().unwrap_or(message), world, findings);
+            let said = error.as_ref().unwrap_or(message);
+            self.sign(kind, place, said, world, findings);
         }
     }
-}
 
-impl StorageWatch {
     /// A sign of the trouble, in these words.
     pub(super) fn sign(
         &mut self,
+        kind: &Kind,
         place: usize,
         said: &str,
         world: &World,
@@ -142,7 +142,7 @@ impl StorageWatch {
         }
         let node = &world.nodes[place];
         let said = clean(said, 160);
-        let summary = match self.class {
+        let summary = match kind.class {
             LogClass::CommitSignaturesLost => {
                 format!("{} has lost the last commit signatures: {said}", node.name)
             }
@@ -152,7 +152,7 @@ impl StorageWatch {
             LogClass::InvalidAnnounce => format!("{} refused an announcement: {said}", node.name),
             _ => format!("the storage of {} fails: {said}", node.name),
         };
-        let opening = Opening::new(self.kind, self.severity, world.now, summary)
+        let opening = Opening::new(kind.id, kind.severity, world.now, summary)
             .shard(world.shards[node.shard].id)
             .node(&node.name);
         self.open.put(place, findings.open(opening));

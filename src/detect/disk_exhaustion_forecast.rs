@@ -12,6 +12,8 @@
 //! # When it stays quiet
 //! As `disk-growth`, but for growth that the profile expects: that fills disks too.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     findings::Findings,
@@ -62,7 +64,7 @@ const INODES: Kind = Kind {
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     bytes: Growth,
     inodes: Growth,

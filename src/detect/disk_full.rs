@@ -13,6 +13,8 @@
 //! finding. It closes when the node says that a write succeeded, or when there has been room and no failure for a
 //! while.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -23,7 +25,7 @@ use super::{
 use crate::journal::{Entry, Event, event::LogClass, text::clean};
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

@@ -14,6 +14,8 @@
 //! rotations, which take back what they took; while a fault is in force on the node or its shard and until it has
 //! recovered. It closes when the growth ends.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     findings::Findings,
@@ -45,7 +47,7 @@ const KIND: Kind = Kind {
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch(Growth);
 
 impl Detector for Watch {

@@ -10,9 +10,11 @@
 //! # When it stays quiet
 //! While the host's own disk is dry. It closes when the node said nothing of the kind for a while.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
-    disk_error::StorageWatch,
+    disk_error::{Kind, StorageWatch},
     finding::Severity,
     findings::Findings,
     judgement::Source,
@@ -20,18 +22,15 @@ use super::{
 };
 use crate::journal::{Entry, Event, event::LogClass};
 
-/// Watches every node.
-pub struct Watch(StorageWatch);
+const KIND: Kind = Kind {
+    id: "disk-read-only",
+    class: LogClass::DiskReadOnly,
+    severity: Severity::Major,
+};
 
-impl Default for Watch {
-    fn default() -> Self {
-        Self(StorageWatch::new(
-            "disk-read-only",
-            LogClass::DiskReadOnly,
-            Severity::Major,
-        ))
-    }
-}
+/// Watches every node.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Watch(StorageWatch);
 
 impl Detector for Watch {
     fn needs(&self) -> &'static [Source] {
@@ -42,10 +41,10 @@ impl Detector for Watch {
         if let Event::Sample(sample) = &entry.event {
             if let Some(place) = world.touched_node.filter(|_| sample.read_only) {
                 self.0
-                    .sign(place, "its mount is read-only", world, findings);
+                    .sign(&KIND, place, "its mount is read-only", world, findings);
             }
         } else {
-            self.0.step(entry, world, findings);
+            self.0.step(&KIND, entry, world, findings);
         }
     }
 

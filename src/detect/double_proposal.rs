@@ -10,31 +10,30 @@
 //! # When it stays quiet
 //! While the host's own disk is dry. It closes when the node said nothing of the kind for a while.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
-    disk_error::StorageWatch,
+    disk_error::{Kind, StorageWatch},
     finding::Severity,
     findings::Findings,
     world::World,
 };
 use crate::journal::{Entry, event::LogClass};
 
-/// Watches every node.
-pub struct Watch(StorageWatch);
+const KIND: Kind = Kind {
+    id: "double-proposal",
+    class: LogClass::DoubleProposal,
+    severity: Severity::Critical,
+};
 
-impl Default for Watch {
-    fn default() -> Self {
-        Self(StorageWatch::new(
-            "double-proposal",
-            LogClass::DoubleProposal,
-            Severity::Critical,
-        ))
-    }
-}
+/// Watches every node.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Watch(StorageWatch);
 
 impl Detector for Watch {
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
-        self.0.step(entry, world, findings);
+        self.0.step(&KIND, entry, world, findings);
     }
 
     fn wants(&self) -> Wants {

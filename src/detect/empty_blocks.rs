@@ -13,6 +13,8 @@
 //! Without load, for chains that do not tell what their blocks hold, and while fewer than half of the nodes that tell
 //! have anything ready. It closes at the first block that holds something.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -27,7 +29,7 @@ use crate::{
 };
 
 /// A row of empty blocks, and what a node had ready in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Row {
     /// Empty blocks so far, the first one and when it came.
     blocks: u64,
@@ -35,7 +37,7 @@ struct Row {
 }
 
 /// What a node told within the row at hand: empty blocks by then, and how many transactions were ready.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Mark {
     blocks: u64,
     ready: u64,
@@ -45,7 +47,7 @@ struct Mark {
 }
 
 /// Watches every shard's blocks and its nodes' figures.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     rows: Vec<Row>,
     marks: Vec<Option<Mark>>,

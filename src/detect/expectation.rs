@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     ids::{NodeName, ShardId},
     journal::{effect::Effect, event::FaultStep},
@@ -33,7 +35,7 @@ pub enum LookBack {
 }
 
 /// A fault with what it takes away while it is in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Its id in the schedule, as findings name it.
     pub id: Arc<str>,
@@ -64,7 +66,7 @@ impl Fault {
 }
 
 /// The voting power of a shard's committee.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Committee {
     powers: BTreeMap<NodeName, u64>,
     quorum: Quorum,
@@ -94,7 +96,7 @@ impl Committee {
 }
 
 /// What injected faults excuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
     committees: BTreeMap<ShardId, Committee>,
     recovery: Duration,

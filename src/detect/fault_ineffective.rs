@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! For faults that were skipped: those are in the report's table.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::journal::{Entry, Event, event::FaultStep, text::clean};
 
 /// Watches every fault.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch;
 
 impl Detector for Watch {

@@ -13,6 +13,8 @@
 //! fault is in force on the node or its shard and until it has recovered. It closes when the growth ends or the node
 //! starts anew.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     findings::Findings,
@@ -40,7 +42,7 @@ const KIND: Kind = Kind {
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch(Growth);
 
 impl Detector for Watch {

@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         causes::Cause,
         finding::{Finding, Severity},
         judgement::Page,
+        kept,
     },
     ids::{Height, NodeName, Seq, ShardId},
     time::{Clocks, Elapsed},
@@ -24,7 +27,7 @@ const MOST_NODES: usize = 64;
 const MOST_CAUSES: usize = 16;
 
 /// A finding's place, kept by the detector that opened it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle(usize);
 
 /// The handle of a finding that is only counted.
@@ -125,16 +128,19 @@ pub struct FindingChange {
 }
 
 /// All findings of a run.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Findings {
     clocks: Clocks,
     overrides: BTreeMap<String, Severity>,
     now: Elapsed,
     seq: Seq,
+    #[serde(with = "kept::by_name")]
     all: Vec<Finding>,
-    kinds: BTreeMap<&'static str, usize>,
+    kinds: BTreeMap<String, usize>,
     suppressed: BTreeMap<String, u64>,
     pages: Vec<Page>,
+    /// Those of the entry at hand.
+    #[serde(skip)]
     changes: Vec<FindingChange>,
 }
 
@@ -199,7 +205,7 @@ impl Findings {
 
     /// Opens a finding.
     pub fn open(&mut self, opening: Opening) -> Handle {
-        let count = self.kinds.entry(opening.kind).or_default();
+        let count = self.kinds.entry(opening.kind.to_owned()).or_default();
         *count += 1;
         if *count > MOST_OF_A_KIND {
             *self.suppressed.entry(opening.kind.to_owned()).or_default() += 1;

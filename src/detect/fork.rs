@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! Never: safety is owed under every fault. One finding per shard and height names all nodes seen on another branch.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// Watches every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     /// The last findings, so that further nodes at the same height are added and not reported anew.
     last: Vec<(ShardId, Height, Handle)>,

@@ -13,6 +13,8 @@
 //! # When it stays quiet
 //! For a single sample: a file may just have been removed while it is still open. It closes when the space is back.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -47,7 +49,7 @@ const KIND: Kind = Kind {
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     growth: Growth,
     open: Slots,

@@ -5,6 +5,8 @@
 //! a forecast, since a slope alone cries wolf over kilobytes. While the chain still fills what it keeps, growth is
 //! expected to end there, and the forecast reaches only so far; nor does it ever reach far beyond what was seen.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::Slots,
     finding::Severity,
@@ -55,13 +57,13 @@ pub(super) struct Limit {
 }
 
 /// Watches one kind of growth on every node (or shard).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Growth {
     open: Slots,
     held: Vec<Held>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Held {
     /// Looks in a row that speak against what is held now.
     against: u8,

@@ -16,6 +16,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -58,7 +60,7 @@ enum Pair {
     LogHash = 4,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Known {
     /// When each pair began to disagree, and how often it was seen so.
     disagree: [Option<(Elapsed, u32)>; PAIRS],
@@ -73,7 +75,7 @@ struct Known {
 }
 
 /// Watches every node's positions.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     nodes: Vec<Known>,
     open: Slots,

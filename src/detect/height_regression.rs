@@ -11,6 +11,8 @@
 //! Never: a restart or a power cut does not excuse the loss of a final block. It closes when the node is past its old
 //! height again.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::{ids::Height, journal::Entry};
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     /// Node, the height it had, the finding.
     open: Vec<(usize, Height, Handle)>,

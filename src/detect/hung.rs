@@ -12,6 +12,8 @@
 //! While no other node answers or the observation path is gone: then the canary is blind, and that is no finding
 //! against a node. For nodes that are down. It closes with the next answer.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, nodes_at},
     finding::Severity,
@@ -21,7 +23,7 @@ use super::{
 use crate::{journal::Entry, time::Elapsed};
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

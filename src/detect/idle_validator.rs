@@ -16,6 +16,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -29,7 +31,7 @@ const MOST_BLOCKS: usize = 1_024;
 /// Blocks before anything is said.
 const LEAST_BLOCKS: usize = 50;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Signed {
     /// Who signed each block of the window, oldest first.
     blocks: VecDeque<u128>,
@@ -60,7 +62,7 @@ impl Signed {
 }
 
 /// Watches every validator at the blocks of its shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     shards: Vec<Signed>,
     open: Slots,

@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! On file systems that count no inodes. It closes when there is one again.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     first: Vec<Option<Elapsed>>,

@@ -1,5 +1,7 @@
 //! The judge: the world, all detectors and all measures over one journal, live or afterwards.
 
+mod kept;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{

@@ -14,6 +14,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -29,7 +31,7 @@ use crate::{
 /// Returns that are kept: more than any threshold.
 const MOST: usize = 256;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Leads {
     /// The leader of the last block and of the turn before it, and whether that turn began with a view change.
     now: Option<Arc<str>>,
@@ -40,7 +42,7 @@ struct Leads {
 }
 
 /// Watches every shard at its blocks.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     leads: Vec<Leads>,
     open: Slots,

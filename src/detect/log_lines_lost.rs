@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! While no line is lost. It closes when a later count shows no further loss. Its share decides at the verdict.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::journal::{Entry, Event};
 
 /// Watches every node's counts.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     lost: Vec<u64>,

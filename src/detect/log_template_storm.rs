@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -32,13 +34,13 @@ const CONFIRMED: u32 = 3;
 /// Weight of the newest count in the pace.
 const NEWEST: f64 = 0.2;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Pace {
     per_second: f64,
     open: Option<Handle>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Said {
     counted: Option<Elapsed>,
     counts: u32,
@@ -46,7 +48,7 @@ struct Said {
 }
 
 /// Watches every node's counts.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     texts: BTreeMap<u64, String>,
     nodes: Vec<Said>,

@@ -14,6 +14,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -35,7 +37,7 @@ const MOST_MISSED: usize = 20;
 /// Counts come every ten seconds; one that is older than this is missing.
 const COUNTED: Duration = Duration::from_secs(25);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Form {
     text: String,
     came: Regularity,
@@ -43,7 +45,7 @@ struct Form {
 }
 
 /// Watches the counts of all nodes of a shard together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     texts: BTreeMap<u64, String>,
     shards: Vec<BTreeMap<u64, Form>>,

@@ -14,6 +14,8 @@
 //! reached before; for the teeth of a garbage collector, for steps and for growth that ends; while a fault is in force on
 //! the node or its shard and until it has recovered. It closes when the growth ends or the node starts anew.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     findings::Findings,
@@ -42,7 +44,7 @@ const KIND: Kind = Kind {
 };
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch(Growth);
 
 impl Detector for Watch {

@@ -44,6 +44,7 @@ mod inodes_full;
 mod invalid_announce;
 pub mod judge;
 pub mod judgement;
+pub mod kept;
 mod leader_flapping;
 mod log_flood;
 mod log_lines_lost;

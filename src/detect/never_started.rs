@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
@@ -23,7 +25,7 @@ use super::{
 use crate::journal::Entry;
 
 /// Watches every shard until its first block.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

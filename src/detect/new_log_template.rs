@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Wants},
     finding::Severity,
@@ -26,7 +28,7 @@ use crate::{
 };
 
 /// Watches every new form of line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     /// Forms that are known, by their first word: what a form is compared with.
     known: BTreeMap<usize, Vec<String>>,

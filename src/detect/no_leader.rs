@@ -11,6 +11,8 @@
 //! While the validators that run are no quorum (nobody can be elected; `stall` says so), while the canary does not see
 //! the shard, and where the chain does not tell who leads. It closes with a leader or a block.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::{ids::Height, journal::Entry};
 
 /// Watches every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

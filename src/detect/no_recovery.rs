@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! While another fault takes the quorum away, and while the canary does not see the shard. It closes with a block.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::{ids::Height, journal::Entry, time::human};
 
 /// Watches every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

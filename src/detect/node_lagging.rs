@@ -12,6 +12,8 @@
 //! For nodes that are down, frozen or silent (those are findings of their own, and their heads are old), and while the
 //! node is within the limit. It closes when the node is back within it or goes down.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -25,14 +27,14 @@ use crate::{
 };
 
 /// A node behind its shard.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Lag {
     since: Elapsed,
     seen: u32,
 }
 
 /// Watches every node at its positions.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     lags: Vec<Option<Lag>>,

@@ -10,6 +10,8 @@
 //! # When it stays quiet
 //! Never while the network is judged. It closes when the node is started again; at once if its main process lived on.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::journal::{Entry, Event, event::ContainerChange};
 
 /// Watches every node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

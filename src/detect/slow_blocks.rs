@@ -13,6 +13,8 @@
 //! the mean. A boundary that needed a view change is no boundary's fault. It closes when the mean is back under the
 //! limit, or an epoch begins in time.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -26,14 +28,14 @@ use crate::{
 };
 
 /// Watches every shard at its blocks.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     boundaries: Vec<Boundaries>,
 }
 
 /// Epochs of a shard that began late, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Boundaries {
     epoch: Option<Epoch>,
     late: Vec<(Elapsed, Seq)>,

@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -29,7 +31,7 @@ use crate::{
 /// Fewer calls say nothing of the disk.
 const LEAST: u64 = 5;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Last {
     syncs: u64,
     time: u64,
@@ -40,7 +42,7 @@ struct Last {
 }
 
 /// Watches every node's figures.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     last: Vec<Option<Last>>,
     open: Slots,

@@ -13,6 +13,8 @@
 //! (`never-started`), during teardown. A node that is down excuses nothing; only an injected fault does, and the
 //! finding then says which. Windows count from the arrival of the last block, without the time that nothing was seen.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
@@ -25,7 +27,7 @@ use crate::{
 };
 
 /// Watches every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
     paged: Vec<bool>,

@@ -14,6 +14,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -29,7 +31,7 @@ use crate::{
 /// further apart than some seconds.
 const REMEMBERED: usize = 64;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Known {
     height: Height,
     state: Arc<str>,
@@ -38,7 +40,7 @@ struct Known {
 }
 
 /// Watches every ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     known: Vec<VecDeque<Known>>,
     open: Slots,

@@ -11,6 +11,8 @@
 //! While the node is down, frozen or silent, and while its disk is full: then it cannot store what it fetches, and
 //! `disk-full` says so. It closes when the node leaves the mode.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -23,7 +25,7 @@ use crate::journal::{
 };
 
 /// Watches every node at its positions.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Elapsed;
 
 /// Lines before a form can be called regular.
@@ -12,7 +14,7 @@ const LEAST_SPAN: Duration = Duration::from_secs(40);
 const LONGEST_GAP: Duration = Duration::from_secs(12);
 
 /// When lines of a form came.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Regularity {
     first: Option<Elapsed>,
     pub last: Elapsed,

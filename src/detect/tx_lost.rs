@@ -11,6 +11,8 @@
 //! # When it stays quiet
 //! For chains that do not tell. Nothing excuses it. It closes when the node has as many again.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// The most that a shard has shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Shown {
     height: Height,
     transfers: u64,
@@ -31,7 +33,7 @@ struct Shown {
 }
 
 /// Watches every ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     shown: Vec<Option<Shown>>,
     open: Slots,

@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -27,7 +29,7 @@ use crate::{
 };
 
 /// Watches every node's figures, and the pace of every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     /// Since when each shard has made blocks without a longer break.
     steady: Vec<Elapsed>,

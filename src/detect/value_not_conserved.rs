@@ -14,6 +14,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -34,7 +36,7 @@ const MOST_PAIRS: usize = 64 * 64;
 type Worth = VecDeque<(u64, u64, Seq)>;
 
 /// Watches every ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     /// What is left of each shard when all that moves is taken out: the same for ever.
     constants: Vec<Option<(u64, Seq)>>,

@@ -13,6 +13,8 @@
 //! While the validators that run are no quorum: then nobody can take over, and `stall` says so. It closes with a
 //! block.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -22,7 +24,7 @@ use super::{
 use crate::{ids::Height, journal::Entry};
 
 /// Watches every shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

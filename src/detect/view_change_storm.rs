@@ -11,6 +11,8 @@
 //! Before the soak and until the window has filled; below the least number of view changes, so that the turn of one
 //! dead leader is no storm. It closes when the share is back under the limit.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     detector::{Detector, Slots, Wants},
     finding::Severity,
@@ -20,7 +22,7 @@ use super::{
 use crate::journal::Entry;
 
 /// Watches every shard at its blocks.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
     open: Slots,
 }

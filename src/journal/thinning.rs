@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Event, LogClass, Mode, NodeHead, Origin};
 use crate::ids::{Height, NodeName, ShardId, ViewId};
 
 /// How much is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinness {
     /// One block in this many is written; 0: none.
     pub blocks: u64,

@@ -367,7 +367,7 @@ pub struct RestartPlan {
 }
 
 /// Windows and thresholds of the detectors, all in wall time of the canary.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Thresholds {
     /// `stall` opens as suspected (minor): max(5 B, 1.5 V + S).
     #[serde(with = "micros")]
@@ -433,7 +433,7 @@ pub struct Thresholds {
 }
 
 /// What the canary itself may use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Budget {
     /// Share of one core, canary and its containers together.
     pub cpu_share: f64,

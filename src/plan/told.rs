@@ -87,7 +87,7 @@ pub struct LogPosition {
 }
 
 /// Windows and thresholds of the findings that rest on what nodes tell of themselves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ToldThresholds {
     /// `cross-shard-stall`: receipts or links of one shard do not move at another for this long.
     #[serde(with = "micros")]

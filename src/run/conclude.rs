@@ -109,6 +109,7 @@ impl Conductor {
         } else {
             exit
         };
+        self.checkpoints.end(&self.directory).await;
         self.record.state = RunState::Finished;
         self.record.exit = Some(exit as u8);
         self.record.verdict =

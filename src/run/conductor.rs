@@ -16,6 +16,7 @@ use tokio::{
 
 pub(super) use super::error::chain;
 use super::{
+    checkpoint::Checkpoints,
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState},
     error::RunError,
@@ -100,6 +101,7 @@ pub(super) struct Conductor {
     pub(super) judge: Judge,
     /// What the report draws.
     pub(super) curves: Curves,
+    pub(super) checkpoints: Checkpoints,
     /// Who is told of findings.
     pub(super) desk: Desk,
     pub(super) screen: Progress,
@@ -240,6 +242,7 @@ impl Conductor {
         for entry in journal.append(now, self.masks.event(event))? {
             let changes = self.judge.step(&entry);
             self.curves.step(&entry, self.judge.world(), &changes);
+            self.checkpoints.past.step(&entry);
             for change in changes {
                 self.tell(&entry, &change);
                 self.alert(&change);
@@ -432,6 +435,7 @@ impl Conductor {
             self.screen.live(&live.live());
             live.write(&self.directory);
         }
+        self.checkpoint(now)?;
         self.publish(now);
         self.follow(now);
         Ok(self.directory.path().join(STOP_REQUEST).is_file())

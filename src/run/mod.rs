@@ -5,6 +5,7 @@ pub mod arm;
 pub mod baseline;
 pub mod by_hand;
 mod capability;
+mod checkpoint;
 mod conclude;
 mod conductor;
 mod cost;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{
     capability,
+    checkpoint::Checkpoints,
     conclude::Conclusion,
     conductor::{Conductor, chain},
     cost::CostMeter,
@@ -18,7 +19,7 @@ use super::{
     live::STOP_REQUEST,
     machine,
     observe::Observers,
-    past::{Past, judge_again},
+    past::{Judged, Past, judge_again},
     pause::{self, PauseAt},
     restart::Restarts,
     secrets::Secrets,
@@ -30,7 +31,7 @@ use crate::{
     detect::Judge,
     engine::{self, Docker, Launched, launch::Images},
     journal::{
-        Event, Settings, Writer,
+        Event, JOURNAL_FOLDER, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         mask::Masks,
         text::clean,
@@ -287,6 +288,7 @@ fn assemble(
         appended: Elapsed::default(),
         judge,
         curves,
+        checkpoints: Checkpoints::default(),
         desk,
         screen: begun.screen,
         masks: begun.masks,
@@ -400,11 +402,23 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         .await
         .map_err(|error| cannot(clean(&chain(&error), 400)))?;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
-    let folder = directory.path().join("journal");
-    let (plan, judge, mut past) = judge_again(&folder, &record)?;
+    let (judged, told) = judge_again(&directory, &record)?;
+    let Judged {
+        plan,
+        judge,
+        curves,
+        past,
+    } = judged;
     let secrets = Secrets::read(&plan).map_err(|error| cannot(error.to_string()))?;
     let masks = Arc::new(secrets.masks());
+    let folder = directory.path().join(JOURNAL_FOLDER);
     let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
+    if resumed.next != past.next() {
+        let (next, judged) = (resumed.next, past.next());
+        return Err(cannot(format!(
+            "its journal goes on at entry {next}, and it was judged up to entry {judged}"
+        )));
+    }
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
     let clock = RunClock::resume(resumed.last.as_duration());
     let _ = std::fs::remove_file(directory.path().join(STOP_REQUEST));
@@ -423,8 +437,10 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         lock,
         record,
         signals,
-        (journal, judge, std::mem::take(&mut past.curves)),
+        (journal, judge, curves),
     )?;
+    conductor.note(&told);
+    conductor.checkpoints = Checkpoints::after(past);
     conductor.serve(page);
     conductor.record(Event::Attached {
         wall: RunClock::wall(),
@@ -432,19 +448,19 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     conductor.alert_again();
     conductor.observers.logs_from(ended);
     conductor.observers.watch_engine();
-    conductor.resume_network(launched, past)?;
+    conductor.resume_network(launched)?;
     end(conductor).await
 }
 
 impl Conductor {
-    fn resume_network(&mut self, launched: Launched, past: Past) -> Result<(), RunError> {
+    fn resume_network(&mut self, launched: Launched) -> Result<(), RunError> {
         let Past {
             stages,
             blocks,
             fired,
             capabilities,
             ..
-        } = past;
+        } = self.checkpoints.past.clone();
         let known = blocks.into_values().collect();
         let reached = stages.last().map_or(Stage::WarmUp, |(stage, _)| *stage);
         let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);

@@ -16,7 +16,7 @@ use crate::{repro::tries, time::WallTime};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// Raw logs and copies of what findings cite.
+    /// Raw logs, copies of what findings cite, and the checkpoint of a run that did not end in order.
     Logs,
     /// The journal: without it nothing can be judged again.
     Journal,
@@ -28,7 +28,7 @@ impl Tier {
     /// Names in a run directory that belong to it; all that no tier names is the record's.
     const fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Logs => &["logs", "evidence", "output.txt"],
+            Self::Logs => &["logs", "evidence", "output.txt", "checkpoint"],
             Self::Journal => &["journal"],
             Self::Record => &[],
         }
@@ -326,11 +326,12 @@ mod tests {
             fs::write(folder.join("x"), b"12345").unwrap();
         }
         directory.write("verdict.json", b"{}").unwrap();
+        directory.write("checkpoint", b"12345").unwrap();
         assert!(remove(&directory, Tier::Logs).is_err(), "it has an owner");
         drop(lock);
         remove(&directory, Tier::Logs).unwrap();
         let there = |name: &str| directory.path().join(name).exists();
-        assert!(!there("logs") && !there("evidence"));
+        assert!(!there("logs") && !there("evidence") && !there("checkpoint"));
         assert!(there("journal") && there("verdict.json"));
         remove(&directory, Tier::Journal).unwrap();
         assert!(!there("journal") && there("verdict.json"));

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Machine, text};
+use crate::harness::{Machine, docker, json, text};
 
 /// How long each fault lasts: its heal comes only after the kill.
 const LASTS: &str = "12s";
@@ -108,6 +108,79 @@ fn kill_in_the_middle(machine: &Machine, kinds: &[String], options: &[&str]) {
     assert_eq!(cleaned.status.code(), Some(0), "{}", text(&cleaned.stderr));
     machine.assert_nothing_left();
     assert_no_process_left(&directory);
+}
+
+/// Ids of the findings whose evidence was copied.
+fn found(directory: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(directory.join("evidence"));
+    let folders = folders.into_iter().flatten().flatten();
+    folders
+        .map(|folder| folder.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn a_killed_run_is_judged_on_from_its_checkpoint_and_what_was_found_stays() {
+    let Some(machine) = Machine::take() else {
+        return;
+    };
+    let plan = machine.plan("case", "warm_up = \"5 blocks\"\nuntil = \"5m\"\n");
+    let mut soak = machine.soak(&[&plan, "--set", "speedup=16"]);
+    let directory = soak.directory().expect("run directory");
+    let checkpoint = directory.join("checkpoint");
+    docker(&["kill", &soak.container("s0-n01")]);
+    soak.wait_for("a finding", Duration::from_secs(60), |_| {
+        !found(&directory).is_empty()
+    });
+    // One that knows of the finding.
+    let _ = std::fs::remove_file(&checkpoint);
+    soak.wait_for("a checkpoint", Duration::from_secs(120), |_| {
+        checkpoint.is_file()
+    });
+    let known = found(&directory);
+    soak.signal("KILL");
+    soak.end();
+
+    let attached = machine
+        .canarynet(&["runs", "attach", "latest"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("canarynet runs attach");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !crate::harness::journal(&directory).contains("{\"attached\":") {
+        assert!(Instant::now() < deadline, "nobody took the run over");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let stopped = machine.run(&["stop", "latest"]);
+    assert_eq!(stopped.status.code(), Some(0), "{}", text(&stopped.stderr));
+    let attached = attached.wait_with_output().expect("canarynet runs attach");
+    let said = text(&attached.stdout) + &text(&attached.stderr);
+    assert!(
+        said.contains("judged on from the checkpoint at entry "),
+        "{said}"
+    );
+    let told = json(&directory.join("findings.json")).expect("findings.json");
+    let told = told["findings"].as_array().expect("findings");
+    for id in known {
+        let same = |told: &&Value| told["finding"]["id"] == id.as_str();
+        assert_eq!(told.iter().filter(same).count(), 1, "{id}: {told:?}");
+    }
+    assert!(!checkpoint.exists(), "nobody takes over what is over");
+    // What was concluded through the checkpoint is what the journal says from its start.
+    let verdict = || json(&directory.join("verdict.json")).expect("verdict.json");
+    let live = verdict();
+    machine.run(&["judge", "latest", "--write"]);
+    let judged = verdict();
+    for part in [
+        "outcome", "reasons", "gates", "measures", "coverage", "shards", "nodes", "cost",
+    ] {
+        assert_eq!(judged[part], live[part], "{part}");
+        assert!(!live[part].is_null(), "{part}");
+    }
+    let judged = json(&directory.join("findings.json")).expect("findings.json");
+    assert_eq!(judged["findings"].as_array(), Some(told));
+    machine.assert_nothing_left();
 }
 
 /// The guard ends when nothing is armed and nobody owns the run.

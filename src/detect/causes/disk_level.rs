@@ -1,5 +1,7 @@
 //! How full a node's data disk is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::journal::event::Sample;
 
 /// From this share on a disk is nearly full, in percent: what a store needs for its next file or compaction may be more
@@ -9,7 +11,7 @@ pub(super) const HIGH: u64 = 92;
 const LOW: u64 = 90;
 
 /// One node's data disk, from sample to sample.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct DiskLevel {
     seen: bool,
     high: bool,

@@ -15,7 +15,7 @@ pub mod signatures;
 #[cfg(test)]
 mod testing;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,9 +78,9 @@ pub struct Cause {
 }
 
 /// Something that may be on the way to a finding.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Mark {
-    kind: &'static str,
+    kind: Cow<'static, str>,
     /// Whether a story can begin with it.
     begins: bool,
     /// Place of its rule in the table.
@@ -90,7 +90,7 @@ struct Mark {
 }
 
 /// What happened lately, by shard.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Causes {
     clocks: Clocks,
     /// Processors that a node may use.
@@ -129,7 +129,7 @@ impl Causes {
             for draft in (rule.of)(&look) {
                 new = true;
                 self.mark(Mark {
-                    kind: rule.kind_of(&draft),
+                    kind: rule.kind_of(&draft).into(),
                     begins: rule.begins,
                     rank,
                     draft,
@@ -202,7 +202,7 @@ impl Causes {
                 let after = mark.draft.at.since(first);
                 let interval = self.clocks.block_interval.as_micros().max(1);
                 Cause {
-                    kind: mark.kind.to_owned(),
+                    kind: mark.kind.to_string(),
                     at: mark.draft.at,
                     node: name(mark).cloned(),
                     what: mark.draft.what.clone(),

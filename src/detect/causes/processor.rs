@@ -1,12 +1,14 @@
 //! How much of the processor time that it may use a node does use.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{journal::event::Sample, time::Elapsed};
 
 /// This share of the limit is all of it: scheduling takes the rest.
 const ALL: f64 = 0.9;
 
 /// One node's processor time, from sample to sample.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Processor {
     used: u64,
     at: Elapsed,

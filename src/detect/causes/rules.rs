@@ -1,5 +1,7 @@
 //! The kinds of predecessors, one rule each, in one table.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     disk_level::{DiskLevel, HIGH},
     processor::Processor,
@@ -33,7 +35,7 @@ pub(super) struct Look<'a> {
 }
 
 /// What a rule saw.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Draft {
     /// Place of the shard.
     pub(super) shard: usize,
@@ -43,7 +45,8 @@ pub(super) struct Draft {
     pub(super) what: String,
     /// What is the same kind on the same node with the same key is the same.
     pub(super) key: u64,
-    /// The finding's own kind, where the rule is about findings.
+    /// The finding's own kind, where the rule is about findings; a mark has it already.
+    #[serde(skip)]
     kind: Option<&'static str>,
 }
 

@@ -167,7 +167,7 @@ fn marks_are_bounded_and_repetition_is_one() {
     let plan = shape().plan();
     let mut causes = Causes::new(&plan, &World::new(&plan));
     let mark = |millis: u64, key: u64| Mark {
-        kind: "failed-write",
+        kind: "failed-write".into(),
         begins: true,
         rank: 0,
         draft: rules::tests::draft(Elapsed::from_millis(millis), key),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         canary_overloaded::{cpu, memory},
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// CPU time over a stretch of time.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Share {
     used: Duration,
     over: Duration,
@@ -37,7 +39,7 @@ impl Share {
 }
 
 /// Least values of the canary's own memory over time.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct OwnMemory(Windows<Least<1>>);
 
 impl Default for OwnMemory {
@@ -64,7 +66,7 @@ impl OwnMemory {
 }
 
 /// Costs over the soak.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct CostMeasure {
     samples: u64,
     last: Option<(Elapsed, Cost, bool)>,

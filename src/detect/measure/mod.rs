@@ -2,6 +2,7 @@
 
 mod acceleration;
 mod cost;
+mod counts;
 mod coverage;
 mod drills;
 mod metrics;
@@ -21,6 +22,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use cost::CostMeasure;
 use node::NodeMeasure;
 use observer::ObserverMeasure;
@@ -36,6 +39,7 @@ use super::{
     finding::Severity,
     findings::{FindingChange, Findings},
     judgement::{Doubt, DrillView, Finish, InfraView, Judgement, NodeView, ShardView, StageStart},
+    kept,
     world::World,
 };
 use crate::{
@@ -54,7 +58,7 @@ use crate::{
 const MOST_NOTES: usize = 200;
 
 /// All measures of a run.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Measures {
     run: Option<RunId>,
     canarynet: String,
@@ -79,6 +83,7 @@ pub(super) struct Measures {
     standstills: Standstills,
     /// Places of shards whose stall at hand a fault made.
     stalls_of_faults: BTreeSet<usize>,
+    #[serde(with = "kept::by_name")]
     capabilities: Vec<Capability>,
     infra: Vec<InfraView>,
     doubts: Vec<Doubt>,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         judgement::{NodeState, NodeView, Participation, Slope, Source},
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// CPU time as it is told from sample to sample.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct CpuTime {
     /// Time and CPU time of the last sample.
     last: Option<(Elapsed, u64)>,
@@ -31,7 +33,7 @@ impl CpuTime {
 }
 
 /// What is measured of one node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct NodeMeasure {
     memory: u64,
     memory_peak: u64,

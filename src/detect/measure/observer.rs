@@ -8,6 +8,8 @@
 //! may have come long before it was seen. A turn is a pair, `(a1, b1)` against `(b1, a2)`; the machine's slow changes are
 //! in both of a pair. All shards of a turn are one sample, since they share the machine.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         judgement::ObserverView,
@@ -28,7 +30,7 @@ const Z: f64 = 1.96;
 /// A block's height, and when it was seen.
 type Mark = (u64, Elapsed);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Place {
     /// The last block before watching was switched off.
     off: Option<Mark>,
@@ -41,7 +43,7 @@ struct Place {
 }
 
 /// The turns so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ObserverMeasure {
     places: Vec<Place>,
     /// Mean intervals with and without watching, in seconds, of each turn.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         idle_validator,
@@ -13,14 +15,14 @@ use crate::{
 };
 
 /// What is counted of one shard's validators, by their places in the shard.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ParticipationMeasure {
     seats: Vec<Seat>,
     /// The leader of the last block, and its place if it is a node of the shard.
     leader: Option<(Arc<str>, Option<usize>)>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Seat {
     counted: Participation,
     unsigned: u64,

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{
         expectation::Fault,
@@ -20,14 +22,14 @@ const IN_FLIGHT: u64 = 2;
 const MOST: usize = 20_000;
 
 /// Follows every fault from its request until its shards are back.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct FaultMeasure {
     views: Vec<FaultView>,
     /// Healed, and not back yet: place in `views`, and the shards that owe a block since then.
     coming_back: BTreeMap<usize, Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiting {
     /// The heal, or the last moment at which other faults took the quorum away: from then on blocks are owed.
     from: Elapsed,

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::{
@@ -19,19 +20,25 @@ const LONGEST_TICKS: u64 = 36_000_000;
 /// Intervals of the display's quantiles: the last few minutes at most, at canary intervals.
 const RECENT: usize = 256;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Times {
+    #[serde(with = "super::counts")]
     histogram: Histogram<u32>,
     sum: Duration,
     blocks: u64,
     longest: Duration,
 }
 
+/// An empty one.
+pub(super) fn histogram() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, LONGEST_TICKS, 3)
+        .expect("invariant: the bounds are constants that hdrhistogram accepts")
+}
+
 impl Times {
     pub(super) fn new() -> Self {
         Self {
-            histogram: Histogram::new_with_bounds(1, LONGEST_TICKS, 3)
-                .expect("invariant: the bounds are constants that hdrhistogram accepts"),
+            histogram: histogram(),
             sum: Duration::ZERO,
             blocks: 0,
             longest: Duration::ZERO,
@@ -78,7 +85,7 @@ fn ticks(time: Duration) -> u64 {
 }
 
 /// What is measured of one shard.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ShardMeasure {
     whole: Times,
     recovery: Times,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::MOST_NOTES;
 use crate::{
     detect::{judgement::Standstill, world::World},
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Follows every standstill.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Standstills {
     views: Vec<Standstill>,
     /// The last one, also beyond the bound on what is told.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::{judgement::TemplateView, templates::Regularity, world::World},
     ids::NodeName,
@@ -9,7 +11,7 @@ use crate::{
     profile::log_templates::{MOST_TEMPLATES, MOST_TEXT},
 };
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Form {
     view: TemplateView,
     /// By shard.
@@ -17,7 +19,7 @@ struct Form {
 }
 
 /// All forms of a run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TemplateMeasure {
     forms: Vec<Form>,
     /// Places by text, and by the number that the following process of the canary gives it.

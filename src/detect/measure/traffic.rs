@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::shard::Times;
 use crate::{
     detect::{
@@ -16,7 +18,7 @@ use crate::{
 const MOST_STEPS: usize = 256;
 
 /// What is measured of one shard.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TrafficMeasure {
     told: Traffic,
     epoch: Option<Epoch>,
@@ -25,7 +27,7 @@ pub(super) struct TrafficMeasure {
 }
 
 /// A generator's counts by its last figures.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Generator {
     made: u64,
     held_back: u64,

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::node::CpuTime;
 use crate::{
     detect::{
@@ -24,7 +26,7 @@ const MOST: usize = 32;
 const MOST_FINDINGS: usize = 1_000;
 
 /// All versions, and who runs them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct VersionMeasure {
     /// The profile's own first, then as they came.
     versions: Vec<Version>,
@@ -37,7 +39,7 @@ pub(super) struct VersionMeasure {
     ran: Vec<BTreeSet<usize>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Version {
     name: String,
     ever: BTreeSet<usize>,

@@ -3,6 +3,8 @@
 //! The position is a height, so that growth is growth per block. A window holds what merging keeps exact however long
 //! it gets: least values (a sawtooth's teeth vanish) or sums (rates). Adding is O(1) amortised.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{ids::Seq, time::Elapsed};
 
 /// Windows kept at most; beyond it neighbours are merged in pairs. A slope gains little from more points, and a node's
@@ -16,7 +18,11 @@ pub trait Merge {
 }
 
 /// Least values of some quantities, and the first observation in the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "[u64; N]: Serialize",
+    deserialize = "[u64; N]: Deserialize<'de>"
+))]
 pub struct Least<const N: usize> {
     /// The least value of each.
     pub least: [u64; N],
@@ -35,7 +41,7 @@ impl<const N: usize> Merge for Least<N> {
 }
 
 /// An amount and the blocks that it was spent on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// Of what.
     pub amount: u64,
@@ -55,7 +61,7 @@ impl Merge for Rate {
 }
 
 /// Windows over positions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Windows<P> {
     first_length: u64,
     length: u64,

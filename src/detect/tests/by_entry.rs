@@ -126,11 +126,7 @@ impl Script {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut plan = shape();
         plan.shards = 1;
-        let mut judge = Judge::new(&plan.plan());
-        for entry in &self.entries {
-            judge.step(entry);
-        }
-        judge.finish().findings
+        taken_over(&plan.plan(), &self.entries).findings
     }
 }
 
@@ -564,6 +560,7 @@ fn an_overloaded_canary_is_told() {
     assert_eq!(run(90_000, 81 << 20), 1, "81 MiB");
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Panics;
 
 impl Detector for Panics {
@@ -580,11 +577,18 @@ impl Detector for Panics {
 #[test]
 fn a_detector_that_panics_is_a_doubt_and_nothing_else() {
     let plan = shape().plan();
-    let mut judge = Judge::with_detectors(&plan, vec![("panics", Box::new(Panics))]);
+    let new = || Judge::with_detectors(&plan, vec![("panics", Box::new(Panics))]);
+    let mut judge = new();
     for entry in Generator::new(&shape(), 1, Vec::new()) {
         judge.step(&entry);
+        if entry.seq.0 == 100 {
+            // Who takes the run over does not hear of it again.
+            judge = new().with_state(&judge.keep().unwrap()).unwrap();
+        }
     }
     let judgement = judge.finish();
+    let told = judgement.doubts.iter().filter(|doubt| doubt.decisive);
+    assert_eq!(told.count(), 1);
     let doubt = &judgement.doubts[0];
     assert!(doubt.decisive && doubt.detector == "panics");
     assert!(judgement.coverage.blocks > 100, "the rest went on");

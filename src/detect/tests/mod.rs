@@ -7,7 +7,7 @@ mod recovery;
 mod scenarios;
 mod told;
 
-use std::time::Duration;
+use std::{borrow::Borrow, time::Duration};
 
 use super::{Finding, Judge, Judgement, Severity};
 use crate::{
@@ -49,14 +49,29 @@ pub(super) fn judge(entries: impl IntoIterator<Item = Entry>) -> Judgement {
 }
 
 pub(super) fn judge_with(plan: &Plan, entries: impl IntoIterator<Item = Entry>) -> Judgement {
-    let mut judge = Judge::new(plan);
-    for entry in entries {
-        judge.step(&entry);
-    }
-    let judgement = judge.finish();
+    let judgement = taken_over(plan, entries);
     let decisive = judgement.doubts.iter().find(|doubt| doubt.decisive);
     assert_eq!(decisive, None, "nothing panicked");
     judgement
+}
+
+/// Judges as if the run was taken over again and again, ever more rarely: nothing that is concluded may depend on it.
+pub(super) fn taken_over(
+    plan: &Plan,
+    entries: impl IntoIterator<Item = impl Borrow<Entry>>,
+) -> Judgement {
+    let mut judge = Judge::new(plan);
+    let mut cut = 0;
+    for (count, entry) in entries.into_iter().enumerate() {
+        judge.step(entry.borrow());
+        if count == cut {
+            cut += count / 8 + 1;
+            let kept = judge.keep().unwrap();
+            judge = Judge::restore(plan, &kept).unwrap();
+            assert!(judge.keep().unwrap() == kept, "kept is restored whole");
+        }
+    }
+    judge.finish()
 }
 
 /// The one door: what happens in, all findings out.

@@ -191,11 +191,7 @@ impl Chain {
         shape.shards = self.shards;
         let mut plan = shape.plan();
         plan.log_baseline = baseline;
-        let mut judge = Judge::new(&plan);
-        for entry in self.script.entries() {
-            judge.step(entry);
-        }
-        judge.finish()
+        taken_over(&plan, self.script.entries())
     }
 
     fn findings(&self) -> Vec<Finding> {

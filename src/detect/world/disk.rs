@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     journal::event::{LogClass, Sample},
     time::Elapsed,
@@ -11,7 +13,7 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(10);
 
 /// A node's disk and its trouble.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Disk {
     /// Since when writes fail for want of room.
     pub full_since: Option<Elapsed>,

@@ -1,5 +1,7 @@
 //! The canary's test of itself: known to what sets its findings apart, never to a detector.
 
+use serde::{Deserialize, Serialize};
+
 use super::World;
 use crate::{
     ids::{NodeName, ShardId},
@@ -8,7 +10,7 @@ use crate::{
 };
 
 /// A fake stall.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drill {
     /// Where.
     pub shard: ShardId,

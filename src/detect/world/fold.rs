@@ -5,8 +5,12 @@ use std::sync::Arc;
 use super::{Best, Container, Contradiction, Sums, World};
 use crate::{
     ids::{Height, NodeName},
-    journal::event::{Event, NodeHead, ProbeKind},
+    journal::event::{Event, NodeHead, ProbeKind, Stage},
+    time::WallTime,
 };
+
+/// Wall time running ahead of the run's clock by more than this is a machine that was suspended.
+const JUMP_MILLIS: u64 = 2_000;
 
 impl World {
     pub(super) fn fold_network(&mut self, event: &Event) {
@@ -350,5 +354,32 @@ impl World {
         } else {
             shard.leaderless_since.get_or_insert(now);
         }
+    }
+
+    pub(super) fn fold_stage(&mut self, stage: Stage) {
+        self.stage = Some(stage);
+        match stage {
+            Stage::WarmUp => {
+                for shard in &mut self.shards {
+                    shard.from = self.now;
+                }
+            }
+            Stage::Soak => {
+                for shard in &mut self.shards {
+                    shard.rates.restart(self.now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn fold_wall(&mut self, wall: WallTime) {
+        if let Some((before, at)) = self.last_wall {
+            let expected = before.plus(self.now.since(at));
+            if wall.0 > expected.0.saturating_add(JUMP_MILLIS) {
+                self.restart_windows();
+            }
+        }
+        self.last_wall = Some((wall, self.now));
     }
 }

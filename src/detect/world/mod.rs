@@ -8,6 +8,7 @@ mod contradiction;
 mod disk;
 mod drill;
 mod fold;
+mod kept;
 mod names;
 mod node;
 mod rates;
@@ -39,23 +40,25 @@ use crate::{
 /// The journal gets a tick at least every second when nothing else is written. Where it holds nothing for this long,
 /// the canary itself did not run, and nobody knows what happened.
 const GAP: Duration = Duration::from_secs(5);
-/// Wall time running ahead of the run's clock by more than this is a machine that was suspended.
-const JUMP_MILLIS: u64 = 2_000;
 /// Positions are told once a second; with half as much again for scheduling they are still fresh.
 const FRESH: Duration = Duration::from_millis(1_500);
 /// Below this the host's disk is dry, and full disks are not the nodes' doing.
 const HOST_DRY_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The state of the network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct World {
     /// Windows and thresholds.
+    #[serde(skip)]
     pub thresholds: Thresholds,
     /// Those of findings that rest on what nodes tell of themselves.
+    #[serde(skip)]
     pub told: ToldThresholds,
     /// The canary's own budget.
+    #[serde(skip)]
     pub budget: Budget,
     /// Faults over which nodes end by themselves, as their makers want it.
+    #[serde(skip)]
     pub ends_on: Vec<EndsOn>,
     /// The chain's clocks.
     pub clocks: Clocks,
@@ -98,6 +101,7 @@ pub struct World {
     /// What injected faults excuse.
     pub expectation: Expectation,
     /// Log forms of an earlier good run.
+    #[serde(skip)]
     pub log_baseline: Option<LogBaseline>,
     /// The last fake stall: known to what sets its findings apart, never to a detector.
     pub drill: Option<drill::Drill>,
@@ -466,32 +470,5 @@ impl World {
                 *since = self.now;
             }
         }
-    }
-
-    fn fold_stage(&mut self, stage: Stage) {
-        self.stage = Some(stage);
-        match stage {
-            Stage::WarmUp => {
-                for shard in &mut self.shards {
-                    shard.from = self.now;
-                }
-            }
-            Stage::Soak => {
-                for shard in &mut self.shards {
-                    shard.rates.restart(self.now);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn fold_wall(&mut self, wall: WallTime) {
-        if let Some((before, at)) = self.last_wall {
-            let expected = before.plus(self.now.since(at));
-            if wall.0 > expected.0.saturating_add(JUMP_MILLIS) {
-                self.restart_windows();
-            }
-        }
-        self.last_wall = Some((wall, self.now));
     }
 }

@@ -1,10 +1,12 @@
 //! Places of nodes by their names: asked for several times an entry.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::NodeName;
 
 /// Names in order, each with its first eight bytes as a number: names of one run seldom share more, and numbers compare
 /// in one step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Names(Vec<(u64, NodeName, usize)>);
 
 impl Names {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::disk::Disk;
 use crate::{
     ids::{Height, NodeName, Seq, ViewId},
@@ -19,7 +21,7 @@ const KILL_REACH: Duration = Duration::from_secs(30);
 const ENGINE_REACH: Duration = Duration::from_secs(10);
 
 /// Whether the container runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Container {
     /// Never started.
     #[default]
@@ -33,7 +35,7 @@ pub enum Container {
 }
 
 /// Whose doing an end was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hand {
     /// Not decided yet: the engine may still say.
     Undecided,
@@ -48,7 +50,7 @@ pub enum Hand {
 }
 
 /// The end of a node's process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
     /// When.
     pub since: Elapsed,
@@ -62,7 +64,7 @@ pub struct Down {
     pub out_of_memory: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Kill {
     at: Elapsed,
     seq: Seq,
@@ -71,7 +73,7 @@ struct Kill {
 }
 
 /// One probe of a node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Probe {
     /// Last moment it is known to have worked.
     pub answered_at: Option<Elapsed>,
@@ -84,7 +86,7 @@ pub struct Probe {
 }
 
 /// What is known of one node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,

@@ -2,13 +2,15 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Elapsed;
 
 /// The window is cut into this many parts; it slides by one part at a time, so it is right to within 3 %.
 const PARTS: u64 = 32;
 
 /// What is summed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Blocks.
     pub blocks: u64,
@@ -49,7 +51,7 @@ impl Sums {
 }
 
 /// A sliding window of [`Sums`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rates {
     part: u64,
     window: Duration,

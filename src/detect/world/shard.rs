@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::rates::Rates;
 use crate::{
     ids::{Epoch, Height, Seq, ShardId, ViewId},
@@ -13,7 +15,7 @@ use crate::{
 const HASHES: usize = 256;
 
 /// The best block.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Best {
     /// Its height.
     pub height: Height,
@@ -32,7 +34,7 @@ pub struct Best {
 }
 
 /// What the entry at hand added to the shard.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NewBlock {
     /// Blocks added: 1 unless some were not seen one by one.
     pub blocks: u64,
@@ -50,7 +52,7 @@ pub struct NewBlock {
 }
 
 /// What is known of one shard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shard {
     /// Its number.
     pub id: ShardId,

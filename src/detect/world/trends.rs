@@ -5,6 +5,8 @@
 //! once the chain keeps as many blocks as it ever will, for what grows until then by design. While a fault is in force on
 //! the node or its shard, and until it has recovered, nothing is added.
 
+use serde::{Deserialize, Serialize};
+
 use super::{World, node::Container, yardstick::Yardstick};
 use crate::{
     detect::{
@@ -45,7 +47,7 @@ const RATE_BLOCKS: u64 = 20;
 const KEPT_SLACK: f64 = 1.1;
 
 /// The limits that growth runs into, as the plan has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// Memory of a node, its disk not counted, in bytes.
     pub memory: u64,
@@ -60,7 +62,7 @@ pub struct Capacity {
 }
 
 /// All series.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trends {
     /// The limits.
     pub capacity: Capacity,
@@ -73,7 +75,7 @@ pub struct Trends {
     changed: u16,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct NodeSeries {
     process: Windows<Least<3>>,
     disk: Windows<Least<2>>,
@@ -89,7 +91,7 @@ struct NodeSeries {
     incarnation: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ShardSeries {
     block_time: Windows<Rate>,
     from: u64,

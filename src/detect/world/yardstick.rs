@@ -5,6 +5,8 @@
 //! of a run as in any other, so that what a second of watching costs says what the machine makes of the same work; by
 //! that nodes' processor time is held against that of other hours.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     detect::statistics::{Rate, Windows, median},
     ids::Seq,
@@ -20,7 +22,7 @@ const LEAST: usize = 4;
 const NEIGHBOURS: usize = 2;
 
 /// What watching costs over time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Yardstick {
     windows: Windows<Rate>,
     /// When the cost was seen before, and the watcher's processor time then, both in microseconds.
