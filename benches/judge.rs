@@ -16,6 +16,7 @@ use canarynet::{
         Judge,
         kept::{self, Bytes},
         plan_of,
+        statistics::{Confidence, Line},
     },
     ids::Seq,
     journal::{
@@ -29,7 +30,7 @@ use canarynet::{
 const MEMORY_LIMIT_MIB: u64 = 64;
 /// Longest time to take a run over, whatever its length.
 const TAKEN_OVER: Duration = Duration::from_secs(2);
-/// Entries after the checkpoint: ten minutes of a busy network.
+/// Entries after the checkpoint: ten minutes of a network of this size; fewer of a short journal.
 const AFTER: u64 = 60_000;
 /// Bytes that an entry may take on disk on average.
 const BYTES_LIMIT: f64 = 120.0;
@@ -89,7 +90,9 @@ fn main() -> ExitCode {
             .count() as u64
     });
     let (mut findings, mut blocks, mut facts) = (0, 0, 0);
-    let mut judged = |entries: &mut dyn Iterator<Item = Result<Entry, ReadError>>| {
+    let mut resident = Vec::new();
+    let mut judged = |entries: &mut dyn Iterator<Item = Result<Entry, ReadError>>,
+                      mut curves: Option<Curves>| {
         let first = entries.next().expect("an entry").expect("readable");
         let plan = plan_of(&first).expect("a plan").expect("the first entry");
         let mut judge = Judge::new(&plan);
@@ -98,7 +101,14 @@ fn main() -> ExitCode {
         facts = 1;
         for entry in entries {
             let entry = entry.expect("readable");
-            judge.step(&entry);
+            let changes = judge.step(&entry);
+            if let Some(curves) = &mut curves {
+                curves.step(&entry, judge.world(), &changes);
+                let hour = entry.elapsed.as_duration().as_secs() / 3_600;
+                if hour >= resident.len() as u64 {
+                    resident.push((hour as f64 / 24.0, resident_bytes()));
+                }
+            }
             count += 1;
             // Positions are a fact about each of the nodes.
             facts += match &entry.event {
@@ -112,18 +122,21 @@ fn main() -> ExitCode {
         count
     };
     let one = measure("parsed and judged on one thread", || {
-        judged(&mut Reader::open(&directory).expect("the journal"))
+        judged(&mut Reader::open(&directory).expect("the journal"), None)
     });
-    let two = measure("parsed (own thread) and judged", || {
+    let two = measure("parsed (own thread), judged and drawn", || {
         let reader = Reader::open(&directory).expect("the journal");
-        judged(&mut ReadAhead::start(reader).expect("a thread"))
+        let mut entries = ReadAhead::start(reader).expect("a thread");
+        judged(&mut entries, Some(Curves::default()))
     });
     let memory = peak_memory_mib();
     without_parsing(&shape);
-    let taken_over = taken_over(&directory, lines.saturating_sub(AFTER));
+    let after = AFTER.min(lines / 10) + 1;
+    let taken_over = taken_over(&directory, lines.saturating_sub(after));
     println!(
         "{blocks} blocks, {facts} facts about single nodes, {findings} findings, peak memory {memory} MiB"
     );
+    tell_slope(&resident);
     let ok = findings == 0
         && memory < MEMORY_LIMIT_MIB
         && taken_over < TAKEN_OVER
@@ -197,6 +210,32 @@ fn taken_over(directory: &Path, checkpoint: u64) -> Duration {
         read.as_secs_f64() * 1e3
     );
     took
+}
+
+/// What this process has in memory, in bytes.
+fn resident_bytes() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("a Linux kernel");
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(f64::NAN) * 4_096.0
+}
+
+/// Memory over the days of the journal, one look an hour, the first tenth left out: what fills up is no growth.
+#[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
+fn tell_slope(resident: &[(f64, f64)]) {
+    let settled = &resident[resident.len() / 10..];
+    let Some(line) = Line::of(settled, 4_096.0) else {
+        println!("memory: too short for a slope");
+        return;
+    };
+    let (low, high) = line.interval(Confidence::Report);
+    println!(
+        "memory over {} looks: {:.1} MiB at the end, slope {:+.1} KiB a simulated day ({:+.1} to {:+.1} at 95 %)",
+        settled.len(),
+        line.end / 1_048_576.0,
+        line.slope / 1_024.0,
+        low / 1_024.0,
+        high / 1_024.0
+    );
 }
 
 fn bytes_on_disk(directory: &Path) -> u64 {

@@ -7,7 +7,10 @@
 )]
 
 use canarynet::{
-    detect::{Finding, Severity, judgement::Doubt},
+    detect::{
+        Finding, Severity,
+        judgement::{Doubt, MemorySlope},
+    },
     ids::{Height, Seq, ShardId},
     journal::{
         Entry, Event,
@@ -280,7 +283,11 @@ fn a_damaged_journal_panics_no_renderer() {
     input.judgement.last = Elapsed(u64::MAX);
     input.judgement.acceleration.measured = f64::NAN;
     input.judgement.cost.cpu_share = f64::INFINITY;
-    input.judgement.cost.memory_growth = Some(f64::NEG_INFINITY);
+    input.judgement.cost.memory_slope = Some(MemorySlope {
+        bytes_per_hour: f64::NEG_INFINITY,
+        low: f64::NAN,
+        high: f64::INFINITY,
+    });
     input.judgement.nodes[0].disk_slope = Some(canarynet::detect::judgement::Slope {
         bytes_per_hour: f64::NAN,
         flat: false,

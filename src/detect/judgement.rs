@@ -407,8 +407,9 @@ pub struct CostView {
     pub memory: u64,
     /// Most memory, all together, in bytes.
     pub memory_peak: u64,
-    /// Memory of the second half's mean less the first half's mean, in bytes; `None` with too few entries.
-    pub memory_growth: Option<f64>,
+    /// How memory grew, all together; `None` with too few entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_slope: Option<MemorySlope>,
     /// The engine's share of one core while watching; `None` where it cannot be seen.
     pub engine_cpu_share: Option<f64>,
     /// The engine's share of one core while watching was switched off on purpose.
@@ -425,6 +426,17 @@ pub struct CostView {
     pub observer: Option<ObserverView>,
     /// Whether all of it kept the plan's budget.
     pub within_budget: bool,
+}
+
+/// How memory grew over time: a robust slope with its interval at 95 %, in bytes an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MemorySlope {
+    /// The slope.
+    pub bytes_per_hour: f64,
+    /// Its lower bound.
+    pub low: f64,
+    /// Its upper bound.
+    pub high: f64,
 }
 
 /// The network's block interval with and without watching, by turns.

@@ -12,8 +12,8 @@ use canarynet::{
         Finding, Judgement, NodeView, Severity, ShardView,
         judgement::{
             AccelerationView, CostView, DetectorView, Doubt, FaultView, Finish, InfraView,
-            Intervals, KindView, Latencies, LoadView, Measure, Measured, NodeState, Page,
-            Participation, Recovery, Sight, Slope, Source, Spread, StageStart, TemplateView,
+            Intervals, KindView, Latencies, LoadView, Measure, Measured, MemorySlope, NodeState,
+            Page, Participation, Recovery, Sight, Slope, Source, Spread, StageStart, TemplateView,
             Traffic, Unit,
         },
         outlook::{Course, NodeOutlook, Outlook},
@@ -393,7 +393,11 @@ fn judgement() -> Judgement {
             helper_cpu_share: 0.0,
             memory: 40 << 20,
             memory_peak: 41 << 20,
-            memory_growth: Some(65_536.0),
+            memory_slope: Some(MemorySlope {
+                bytes_per_hour: 20_480.0,
+                low: -4_096.0,
+                high: 45_056.0,
+            }),
             engine_cpu_share: Some(0.09),
             engine_cpu_share_unwatched: Some(0.05),
             run_directory: 12 << 20,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     detect::{
         canary_overloaded::{cpu, memory},
-        judgement::CostView,
-        statistics::{Least, Windows},
+        judgement::{CostView, MemorySlope},
+        statistics::{Confidence, Least, Line, Windows},
         world::World,
     },
     journal::event::{Cost, Stage},
@@ -50,18 +50,22 @@ impl Default for OwnMemory {
 }
 
 impl OwnMemory {
-    /// Mean of the second half less mean of the first; `None` with fewer than four windows.
-    fn growth(&self) -> Option<f64> {
-        let points = self.0.all();
-        if points.len() < 4 {
-            return None;
-        }
-        let mean = |part: &[(u64, Least<1>)]| {
-            let sum: f64 = part.iter().map(|(_, point)| point.least[0] as f64).sum();
-            sum / part.len() as f64
-        };
-        let (first, second) = points.split_at(points.len() / 2);
-        Some(mean(second) - mean(first))
+    /// The slope over all but the first tenth: what fills up at the beginning is no growth.
+    fn slope(&self) -> Option<MemorySlope> {
+        const HOUR: f64 = 3_600e6;
+        const PAGE: f64 = 4_096.0;
+        let all = self.0.all();
+        let points: Vec<(f64, f64)> = all[all.len() / 10..]
+            .iter()
+            .map(|(position, point)| (*position as f64 / HOUR, point.least[0] as f64))
+            .collect();
+        let line = Line::of(&points, PAGE)?;
+        let (low, high) = line.interval(Confidence::Report);
+        Some(MemorySlope {
+            bytes_per_hour: line.slope,
+            low,
+            high,
+        })
     }
 }
 
@@ -143,7 +147,7 @@ impl CostMeasure {
             helper_cpu_share: self.helper.value(),
             memory: self.memory,
             memory_peak: self.memory_peak,
-            memory_growth: self.own_memory.growth(),
+            memory_slope: self.own_memory.slope(),
             engine_cpu_share: seen(self.engine),
             engine_cpu_share_unwatched: seen(self.engine_unwatched),
             run_directory: self.run_directory,

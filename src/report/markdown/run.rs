@@ -144,18 +144,19 @@ pub(super) fn cost(input: &ReportInput) -> String {
             ),
         ]);
     }
-    let growth = cost.memory_growth.map_or_else(
-        || "too short to say".to_owned(),
-        |growth| {
+    let slope = cost.memory_slope.map_or_else(
+        || "too short for a slope".to_owned(),
+        |slope| {
             format!(
-                "{}{}",
-                if growth < 0.0 { "-" } else { "+" },
-                bytes(growth.abs() as u64)
+                "{} an hour ({} to {} at 95 %)",
+                signed(slope.bytes_per_hour),
+                signed(slope.low),
+                signed(slope.high)
             )
         },
     );
     section.line(&format!(
-        "\nMemory {} (peak {}), second half against first {growth}; longest wait of an observation {}; budget {} of a core and {}.",
+        "\nMemory {} (peak {}), {slope}; longest wait of an observation {}; budget {} of a core and {}.",
         bytes(cost.memory),
         bytes(cost.memory_peak),
         human(cost.lag),
@@ -163,6 +164,12 @@ pub(super) fn cost(input: &ReportInput) -> String {
         bytes(input.plan.budget.memory),
     ));
     section.finish(0, "verdict.json")
+}
+
+/// Bytes that came or went.
+fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", bytes(value.abs() as u64))
 }
 
 pub(super) fn versions(input: &ReportInput) -> String {
