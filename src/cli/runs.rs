@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Failure,
     arguments::{Common, RunArgument, RunsArguments, RunsVerb, WaitArguments},
-    print, print_json, print_line, runtime, soak, state_folder,
+    print, print_json, print_line, runtime, soak, state_folder, supervise,
 };
 use crate::{
     exit::Exit,
@@ -101,6 +101,7 @@ pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Fai
         RunsVerb::List => list(common),
         RunsVerb::Show(run) => show(common, &run),
         RunsVerb::Attach(run) => soak::attach(common, &run),
+        RunsVerb::Adopt(verb) => supervise::adopt(common, &verb),
         RunsVerb::Resume(run) => resume(common, &run),
         RunsVerb::Prune(verb) => super::prune::prune(common, &verb),
     }

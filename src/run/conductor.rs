@@ -190,7 +190,11 @@ impl Conductor {
         match input {
             Input::Observed(event) => {
                 let disk_lost = matches!(event, Event::DiskServerEnded { .. });
+                let trouble = matches!(&event, Event::Infra { what, .. } if what == "engine");
                 self.observed(event)?;
+                if trouble && let Some(reason) = self.engine_gone().await? {
+                    return Ok(Some(reason));
+                }
                 if disk_lost {
                     return Ok(Some(FinishReason::Infra));
                 }
@@ -273,7 +277,7 @@ impl Conductor {
         Ok(())
     }
 
-    fn observed(&mut self, event: Event) -> Result<(), RunError> {
+    pub(super) fn observed(&mut self, event: Event) -> Result<(), RunError> {
         let container = match &event {
             Event::Container {
                 node,

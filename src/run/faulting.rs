@@ -194,6 +194,7 @@ impl Conductor {
                 continue;
             }
             let kind = Self::kind_of(&id, kind);
+            let begins = matches!(step, FaultStep::Requested { .. });
             let healed = matches!(step, FaultStep::Healed);
             // What kept a node down is not gone because the others stood still for a moment.
             let restarts = healed && !is_hold(&id);
@@ -230,6 +231,10 @@ impl Conductor {
                 kind: kind.into(),
                 step,
             })?;
+            // Its operations begin when the loop goes on: whoever takes the run over is to know that they may have.
+            if begins && let Some(journal) = &mut self.journal {
+                journal.flush()?;
+            }
             if restarts {
                 self.restart_ended()?;
             }
@@ -239,7 +244,7 @@ impl Conductor {
 
     /// Nodes that ended by themselves are started at once when a fault is healed, where nodes are started again at all:
     /// what may have kept them down is gone.
-    fn restart_ended(&mut self) -> Result<(), RunError> {
+    pub(super) fn restart_ended(&mut self) -> Result<(), RunError> {
         if self.plan.restart.after.is_none() {
             return Ok(());
         }

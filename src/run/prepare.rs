@@ -25,6 +25,7 @@ use super::{
     signal::Signals,
     snapshots::Snapshots,
     start::{self, Filling},
+    takeover::{Found, found},
 };
 use crate::{
     detect::Judge,
@@ -94,6 +95,8 @@ pub struct AttachRequest {
     pub record: RunRecord,
     /// Progress as JSON.
     pub json: bool,
+    /// Where its metrics are served.
+    pub metrics: Option<Metrics>,
     /// Where it can be followed in a browser.
     pub page: Option<Page>,
 }
@@ -179,7 +182,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     end(conductor).await
 }
 
-async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
+pub(super) async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
     match conductor.conduct().await {
         Ok(reason) => conductor.conclude(reason).await,
         Err(error) => {
@@ -251,7 +254,7 @@ fn begin(
         lock,
         record,
         signals,
-        (journal, judge, Curves::default()),
+        (Some(journal), judge, Curves::default()),
     )
 }
 
@@ -267,7 +270,7 @@ fn assemble(
     lock: RunLock,
     record: RunRecord,
     signals: Signals,
-    (journal, judge, curves): (Writer, Judge, Curves),
+    (journal, judge, curves): (Option<Writer>, Judge, Curves),
 ) -> Result<Conductor, RunError> {
     let (sink, observations) = Sink::new(QUEUE);
     let observers = Observers::new(
@@ -283,7 +286,7 @@ fn assemble(
     let snapshots = Snapshots::of(&directory, &plan);
     Ok(Conductor {
         clock: begun.clock,
-        journal: Some(journal),
+        journal,
         appended: Elapsed::default(),
         judge,
         curves,
@@ -345,7 +348,7 @@ impl Conductor {
     }
 
     /// Starts the network beside the loop, so that what its containers do is seen from the first one on.
-    fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
+    pub(super) fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
         self.images = Some(images.clone());
         self.observers.watch_engine();
         let docker = self.docker.clone();
@@ -384,6 +387,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         directory,
         mut record,
         json,
+        metrics,
         page,
     } = request;
     let signals = Signals::install().map_err(RunError::Signals)?;
@@ -396,21 +400,30 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         return Err(cannot("it is over".to_owned()));
     }
     pause::let_go(&docker, &directory).await;
-    let launched = engine::reattach(&docker, &record.run)
-        .await
-        .map_err(|error| cannot(clean(&chain(&error), 400)))?;
+    let launched = engine::reattach(&docker, &record.run).await;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let folder = directory.path().join("journal");
     let (plan, judge, mut past) = judge_again(&folder, &record)?;
     let secrets = Secrets::read(&plan).map_err(|error| cannot(error.to_string()))?;
     let masks = Arc::new(secrets.masks());
-    let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
+    let found = found(&plan, &judge, &past.stages, launched);
+    let (journal, last) = match &found {
+        // What is finished is not written to any more.
+        Found::Over { .. } => (None, judge.world().now),
+        _ => {
+            let settings = Settings::for_budget(plan.budget.journal);
+            let (journal, resumed) = Writer::resume(&folder, settings)?;
+            (Some(journal), resumed.last)
+        }
+    };
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
-    let clock = RunClock::resume(resumed.last.as_duration());
+    let clock = RunClock::resume(last.as_duration());
+    let ended = judge.world().wall(last);
     let _ = std::fs::remove_file(directory.path().join(STOP_REQUEST));
-    record.state = RunState::Running;
-    directory.write_record(&record)?;
-    let ended = past.started.plus(resumed.last.as_duration());
+    if journal.is_some() {
+        record.state = RunState::Running;
+        directory.write_record(&record)?;
+    }
     let mut conductor = assemble(
         Begun {
             screen,
@@ -425,13 +438,24 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         signals,
         (journal, judge, std::mem::take(&mut past.curves)),
     )?;
+    conductor.metrics = metrics;
     conductor.serve(page);
     conductor.record(Event::Attached {
         wall: RunClock::wall(),
     })?;
     conductor.alert_again();
-    conductor.observers.logs_from(ended);
+    let launched = match found {
+        Found::Over { reason, launched } => return conductor.conclude_again(reason, launched).await,
+        Found::Gone { why } => return conductor.end_without(&why).await,
+        Found::Half => return conductor.launch_again(secrets, past.capabilities).await,
+        Found::Network(launched) => *launched,
+    };
+    conductor.observers.goes_on_from(ended);
     conductor.observers.watch_engine();
+    if let Some(reason) = conductor.engine_was_gone(&launched).await? {
+        conductor.launched = Some(launched);
+        return conductor.conclude(reason).await;
+    }
     conductor.resume_network(launched, past)?;
     end(conductor).await
 }
@@ -455,6 +479,11 @@ impl Conductor {
         self.launched = Some(launched);
         self.faults.capable(capabilities);
         self.adopt_faults(&fired)?;
+        // A wait before a restart went with the owner who had begun it.
+        self.restart_ended()?;
+        if self.judge.world().watch_paused {
+            self.record(Event::WatchResumed)?;
+        }
         // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
         self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))
     }
