@@ -28,8 +28,8 @@ pub use repeating::{
     BundleArguments, CertifyArguments, PruneArguments, ReproArguments, ShrinkArguments,
 };
 pub use telling::{
-    AdoptArguments, AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments, OnInconclusive,
-    OnInfra,
+    AdoptArguments, AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments,
+    OnInconclusive, OnInfra,
 };
 
 use crate::plan::Keep;

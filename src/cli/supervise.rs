@@ -141,10 +141,7 @@ pub(super) fn adopt(common: &Common, verb: &AdoptArguments) -> Result<ExitCode, 
 }
 
 /// Counts signals, for ever.
-async fn listen(
-    signals: &mut Signals,
-    asking: watch::Sender<Asked>,
-) -> Result<ExitCode, Failure> {
+async fn listen(signals: &mut Signals, asking: watch::Sender<Asked>) -> Result<ExitCode, Failure> {
     loop {
         let interrupt = signals.next().await;
         asking.send_modify(|(count, last)| {
@@ -236,7 +233,9 @@ impl Supervised {
         };
         loop {
             let since = Instant::now();
-            let end = self.until_it_ends(child.take(), &mut asked, &mut output).await?;
+            let end = self
+                .until_it_ends(child.take(), &mut asked, &mut output)
+                .await?;
             let record = read(&self.directory)?;
             let begun = has_begun(self.directory.path());
             let lived = since.elapsed();
@@ -248,15 +247,24 @@ impl Supervised {
                         record.name
                     )));
                 }
-                Next::GivenUp { owners } => return Err(given_up(&record.name, owners, self.directory.path())),
+                Next::GivenUp { owners } => {
+                    return Err(given_up(&record.name, owners, self.directory.path()));
+                }
                 Next::Owner { begin: true, .. } if asked.borrow().1.is_some() => {
                     // Nothing was begun, and nothing is wanted any more.
                     let exit = asked.borrow().1.map_or(Exit::Interrupted, Interrupt::exit);
                     return Ok(exit.into());
                 }
                 Next::Owner { after, begin } => {
-                    let how = if begin { "it is begun anew" } else { "another takes it over" };
-                    let line = format!("the owner of {} ended without a verdict; {how}", record.name);
+                    let how = if begin {
+                        "it is begun anew"
+                    } else {
+                        "another takes it over"
+                    };
+                    let line = format!(
+                        "the owner of {} ended without a verdict; {how}",
+                        record.name
+                    );
                     say(&self.common, &line);
                     tokio::time::sleep(after).await;
                     self.engine_answers(&record).await?;

@@ -246,7 +246,11 @@ mod tests {
     #[test]
     fn disks_in_memory_are_lost_with_all_who_held_them() {
         let lost = |left: &Left| left.lost(DiskKind::Tmpfs);
-        assert_eq!(lost(&left(true, [true, false])), None, "the keeper holds it");
+        assert_eq!(
+            lost(&left(true, [true, false])),
+            None,
+            "the keeper holds it"
+        );
         assert_eq!(lost(&left(false, [true, true])), None, "the nodes do");
         let why = lost(&left(false, [true, false])).unwrap();
         assert!(why.contains("engine was restarted"), "{why}");

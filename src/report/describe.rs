@@ -34,7 +34,10 @@ fn run(event: &Event) -> Option<Told> {
                 0 => "all containers had lived on".to_owned(),
                 count => format!("{count} nodes had ended with it"),
             };
-            format!("our side: the engine answers again after {}; {restarted}", human(*away))
+            format!(
+                "our side: the engine answers again after {}; {restarted}",
+                human(*away)
+            )
         }
         Event::WatchPaused => "watching is off, to measure its cost".to_owned(),
         Event::WatchResumed => "watching goes on".to_owned(),

@@ -143,6 +143,7 @@ impl Conductor {
         let secrets = Secrets::read(&self.plan).map_err(|error| chain(&error))?;
         // What was told of before is not of the starts that follow.
         while self.observations.try_recv().is_ok() {}
+        self.note(&told(&left, &ended));
         let requested = self.observers.requested().clone();
         let revival = Revival {
             run: &self.record.run,
@@ -152,7 +153,6 @@ impl Conductor {
             secrets: secrets.values(),
             starting: &|node| requested.mark(node, Operation::Start),
         };
-        self.note(&told(&left, &ended));
         revive(&self.docker, revival)
             .await
             .map_err(|error| chain(&error))?;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     capability,
     conclude::Conclusion,
-    conductor::{Conductor, chain},
+    conductor::Conductor,
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState, StateFolder},
     error::RunError,
@@ -34,7 +34,6 @@ use crate::{
         Event, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         mask::Masks,
-        text::clean,
     },
     plan::{Plan, Recorded, image::moving},
     probe::sink::Sink,
@@ -445,7 +444,9 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     })?;
     conductor.alert_again();
     let launched = match found {
-        Found::Over { reason, launched } => return conductor.conclude_again(reason, launched).await,
+        Found::Over { reason, launched } => {
+            return conductor.conclude_again(reason, launched).await;
+        }
         Found::Gone { why } => return conductor.end_without(&why).await,
         Found::Half => return conductor.launch_again(secrets, past.capabilities).await,
         Found::Network(launched) => *launched,
