@@ -25,6 +25,7 @@ use crate::{
         live_page,
         ownership::engine_runs,
         pause::{self, Paused},
+        supervision::is_supervised,
     },
 };
 
@@ -226,7 +227,7 @@ pub(super) fn status(common: &Common, verb: &RunArgument) -> Result<ExitCode, Fa
 pub(super) fn wait(common: &Common, verb: &WaitArguments) -> Result<ExitCode, Failure> {
     let (directory, _) = find(common, &verb.run)?;
     let deadline = verb.timeout.map(|timeout| Instant::now() + timeout);
-    while directory.owner().is_some() {
+    while directory.owner().is_some() || is_supervised(&directory) {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Failure::infra(format!(
                 "{} has not ended in time",

@@ -19,7 +19,7 @@ use super::{
     secrets::Secrets,
 };
 use crate::{
-    detect::world::Container,
+    detect::world::{Container, Down, Hand},
     engine::{
         Launched,
         revive::{Left, Revival, left, revive},
@@ -41,6 +41,8 @@ const LONGEST: Duration = Duration::from_secs(5 * 60);
 const LOOK: Duration = Duration::from_millis(250);
 /// An engine that answers is asked so often what is left, before that is taken for its answer.
 const TRIES: u32 = 5;
+/// An engine that goes takes its containers along within this.
+const ENDING: Duration = Duration::from_secs(10);
 /// An engine that does not answer within this is away, or somebody keeps its socket open while it is restarted.
 const QUICK: Duration = Duration::from_secs(2);
 
@@ -159,10 +161,16 @@ impl Conductor {
         Ok(ended)
     }
 
-    /// Nodes that ran when the engine was last heard of, frozen ones too.
+    /// Nodes that ran when the engine was last heard of, frozen ones too, and those that it may have ended as it went.
     fn ran(&self) -> BTreeSet<NodeName> {
-        let nodes = self.judge.world().nodes.iter();
-        let ran = nodes.filter(|node| node.container != Container::Ended);
+        let world = self.judge.world();
+        let with_engine = |down: &Down| {
+            !matches!(down.hand, Hand::Itself | Hand::Canary)
+                && world.now.since(down.since) <= ENDING
+        };
+        let ran = world.nodes.iter().filter(|node| {
+            node.container != Container::Ended || node.down.as_ref().is_some_and(with_engine)
+        });
         ran.map(|node| node.name.clone()).collect()
     }
 

@@ -104,6 +104,16 @@ impl SupervisorLock {
     }
 }
 
+/// Whether a supervisor sees to a run: while it has no owner, another one comes.
+#[must_use]
+pub fn is_supervised(directory: &RunDirectory) -> bool {
+    let Ok(file) = File::open(directory.path().join(LOCK)) else {
+        return false;
+    };
+    // A shared lock suffices to find out, and several askers do not take each other for the supervisor.
+    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+}
+
 /// Whether a run has begun: its journal has its plan, so that it can be taken over. Nothing was watched before.
 #[must_use]
 pub fn has_begun(directory: &Path) -> bool {
@@ -309,7 +319,9 @@ mod tests {
         let lock = SupervisorLock::take(&directory).unwrap();
         assert!(lock.is_some());
         assert!(SupervisorLock::take(&directory).unwrap().is_none());
+        assert!(is_supervised(&directory));
         drop(lock);
+        assert!(!is_supervised(&directory));
         assert!(SupervisorLock::take(&directory).unwrap().is_some());
         assert!(!has_begun(directory.path()));
     }

@@ -224,6 +224,17 @@ fn restarted(engine: &mut Engine, machine: &Machine, times: u64, more: &[&str]) 
             "restart {time}: blocks after {:.1} s",
             begun.elapsed().as_secs_f64()
         );
+        // The one before it has ended with its input.
+        let container = format!("{}-watcher", soak.run());
+        soak.wait_for("one watcher alone", LONG, |_| {
+            let top = engine.docker(&["top", &container, "-o", "pid,args"]);
+            top.is_ok_and(|top| {
+                top.lines()
+                    .filter(|line| line.ends_with(" watcher"))
+                    .count()
+                    == 1
+            })
+        });
     }
     let ended = soak.end();
     for finding in ended.findings() {
