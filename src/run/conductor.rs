@@ -190,9 +190,7 @@ impl Conductor {
         match input {
             Input::Observed(event) => {
                 let disk_lost = matches!(event, Event::DiskServerEnded { .. });
-                let trouble = matches!(&event, Event::Infra { what, .. } if what == "engine");
-                self.observed(event)?;
-                if trouble && let Some(reason) = self.engine_gone().await? {
+                if let Some(reason) = self.with_engine(event).await? {
                     return Ok(Some(reason));
                 }
                 if disk_lost {

@@ -1,7 +1,7 @@
 //! The engine goes away in mid-run: it is waited for, what had ended with it is started again, and the run goes on.
 //!
 //! ```text
-//!  event stream ends --> does it answer? --yes, and the watcher runs--> nothing happened
+//!  events end, or tell of a node's end --> does it answer? --yes, and the watcher runs--> nothing happened
 //!        \--no--> `EngineAway`, clock stops --> answers again --> start what had ended --> `EngineReturned`, clock goes on
 //!                      \-- not within its time, or data is gone --> infra
 //! ```
@@ -46,38 +46,83 @@ const ENDING: Duration = Duration::from_secs(10);
 /// An engine that does not answer within this is away, or somebody keeps its socket open while it is restarted.
 const QUICK: Duration = Duration::from_secs(2);
 
+/// What became of the engine.
+enum Went {
+    /// It is there.
+    Not,
+    /// It was away, and the run goes on.
+    AndReturned,
+    /// The run is not to go on.
+    ForGood(FinishReason),
+}
+
+/// Whether a fact may be a sign of an engine that goes: it stops its containers before its stream of events ends, and
+/// answers nobody from before that.
+fn may_be_engine(event: &Event) -> bool {
+    match event {
+        Event::Infra { what, .. } => what == "engine",
+        Event::Container {
+            change, requested, ..
+        } => {
+            let ends = matches!(
+                change,
+                ContainerChange::Killed { .. } | ContainerChange::Died { .. }
+            );
+            ends && !requested
+        }
+        _ => false,
+    }
+}
+
 impl Conductor {
-    /// The stream of the engine's events has ended: has the engine? The reason, if the run is not to go on.
-    pub(super) async fn engine_gone(&mut self) -> Result<Option<FinishReason>, RunError> {
+    /// Takes a fact, unless it is the engine that went: then what it tells of nodes is of its own making. The reason, if
+    /// the run is not to go on.
+    pub(super) async fn with_engine(
+        &mut self,
+        event: Event,
+    ) -> Result<Option<FinishReason>, RunError> {
+        if !may_be_engine(&event) {
+            self.observed(event)?;
+            return Ok(None);
+        }
+        match self.engine_gone().await? {
+            Went::Not => {
+                self.observed(event)?;
+                Ok(None)
+            }
+            Went::AndReturned => Ok(None),
+            Went::ForGood(reason) => Ok(Some(reason)),
+        }
+    }
+
+    async fn engine_gone(&mut self) -> Result<Went, RunError> {
         let watched = matches!(self.stage, Stage::WarmUp | Stage::Soak | Stage::Settle);
         let Some(launched) = self.launched.clone().filter(|_| watched) else {
-            return Ok(None);
+            return Ok(Went::Not);
         };
         let elapsed = self.clock.elapsed();
         if self.docker.answers(QUICK).await
             && let Ok(left) = left(&self.docker, &self.record.run).await
             && left.is_whole()
         {
-            return Ok(None);
+            return Ok(Went::Not);
         }
         let begun = Instant::now();
         self.record(Event::EngineAway {
             wall: RunClock::wall(),
         })?;
-        if let Some(journal) = &mut self.journal {
-            journal.flush()?;
-        }
         self.observers.all_ended(launched.nodes.keys());
         self.note(&format!(
             "the container engine does not answer; it is waited for, at most {}",
             human(LONGEST)
         ));
         if let Some(reason) = self.wait_for_engine(begun).await? {
-            return Ok(Some(reason));
+            return Ok(Went::ForGood(reason));
         }
         let outcome = self.bring_back(&launched).await;
         self.clock = RunClock::resume(elapsed.as_duration());
-        self.returned(outcome, begun.elapsed())
+        let ended = self.returned(outcome, begun.elapsed())?;
+        Ok(ended.map_or(Went::AndReturned, Went::ForGood))
     }
 
     /// A run is taken over whose engine, or machine, was restarted meanwhile: what had ended is started again. The
