@@ -163,6 +163,42 @@ impl Drop for Engine {
     }
 }
 
+/// Detaches the loop devices of all images below this folder; answers how many. The kernel tells of their files by number.
+fn detach_loops(volumes: &Path) -> usize {
+    use std::os::unix::fs::MetadataExt as _;
+    let folders = std::fs::read_dir(volumes).expect("volumes").flatten();
+    let files = folders.flat_map(|folder| {
+        let files = std::fs::read_dir(folder.path().join("_data"));
+        files.into_iter().flatten().flatten()
+    });
+    let images: Vec<String> = files
+        .filter(|file| file.path().extension().is_some_and(|end| end == "img"))
+        .map(|file| file.metadata().expect("image").ino().to_string())
+        .collect();
+    let listed = Command::new("losetup")
+        .args([
+            "--list",
+            "--noheadings",
+            "--raw",
+            "--output",
+            "NAME,BACK-INO",
+        ])
+        .output()
+        .expect("losetup");
+    let listed = text(&listed.stdout);
+    let devices = listed.lines().filter_map(|line| {
+        let (device, inode) = line.split_once(' ')?;
+        images
+            .iter()
+            .any(|image| image == inode.trim())
+            .then_some(device)
+    });
+    let detach = |device: &str| Command::new("losetup").args(["-d", device]).status();
+    devices
+        .filter(|device| detach(device).is_ok_and(|status| status.success()))
+        .count()
+}
+
 /// The driver of the engine that is there: another one may not work on this machine.
 fn storage_driver() -> Option<String> {
     let output = Command::new("docker")
@@ -358,19 +394,7 @@ fn a_run_that_lost_owner_engine_and_devices_goes_on_from_its_images() {
     let directory = soak.end().directory;
     engine.stop();
     // As after a boot: the images are there, and no device is.
-    let images = engine.path("data").display().to_string();
-    let mut detached = 0;
-    for entry in std::fs::read_dir("/sys/block")
-        .expect("/sys/block")
-        .flatten()
-    {
-        let backing = std::fs::read_to_string(entry.path().join("loop/backing_file"));
-        if backing.is_ok_and(|file| file.starts_with(&images)) {
-            let device = format!("/dev/{}", entry.file_name().to_string_lossy());
-            let done = Command::new("losetup").args(["-d", &device]).status();
-            detached += u32::from(done.is_ok_and(|status| status.success()));
-        }
-    }
+    let detached = detach_loops(&engine.path("data/volumes"));
     assert_eq!(detached, 4, "one for each disk");
     assert!(engine.run());
     let attached = machine.run(&["runs", "attach", "latest", "--engine", &address]);
