@@ -116,8 +116,10 @@ pub(super) fn adopt(common: &Common, verb: &AdoptArguments) -> Result<ExitCode, 
             common: common.clone(),
             directory,
             _lock: lock,
+            attach: began
+                .as_ref()
+                .map_or_else(Vec::new, |(words, _)| watched(words)),
             begin: began.map(|(words, _)| words),
-            attach: Vec::new(),
             owners: Owners::new(verb.owners),
             show: false,
         });
@@ -138,6 +140,18 @@ pub(super) fn adopt(common: &Common, verb: &AdoptArguments) -> Result<ExitCode, 
         ended.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Of the words that began a run those that are for every owner of it.
+fn watched(words: &[OsString]) -> Vec<OsString> {
+    let options = ["--metrics=", "--serve=", "--artifacts="];
+    let of_all = |word: &&OsString| {
+        let bytes = word.as_encoded_bytes();
+        options
+            .iter()
+            .any(|option| bytes.starts_with(option.as_bytes()))
+    };
+    words.iter().filter(of_all).cloned().collect()
 }
 
 /// Counts signals, for ever.
@@ -323,14 +337,15 @@ impl Supervised {
         match (&self.begin, begin) {
             (Some(words), true) => {
                 command.args(words).arg("--detached-as").arg(path);
-                if let Some((_, folder)) = begun(&self.directory) {
-                    command.current_dir(folder);
-                }
             }
             _ => {
                 command.args(["runs", "attach", "--background"]).arg(path);
                 command.args(&self.attach).args(options(&self.common));
             }
+        }
+        // Paths of the command line begin where it was typed.
+        if let Some((_, folder)) = begun(&self.directory) {
+            command.current_dir(folder);
         }
         let output = std::fs::File::options()
             .create(true)
@@ -468,5 +483,23 @@ impl Output {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_owner_is_watched_as_the_first_was() {
+        let words = [
+            "soak",
+            "smoke",
+            "--set=speedup=20",
+            "--serve=127.0.0.1:0",
+            "--artifacts=out",
+        ];
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        assert_eq!(watched(&words), ["--serve=127.0.0.1:0", "--artifacts=out"]);
     }
 }
