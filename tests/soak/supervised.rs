@@ -218,11 +218,11 @@ fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
     let Some(machine) = Machine::take() else {
         return;
     };
-    let kills = number("CANARYNET_KILLS").unwrap_or(3);
+    let kills = number("CANARYNET_KILLS").unwrap_or(2);
     let seed = number("CANARYNET_KILL_SEED").unwrap_or(2019);
     eprintln!("{kills} kills, CANARYNET_KILL_SEED={seed}");
     let mut drawn = Drawn(seed);
-    let plan = plan(&machine, 8 + kills * 3);
+    let plan = plan(&machine, 6 + kills * 3);
     let arguments = [
         "soak",
         &plan,
