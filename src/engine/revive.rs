@@ -84,6 +84,12 @@ impl Left {
         self.watcher && self.unserved.is_empty()
     }
 
+    /// Whether any of watcher and nodes runs: an engine that was restarted without live-restore has left none.
+    #[must_use]
+    pub fn anything_runs(&self) -> bool {
+        self.watcher || self.nodes.values().any(|runs| *runs)
+    }
+
     /// What cannot be brought back on disks of this kind, and what helps; `None` if all can.
     #[must_use]
     pub fn lost(&self, kind: DiskKind) -> Option<String> {

@@ -22,7 +22,7 @@ use crate::{
     detect::world::{Container, Down, Hand},
     engine::{
         Launched,
-        revive::{Left, Revival, left, revive},
+        revive::{Revival, left, revive},
     },
     ids::NodeName,
     journal::{
@@ -41,20 +41,12 @@ const LONGEST: Duration = Duration::from_secs(5 * 60);
 const LOOK: Duration = Duration::from_millis(250);
 /// An engine that answers is asked so often what is left, before that is taken for its answer.
 const TRIES: u32 = 5;
+/// Ends and starts that are kept of the time of its absence.
+const MOST_KEPT: usize = 1_000;
 /// An engine that goes takes its containers along within this.
 const ENDING: Duration = Duration::from_secs(10);
 /// An engine that does not answer within this is away, or somebody keeps its socket open while it is restarted.
 const QUICK: Duration = Duration::from_secs(2);
-
-/// What became of the engine.
-enum Went {
-    /// It is there.
-    Not,
-    /// It was away, and the run goes on.
-    AndReturned,
-    /// The run is not to go on.
-    ForGood(FinishReason),
-}
 
 /// Whether a fact may be a sign of an engine that goes: it stops its containers before its stream of events ends, and
 /// answers nobody from before that.
@@ -75,37 +67,37 @@ fn may_be_engine(event: &Event) -> bool {
 }
 
 impl Conductor {
-    /// Takes a fact, unless it is the engine that went: then what it tells of nodes is of its own making. The reason, if
-    /// the run is not to go on.
+    /// Takes a fact, unless it is the engine that went: then what it tells of the nodes that it took along is of its own
+    /// making. The reason, if the run is not to go on.
     pub(super) async fn with_engine(
         &mut self,
         event: Event,
     ) -> Result<Option<FinishReason>, RunError> {
-        if !may_be_engine(&event) {
-            self.observed(event)?;
-            return Ok(None);
-        }
-        match self.engine_gone().await? {
-            Went::Not => {
+        let watched = matches!(self.stage, Stage::WarmUp | Stage::Soak | Stage::Settle);
+        match self.launched.clone() {
+            Some(launched) if watched && may_be_engine(&event) => {
+                self.asked(event, &launched).await
+            }
+            _ => {
                 self.observed(event)?;
                 Ok(None)
             }
-            Went::AndReturned => Ok(None),
-            Went::ForGood(reason) => Ok(Some(reason)),
         }
     }
 
-    async fn engine_gone(&mut self) -> Result<Went, RunError> {
-        let watched = matches!(self.stage, Stage::WarmUp | Stage::Soak | Stage::Settle);
-        let Some(launched) = self.launched.clone().filter(|_| watched) else {
-            return Ok(Went::Not);
-        };
+    async fn asked(
+        &mut self,
+        event: Event,
+        launched: &Launched,
+    ) -> Result<Option<FinishReason>, RunError> {
         let elapsed = self.clock.elapsed();
+        // One that was quick is known by what it took along. A node that ended alone did that by itself.
         if self.docker.answers(QUICK).await
             && let Ok(left) = left(&self.docker, &self.record.run).await
-            && left.is_whole()
+            && left.anything_runs()
         {
-            return Ok(Went::Not);
+            self.observed(event)?;
+            return Ok(None);
         }
         let begun = Instant::now();
         self.record(Event::EngineAway {
@@ -116,13 +108,13 @@ impl Conductor {
             "the container engine does not answer; it is waited for, at most {}",
             human(LONGEST)
         ));
-        if let Some(reason) = self.wait_for_engine(begun).await? {
-            return Ok(Went::ForGood(reason));
+        let mut kept = vec![event];
+        if let Some(reason) = self.wait_for_engine(begun, &mut kept).await? {
+            return Ok(Some(reason));
         }
-        let outcome = self.bring_back(&launched).await;
+        let outcome = self.bring_back(launched, &mut kept).await;
         self.clock = RunClock::resume(elapsed.as_duration());
-        let ended = self.returned(outcome, begun.elapsed())?;
-        Ok(ended.map_or(Went::AndReturned, Went::ForGood))
+        self.returned(outcome, begun.elapsed(), kept)
     }
 
     /// A run is taken over whose engine, or machine, was restarted meanwhile: what had ended is started again. The
@@ -141,12 +133,17 @@ impl Conductor {
         })?;
         self.note("the containers have ended with their engine; they are started again");
         let begun = Instant::now();
-        let outcome = self.bring_back(launched).await;
+        let mut kept = Vec::new();
+        let outcome = self.bring_back(launched, &mut kept).await;
         self.clock = RunClock::resume(elapsed.as_duration());
-        self.returned(outcome, begun.elapsed())
+        self.returned(outcome, begun.elapsed(), kept)
     }
 
-    async fn wait_for_engine(&mut self, begun: Instant) -> Result<Option<FinishReason>, RunError> {
+    async fn wait_for_engine(
+        &mut self,
+        begun: Instant,
+        kept: &mut Vec<Event>,
+    ) -> Result<Option<FinishReason>, RunError> {
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
@@ -157,7 +154,7 @@ impl Conductor {
                 () = tokio::time::sleep(LOOK) => {}
             }
             // Nothing is to wait for room in the queue meanwhile.
-            while self.observations.try_recv().is_ok() {}
+            self.keep_ends(kept);
             if self.directory.path().join(STOP_REQUEST).is_file() {
                 return Ok(Some(FinishReason::Interrupted));
             }
@@ -172,8 +169,26 @@ impl Conductor {
         }
     }
 
+    /// Throws away what probes say of the time in which nothing could be seen. What the engine says of its containers is
+    /// kept: where they outlived it, a node that ended meanwhile has ended by itself.
+    fn keep_ends(&mut self, kept: &mut Vec<Event>) {
+        while let Ok(observed) = self.observations.try_recv() {
+            let of_engine = matches!(
+                observed.event,
+                Event::Container { .. } | Event::Version { .. }
+            );
+            if of_engine && kept.len() < MOST_KEPT {
+                kept.push(observed.event);
+            }
+        }
+    }
+
     /// Starts again what had ended; answers the nodes, or why it cannot be.
-    async fn bring_back(&mut self, launched: &Launched) -> Result<Vec<NodeName>, String> {
+    async fn bring_back(
+        &mut self,
+        launched: &Launched,
+        kept: &mut Vec<Event>,
+    ) -> Result<Vec<NodeName>, String> {
         let mut tries = 0;
         let left = loop {
             tries += 1;
@@ -183,14 +198,16 @@ impl Conductor {
                 Err(_) => tokio::time::sleep(LOOK).await,
             }
         };
+        if left.is_whole() {
+            return Ok(Vec::new());
+        }
         if let Some(why) = left.lost(launched.disk_kind) {
             return Err(why);
         }
         let ended = left.ended(&self.ran());
         let secrets = Secrets::read(&self.plan).map_err(|error| chain(&error))?;
-        // What was told of before is not of the starts that follow.
-        while self.observations.try_recv().is_ok() {}
-        self.note(&told(&left, &ended));
+        self.keep_ends(kept);
+        self.note(&format!("{} nodes are started again", ended.len()));
         let requested = self.observers.requested().clone();
         let revival = Revival {
             run: &self.record.run,
@@ -223,15 +240,13 @@ impl Conductor {
         &mut self,
         outcome: Result<Vec<NodeName>, String>,
         away: Duration,
+        mut kept: Vec<Event>,
     ) -> Result<Option<FinishReason>, RunError> {
         let (ended, why) = match outcome {
             Ok(ended) => (ended, None),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let mut waiting = Vec::new();
-        while let Ok(observed) = self.observations.try_recv() {
-            waiting.push(observed.event);
-        }
+        self.keep_ends(&mut kept);
         self.record(Event::EngineReturned {
             wall: RunClock::wall(),
             away,
@@ -242,12 +257,12 @@ impl Conductor {
             return Ok(Some(FinishReason::Infra));
         }
         self.observers.all_started();
-        // An engine that was killed tells at its next start which containers had ended: that is said already.
+        // An engine tells of the ends as it goes, and one that was killed when it comes back: that is said already.
         let said = |event: &Event| {
             matches!(event, Event::Container { node, change, .. }
                 if !matches!(change, ContainerChange::Started) && ended.contains(node))
         };
-        for event in waiting.into_iter().filter(|event| !said(event)) {
+        for event in kept.into_iter().filter(|event| !said(event)) {
             self.observed(event)?;
         }
         self.note(&format!("the engine answers again after {}", human(away)));
@@ -263,13 +278,6 @@ impl Conductor {
             detail: clean(&detail, 600),
             fatal: true,
         })
-    }
-}
-
-fn told(left: &Left, ended: &[NodeName]) -> String {
-    match (left.watcher, ended.len()) {
-        (true, 0) => "the engine answers, and all containers lived on".to_owned(),
-        (_, count) => format!("the engine answers, and {count} nodes are started again"),
     }
 }
 
