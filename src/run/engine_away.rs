@@ -74,15 +74,14 @@ impl Conductor {
         event: Event,
     ) -> Result<Option<FinishReason>, RunError> {
         let watched = matches!(self.stage, Stage::WarmUp | Stage::Soak | Stage::Settle);
-        match self.launched.clone() {
-            Some(launched) if watched && may_be_engine(&event) => {
-                self.asked(event, &launched).await
-            }
-            _ => {
-                self.observed(event)?;
-                Ok(None)
-            }
+        if watched
+            && may_be_engine(&event)
+            && let Some(launched) = self.launched.clone()
+        {
+            return self.asked(event, &launched).await;
         }
+        self.observed(event)?;
+        Ok(None)
     }
 
     async fn asked(
