@@ -112,6 +112,8 @@ pub(super) struct Conductor {
     pub(super) lock: RunLock,
     pub(super) docker: Docker,
     pub(super) images: Option<Images>,
+    /// Of a run that was taken over: the image in which its helpers work.
+    pub(super) helper: Option<String>,
     pub(super) observers: Observers,
     pub(super) observations: mpsc::Receiver<ProbeEvent>,
     pub(super) signals: Signals,

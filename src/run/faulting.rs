@@ -37,6 +37,7 @@ impl Conductor {
         let labels = RunLabels::new(&self.record.run, &Owner::this_process(), &directory, LIFE);
         let images = self.images.as_ref();
         let helper = images.and_then(|images| images.helper_of_faults(self.plan.allow_helper));
+        let helper = helper.or_else(|| self.helper.clone());
         self.faults.set_scene(Scene {
             docker: self.docker.clone(),
             launched: Arc::new(launched.clone()),

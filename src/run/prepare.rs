@@ -303,6 +303,7 @@ fn assemble(
         directory,
         record,
         images: None,
+        helper: None,
         lock,
         stage: Stage::Prepare,
         stage_at: Elapsed::default(),
@@ -457,6 +458,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         conductor.launched = Some(launched);
         return conductor.conclude(reason).await;
     }
+    conductor.helper = conductor.helper_as_launched(&launched).await;
     conductor.resume_network(launched, past)?;
     end(conductor).await
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     detect::Judge,
+    disk::ext4,
     engine::{self, EngineError, Launched},
     journal::{
         Capability, Event, JOURNAL_FOLDER, Reader,
@@ -112,6 +113,17 @@ impl Conductor {
         let filling = start::open(&self.plan)?;
         self.launch(images, secrets, filling);
         end(self).await
+    }
+
+    /// The image in which helpers of this run work, as its network was launched with it: faults go on after a takeover.
+    pub(super) async fn helper_as_launched(&self, launched: &Launched) -> Option<String> {
+        if !self.plan.allow_helper {
+            return None;
+        }
+        match ext4::disks_volume(&self.docker, &self.record.run).await {
+            Ok(Some(volume)) => Some(volume.helper),
+            _ => self.docker.image_of(&launched.watcher).await.ok(),
+        }
     }
 
     /// Ends a run of which too little is left: the host's or an outside hand's doing, never a finding.
