@@ -155,3 +155,56 @@ impl Conductor {
         self.conclude(reason).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::generate::{Generator, Shape};
+
+    /// What a run is found as whose owner was killed when its journal had come this far, and nothing is in the engine.
+    fn found_after(until: impl Fn(&Event) -> bool) -> Found {
+        let shape = Shape::default();
+        let plan = shape.plan();
+        let mut judge = Judge::new(&plan);
+        let mut stages = Vec::new();
+        for entry in Generator::new(&shape, 1, Vec::new()) {
+            judge.step(&entry);
+            if let Event::Stage { stage } = &entry.event {
+                stages.push((*stage, entry.elapsed));
+            }
+            if until(&entry.event) {
+                break;
+            }
+        }
+        let nothing = EngineError::Incomplete {
+            subject: "run r".to_owned(),
+            what: "nodes",
+        };
+        found(&plan, &judge, &stages, Err(nothing))
+    }
+
+    #[test]
+    fn what_a_run_is_found_as_is_told_by_its_journal() {
+        let stage = |wanted: Stage| move |event: &Event| matches!(event, Event::Stage { stage } if *stage == wanted);
+        let half = found_after(|event| matches!(event, Event::RunStarted { .. }));
+        assert!(matches!(half, Found::Half), "{half:?}");
+        for reached in [Stage::WarmUp, Stage::Soak] {
+            let gone = found_after(stage(reached));
+            assert!(
+                matches!(&gone, Found::Gone { why } if why.contains("nodes")),
+                "{gone:?}"
+            );
+        }
+        let over = found_after(|event| matches!(event, Event::RunFinished { .. }));
+        assert!(
+            matches!(
+                &over,
+                Found::Over {
+                    reason: FinishReason::Completed,
+                    launched: None
+                }
+            ),
+            "{over:?}"
+        );
+    }
+}
