@@ -9,7 +9,7 @@ use super::{
     capability,
     checkpoint::Checkpoints,
     conclude::Conclusion,
-    conductor::{Conductor, chain},
+    conductor::Conductor,
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState, StateFolder},
     error::RunError,
@@ -26,6 +26,7 @@ use super::{
     signal::Signals,
     snapshots::Snapshots,
     start::{self, Filling},
+    takeover::{Found, found},
 };
 use crate::{
     detect::Judge,
@@ -34,7 +35,6 @@ use crate::{
         Event, JOURNAL_FOLDER, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         mask::Masks,
-        text::clean,
     },
     plan::{Plan, Recorded, image::moving},
     probe::sink::Sink,
@@ -95,6 +95,8 @@ pub struct AttachRequest {
     pub record: RunRecord,
     /// Progress as JSON.
     pub json: bool,
+    /// Where its metrics are served.
+    pub metrics: Option<Metrics>,
     /// Where it can be followed in a browser.
     pub page: Option<Page>,
 }
@@ -180,7 +182,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     end(conductor).await
 }
 
-async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
+pub(super) async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
     match conductor.conduct().await {
         Ok(reason) => conductor.conclude(reason).await,
         Err(error) => {
@@ -252,7 +254,7 @@ fn begin(
         lock,
         record,
         signals,
-        (journal, judge, Curves::default()),
+        (Some(journal), judge, Curves::default()),
     )
 }
 
@@ -268,7 +270,7 @@ fn assemble(
     lock: RunLock,
     record: RunRecord,
     signals: Signals,
-    (journal, judge, curves): (Writer, Judge, Curves),
+    (journal, judge, curves): (Option<Writer>, Judge, Curves),
 ) -> Result<Conductor, RunError> {
     let (sink, observations) = Sink::new(QUEUE);
     let observers = Observers::new(
@@ -284,7 +286,7 @@ fn assemble(
     let snapshots = Snapshots::of(&directory, &plan);
     Ok(Conductor {
         clock: begun.clock,
-        journal: Some(journal),
+        journal,
         appended: Elapsed::default(),
         judge,
         curves,
@@ -303,6 +305,7 @@ fn assemble(
         directory,
         record,
         images: None,
+        helper: None,
         lock,
         stage: Stage::Prepare,
         stage_at: Elapsed::default(),
@@ -347,7 +350,7 @@ impl Conductor {
     }
 
     /// Starts the network beside the loop, so that what its containers do is seen from the first one on.
-    fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
+    pub(super) fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
         self.images = Some(images.clone());
         self.observers.watch_engine();
         let docker = self.docker.clone();
@@ -386,6 +389,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         directory,
         mut record,
         json,
+        metrics,
         page,
     } = request;
     let signals = Signals::install().map_err(RunError::Signals)?;
@@ -398,9 +402,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         return Err(cannot("it is over".to_owned()));
     }
     pause::let_go(&docker, &directory).await;
-    let launched = engine::reattach(&docker, &record.run)
-        .await
-        .map_err(|error| cannot(clean(&chain(&error), 400)))?;
+    let launched = engine::reattach(&docker, &record.run).await;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let (judged, told) = judge_again(&directory, &record)?;
     let Judged {
@@ -411,20 +413,31 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     } = judged;
     let secrets = Secrets::read(&plan).map_err(|error| cannot(error.to_string()))?;
     let masks = Arc::new(secrets.masks());
-    let folder = directory.path().join(JOURNAL_FOLDER);
-    let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
-    if resumed.next != past.next() {
-        let (next, judged) = (resumed.next, past.next());
-        return Err(cannot(format!(
-            "its journal goes on at entry {next}, and it was judged up to entry {judged}"
-        )));
-    }
+    let found = found(&plan, &judge, &past.stages, launched);
+    let (journal, last) = match &found {
+        // What is finished is not written to any more.
+        Found::Over { .. } => (None, judge.world().now),
+        _ => {
+            let folder = directory.path().join(JOURNAL_FOLDER);
+            let settings = Settings::for_budget(plan.budget.journal);
+            let (journal, resumed) = Writer::resume(&folder, settings)?;
+            if resumed.next != past.next() {
+                let (next, judged) = (resumed.next, past.next());
+                return Err(cannot(format!(
+                    "its journal goes on at entry {next}, and it was judged up to entry {judged}"
+                )));
+            }
+            (Some(journal), resumed.last)
+        }
+    };
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
-    let clock = RunClock::resume(resumed.last.as_duration());
+    let clock = RunClock::resume(last.as_duration());
+    let ended = judge.world().wall(last);
     let _ = std::fs::remove_file(directory.path().join(STOP_REQUEST));
-    record.state = RunState::Running;
-    directory.write_record(&record)?;
-    let ended = past.started.plus(resumed.last.as_duration());
+    if journal.is_some() {
+        record.state = RunState::Running;
+        directory.write_record(&record)?;
+    }
     let mut conductor = assemble(
         Begun {
             screen,
@@ -441,13 +454,30 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     )?;
     conductor.note(&told);
     conductor.checkpoints = Checkpoints::after(past);
+    conductor.metrics = metrics;
     conductor.serve(page);
     conductor.record(Event::Attached {
         wall: RunClock::wall(),
     })?;
     conductor.alert_again();
-    conductor.observers.logs_from(ended);
+    let launched = match found {
+        Found::Over { reason, launched } => {
+            return conductor.conclude_again(reason, launched).await;
+        }
+        Found::Gone { why } => return conductor.end_without(&why).await,
+        Found::Half => {
+            let capabilities = conductor.checkpoints.past.capabilities.clone();
+            return conductor.launch_again(secrets, capabilities).await;
+        }
+        Found::Network(launched) => *launched,
+    };
+    conductor.observers.goes_on_from(ended);
     conductor.observers.watch_engine();
+    if let Some(reason) = conductor.engine_was_gone(&launched).await? {
+        conductor.launched = Some(launched);
+        return conductor.conclude(reason).await;
+    }
+    conductor.helper = conductor.helper_as_launched(&launched).await;
     conductor.resume_network(launched)?;
     end(conductor).await
 }
@@ -471,7 +501,18 @@ impl Conductor {
         self.launched = Some(launched);
         self.faults.capable(capabilities);
         self.adopt_faults(&fired)?;
-        // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
-        self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))
+        // A wait before a restart went with the owner who had begun it.
+        self.restart_ended()?;
+        if self.judge.world().watch_paused {
+            self.record(Event::WatchResumed)?;
+        }
+        // A settle that was interrupted is begun again, after a soak that ends at once; what came before the warm-up
+        // cannot be continued half-way. A stage that goes on is not begun again: what was measured in it counts on.
+        let stage = reached.clamp(Stage::WarmUp, Stage::Soak);
+        if stage == reached {
+            (self.stage, self.stage_at) = (stage, self.clock.elapsed());
+            return Ok(());
+        }
+        self.enter(stage)
     }
 }

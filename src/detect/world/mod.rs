@@ -4,6 +4,7 @@
 //! *stalled* (it is seen that no block comes) and *blind* (the canary does not see). What the canary did not see never
 //! counts towards a window.
 
+mod canary;
 mod contradiction;
 mod disk;
 mod drill;
@@ -112,6 +113,8 @@ pub struct World {
     last_pulse: Elapsed,
     pulse_every: Duration,
     engine_trouble: Option<Elapsed>,
+    /// While the engine is away: whether watching was off before.
+    engine_away: Option<bool>,
     first_entry: bool,
     last_wall: Option<(WallTime, Elapsed)>,
     /// No shard's wait for its next block passes one of its windows before this moment.
@@ -191,6 +194,7 @@ impl World {
             // Half a block: what a window is late by is small against the block that it may be late by.
             pulse_every: (interval / 2).clamp(Duration::from_millis(5), Duration::from_millis(250)),
             engine_trouble: None,
+            engine_away: None,
             first_entry: true,
             last_wall: None,
             next_window: Elapsed::default(),
@@ -329,6 +333,9 @@ impl World {
                 self.last_wall = Some((*wall, self.now));
                 self.restart_windows();
             }
+            Event::EngineAway { .. } | Event::EngineReturned { .. } => {
+                self.fold_engine(&entry.event);
+            }
             Event::WatchPaused => self.watch_paused = true,
             Event::WatchResumed => {
                 self.watch_paused = false;
@@ -448,26 +455,6 @@ impl World {
                     }
                 }
                 _ => {}
-            }
-        }
-    }
-
-    fn restart_windows(&mut self) {
-        self.gaps += 1;
-        self.sight_back = self.now;
-        for shard in &mut self.shards {
-            shard.restart_windows(self.now);
-        }
-        for node in &mut self.nodes {
-            // Silence during a gap was ours.
-            if node.rpc.failing_since.is_some() {
-                node.rpc.failing_since = Some(self.now);
-            }
-            if let Some(at) = &mut node.rpc.answered_at {
-                *at = self.now;
-            }
-            if let Some((_, since)) = &mut node.mode {
-                *since = self.now;
             }
         }
     }
