@@ -76,7 +76,8 @@ fn generate(order: LoadOrder, out: &mut impl io::Write) -> io::Result<()> {
     let order = Arc::new(order);
     // As many tickets as workers: a worker that is about to take one is idle, though it does not wait for it yet. What
     // finds all of them at work was held back.
-    let (work, tickets) = mpsc::sync_channel::<u64>(order.parallel);
+    let parallel = order.parallel as usize;
+    let (work, tickets) = mpsc::sync_channel::<u64>(parallel);
     let tickets = Arc::new(Mutex::new(tickets));
     let under_way = Arc::new(AtomicUsize::new(0));
     for _ in 0..order.parallel {
@@ -116,8 +117,7 @@ fn generate(order: LoadOrder, out: &mut impl io::Write) -> io::Result<()> {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             if late {
                 told.missed += 1;
-            } else if under_way.load(Ordering::Relaxed) < order.parallel
-                && work.try_send(number).is_ok()
+            } else if under_way.load(Ordering::Relaxed) < parallel && work.try_send(number).is_ok()
             {
                 // Only here it grows, so that between look and count it can but fall.
                 under_way.fetch_add(1, Ordering::Relaxed);

@@ -7,13 +7,11 @@ use crate::{
     ids::NodeName,
     journal::{
         effect::Effect,
-        event::{ContainerChange, Event, FaultStep, Stage},
+        event::{ContainerChange, Event, FaultStep},
     },
     time::{Elapsed, WallTime},
 };
 
-/// Wall time running ahead of the run's clock by more than this is a machine that was suspended.
-const JUMP_MILLIS: u64 = 2_000;
 /// An engine that goes away may tell of the ends of its containers before it is noticed that it goes.
 const ENGINE_REACH: Duration = Duration::from_secs(10);
 /// How findings name what excuses them when the engine took the nodes along.
@@ -112,32 +110,5 @@ impl World {
                 *since = self.now;
             }
         }
-    }
-
-    pub(super) fn fold_stage(&mut self, stage: Stage) {
-        self.stage = Some(stage);
-        match stage {
-            Stage::WarmUp => {
-                for shard in &mut self.shards {
-                    shard.from = self.now;
-                }
-            }
-            Stage::Soak => {
-                for shard in &mut self.shards {
-                    shard.rates.restart(self.now);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn fold_wall(&mut self, wall: WallTime) {
-        if let Some((before, at)) = self.last_wall {
-            let expected = before.plus(self.now.since(at));
-            if wall.0 > expected.0.saturating_add(JUMP_MILLIS) {
-                self.restart_windows();
-            }
-        }
-        self.last_wall = Some((wall, self.now));
     }
 }
