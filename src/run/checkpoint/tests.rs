@@ -172,10 +172,6 @@ proptest! {
 
 /// All that the state holds is bounded. After ten minutes nearly all of it is full.
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "the figures are for whoever changes what is kept"
-)]
 fn the_state_of_sixteen_nodes_is_small() {
     let shape = Shape {
         soak: Duration::from_secs(600),
