@@ -277,16 +277,10 @@ impl Writer {
         self.compressor.raw() + self.compressor.stored() + self.segment_bytes
     }
 
-    /// Number of the segment that is being written.
+    /// Number of the segment that is being written, if the operating system has all entries.
     #[must_use]
-    pub fn segment(&self) -> u64 {
-        self.number
-    }
-
-    /// Whether entries wait in memory: since the last flush, or because the disk is full.
-    #[must_use]
-    pub fn holds_back(&self) -> bool {
-        !self.held.is_empty()
+    pub fn settled(&self) -> Option<u64> {
+        self.held.is_empty().then_some(self.number)
     }
 
     /// Whether the disk is full: the run is to be told as an infra event, once.

@@ -241,12 +241,11 @@ impl Conductor {
         let Some(journal) = &mut self.journal else {
             return Ok(());
         };
-        let segment = journal.segment();
-        if !self.checkpoints.is_due(now, segment) {
-            return Ok(());
-        }
         journal.flush()?;
-        if journal.holds_back() {
+        let Some(segment) = journal.settled() else {
+            return Ok(());
+        };
+        if !self.checkpoints.is_due(now, segment) {
             return Ok(());
         }
         (self.checkpoints.at, self.checkpoints.segment) = (now, segment);

@@ -170,6 +170,35 @@ proptest! {
     }
 }
 
+/// All that the state holds is bounded. After ten minutes nearly all of it is full.
+#[test]
+fn the_state_of_sixteen_nodes_is_small() {
+    let shape = Shape {
+        soak: Duration::from_secs(600),
+        ..Shape::default()
+    };
+    let mut judged = Judged::new(shape.plan());
+    for entry in Generator::new(&shape, 1, Vec::new()) {
+        judged.step(&entry);
+    }
+    let begun = std::time::Instant::now();
+    let state = state(&judged);
+    let kept = begun.elapsed();
+    let restored = Judged::restore(&judged.plan, &state).unwrap();
+    let both = begun.elapsed();
+    assert_eq!(restored.past, judged.past);
+    let mut checkpoint = checkpoint();
+    checkpoint.state = state;
+    let sealed = checkpoint.seal().unwrap().len();
+    eprintln!(
+        "{} KiB kept in {kept:?}, restored in {:?}, sealed {} KiB",
+        checkpoint.state.len() >> 10,
+        both - kept,
+        sealed >> 10
+    );
+    assert!(checkpoint.state.len() < 2 << 20 && sealed < 1 << 20);
+}
+
 const BUILD: &str = "00ff";
 
 fn run(text: &str) -> RunId {
@@ -272,7 +301,11 @@ impl Killed {
         let root = tempfile::tempdir().unwrap();
         let state = StateFolder::open(Some(root.path())).unwrap();
         let (directory, lock, name, run) = state.create("smoke").unwrap();
-        let plan = shape().plan();
+        let shape = Shape {
+            soak: Duration::from_secs(600),
+            ..shape()
+        };
+        let plan = shape.plan();
         let settings = Settings {
             budget: 1 << 30,
             segment: 64 * 1024,
@@ -280,17 +313,17 @@ impl Killed {
         };
         let mut writer = Writer::create(&directory.path().join("journal"), settings).unwrap();
         let script = vec![Incident {
-            at: Generator::soak_start(&shape()) + Duration::from_secs(5),
+            at: Generator::soak_start(&shape) + Duration::from_secs(5),
             what: What::Exit(node(0, 1), 1),
         }];
-        let mut generator = Generator::new(&shape(), 3, script);
+        let mut generator = Generator::new(&shape, 3, script);
         let mut entries = Vec::new();
         for _ in 0..2_000 {
             let (elapsed, event) = generator.next_fact().unwrap();
             entries.extend(writer.append(elapsed, event).unwrap());
         }
-        assert!(writer.segment() > 2, "{}", writer.segment());
         writer.flush().unwrap();
+        assert!(writer.settled() > Some(2), "{:?}", writer.settled());
         // All finished segments are compressed; a kill runs nothing else.
         writer.finish().unwrap();
         Self {
