@@ -11,6 +11,7 @@ mod many_runs;
 mod matrix;
 mod profiles;
 mod repeating;
+mod reserving;
 mod telling;
 
 pub use faulting::{FaultArguments, FaultsArguments};
@@ -27,6 +28,7 @@ pub use profiles::{
 pub use repeating::{
     BundleArguments, CertifyArguments, PruneArguments, ReproArguments, ShrinkArguments,
 };
+pub use reserving::ReserveOptions;
 pub use telling::{
     AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments, OnInconclusive,
     OnInfra,
@@ -178,6 +180,9 @@ pub struct SoakArguments {
     /// Where and how it runs.
     #[command(flatten)]
     pub options: PlanOptions,
+    /// What it does when it does not fit beside other runs.
+    #[command(flatten)]
+    pub reserve: ReserveOptions,
     /// Soak this long instead of the plan's time
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
@@ -260,6 +265,9 @@ pub struct UpArguments {
     /// Where and how it runs.
     #[command(flatten)]
     pub options: PlanOptions,
+    /// What it does when it does not fit beside other runs.
+    #[command(flatten)]
+    pub reserve: ReserveOptions,
 }
 
 /// A run.

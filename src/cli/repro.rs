@@ -130,7 +130,8 @@ pub(super) async fn load_image(
 
 /// Options of every verb that children get too.
 pub(super) fn child_options(common: &Common) -> Vec<OsString> {
-    let mut options = Vec::new();
+    // Tries of one command are one after another, and what holds the machine is its caller's to say.
+    let mut options = vec!["--no-reserve".into()];
     let mut add = |flag: &str, value: OsString| {
         let mut word = OsString::from(flag);
         word.push(value);

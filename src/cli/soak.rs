@@ -93,6 +93,7 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
         if let Some(address) = verb.serve {
             arguments.push(format!("--serve={address}").into());
         }
+        arguments.extend(verb.reserve.words().into_iter().map(OsString::from));
         if let Some(folder) = &verb.artifacts {
             let mut word = OsString::from("--artifacts=");
             word.push(folder);
@@ -151,6 +152,7 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
             linux_binary: verb.options.linux_binary.clone(),
             json: common.json,
             endless: verb.endless,
+            reserving: verb.reserve.reserving(),
             layers,
             sought,
             pause_at,
@@ -265,6 +267,7 @@ fn finish(
             return Ok(interrupt.exit().into());
         }
         Err(RunError::Secret(why)) => return Err(secrets_failed(&why)),
+        Err(RunError::Taken(taken)) => return Err(Failure::infra(taken.to_string())),
         Err(error) => return Err(Failure::infra("the run could not be done").because(&error)),
     };
     if common.json {
@@ -413,8 +416,11 @@ pub(super) fn up(common: &Common, verb: UpArguments) -> Result<ExitCode, Failure
     plan.keep = Keep::Never;
     let mut arguments = background(common, &verb.plan, &verb.options);
     arguments.extend(["--endless".into(), "--keep=never".into()]);
+    arguments.extend(verb.reserve.words().into_iter().map(OsString::from));
     let (directory, record) = detach(common, &plan, arguments)?;
-    let deadline = Instant::now() + plan.start_deadline + Duration::from_secs(60);
+    let patience = plan.start_deadline + Duration::from_secs(60);
+    let patience = patience.saturating_add(verb.reserve.reserving().longest());
+    let deadline = Instant::now() + patience;
     loop {
         let live = LiveStatus::read(&directory);
         let shards = usize::try_from(plan.network.shards).unwrap_or(usize::MAX);

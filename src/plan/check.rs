@@ -11,6 +11,7 @@ use super::{
     DiskKind, Lever, Plan,
     foreign::{LOAD_MEMORY, Quorum},
     image,
+    reserve::Reserve,
     thresholds::{Basis, by_key},
     values::human_size,
     versions,
@@ -37,6 +38,8 @@ pub struct CheckReport {
     pub disk: DiskCheck,
     /// Memory of all nodes.
     pub memory: MemoryCheck,
+    /// What the run reserves of the engine's machine.
+    pub reserve: Reserve,
     /// Versions of the nodes' program and who runs them; empty where there is one only.
     pub versions: Vec<String>,
     /// What a person should know.
@@ -151,6 +154,7 @@ pub fn check(plan: &Plan) -> CheckReport {
         profile: plan.profile.clone(),
         windows: windows(plan),
         memory: memory(plan),
+        reserve: Reserve::of(plan),
         versions: versions::lines(plan),
         length,
         clocks,
@@ -327,7 +331,7 @@ fn disk(plan: &Plan, blocks: u64) -> DiskCheck {
     }
 }
 
-fn memory(plan: &Plan) -> MemoryCheck {
+pub(super) fn memory(plan: &Plan) -> MemoryCheck {
     let network = &plan.network;
     let disks_in_memory = match network.disk.kind {
         DiskKind::Tmpfs => true,

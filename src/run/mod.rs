@@ -26,12 +26,14 @@ mod past;
 pub mod pause;
 mod prepare;
 pub mod prune;
+pub mod reserving;
 pub mod restart;
 pub mod secrets;
 pub mod signal;
 pub mod snapshots;
 mod stages;
 pub mod start;
+mod starting;
 
 pub use conclude::Conclusion;
 pub(crate) use conclude::{FAULTS, detector_ids, program, reproduce};

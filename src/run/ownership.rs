@@ -32,6 +32,24 @@ pub struct EngineRun {
 }
 
 impl EngineRun {
+    /// Whether what it reserves is taken: somebody owns it, or containers of it were left. A reservation alone, left by
+    /// a canary that was killed while it waited, holds nothing, and neither does what nobody has owned for longer than
+    /// it may live.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        match self.standing {
+            Standing::Owned => true,
+            Standing::Kept => self.found.containers > 0,
+            Standing::Ownerless => self.found.containers > 0 && !self.expired(RunClock::wall()),
+        }
+    }
+
+    /// Whether its time to live has passed.
+    #[must_use]
+    pub fn expired(&self, now: WallTime) -> bool {
+        now.0 >= alive_until(&self.found)
+    }
+
     /// The name that people type: `smoke/3`, or the id where the directory is not readable.
     #[must_use]
     pub fn name(&self) -> String {
@@ -72,14 +90,16 @@ fn look(found: FoundRun) -> EngineRun {
     }
 }
 
+/// In milliseconds since 1970.
+fn alive_until(found: &FoundRun) -> u64 {
+    let seconds = found.created.saturating_add(found.time_to_live);
+    seconds.saturating_mul(1_000)
+}
+
 /// Without the run's directory it is taken for somebody's until its time to live has passed: its owner may live where
 /// it cannot be seen from here (another host, another container).
 fn standing_from_labels(found: &FoundRun, now: WallTime) -> Standing {
-    let alive_until = found
-        .created
-        .saturating_add(found.time_to_live)
-        .saturating_mul(1_000);
-    if now.0 < alive_until {
+    if now.0 < alive_until(found) {
         Standing::Owned
     } else {
         Standing::Ownerless

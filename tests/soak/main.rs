@@ -21,6 +21,7 @@ mod lifecycle;
 mod network;
 mod outside_hands;
 mod repro;
+mod reserving;
 mod secrets;
 mod shrink;
 mod snapshots;
