@@ -28,7 +28,7 @@ pub use profiles::{
 pub use repeating::{
     BundleArguments, CertifyArguments, PruneArguments, ReproArguments, ShrinkArguments,
 };
-pub use reserving::ReserveOptions;
+pub use reserving::{CleanArguments, ReserveOptions};
 pub use telling::{
     AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments, OnInconclusive,
     OnInfra,
@@ -310,17 +310,6 @@ pub enum RunsVerb {
     Resume(RunArgument),
     /// Remove what is old: logs after days, journals after weeks, verdicts never by themselves
     Prune(PruneArguments),
-}
-
-/// `clean`
-#[derive(Debug, Clone, Args)]
-pub struct CleanArguments {
-    /// Only this run [default: all runs whose owner is gone]
-    #[arg(value_name = "RUN")]
-    pub run: Option<String>,
-    /// Only say what would be removed
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// `logs`

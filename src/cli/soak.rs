@@ -15,7 +15,7 @@ use clap::ValueEnum as _;
 use super::{
     Failure,
     arguments::{AttachArguments, Common, PlanOptions, RunArgument, SoakArguments, UpArguments},
-    clean, gate, network, plan, print, print_json, print_line, retry, runtime, snapshot,
+    clean, gate, network, plan, print, print_json, print_line, prune, retry, runtime, snapshot,
     state_folder,
 };
 use crate::{
@@ -157,7 +157,11 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
             sought,
             pause_at,
         };
+        let prunes = prune::after_each_run(common)?;
         let outcome = run::soak(request).await;
+        if prunes {
+            prune::after_run(common);
+        }
         let spoiled = match &outcome {
             Ok(conclusion) => conclusion.exit == Exit::Infra,
             Err(error) => matches!(error, RunError::Engine(_)),

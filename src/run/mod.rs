@@ -28,6 +28,7 @@ mod prepare;
 pub mod prune;
 pub mod reserving;
 pub mod restart;
+pub mod retention;
 pub mod secrets;
 pub mod signal;
 pub mod snapshots;

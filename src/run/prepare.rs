@@ -330,7 +330,7 @@ impl Conductor {
         let plan = self.plan.clone();
         let run = self.record.run.clone();
         let state = self.directory.path().display().to_string();
-        let life = life(&plan, self.endless);
+        let life = life(&plan, self.endless || self.pause_at.is_some());
         self.stage = Stage::Start;
         let launching = async move {
             let request = Launching {

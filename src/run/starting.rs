@@ -21,7 +21,7 @@ use crate::{
         launch::{Images, NodeImage},
         owner::Owner,
     },
-    plan::{Plan, Recorded, reserve::Reserve},
+    plan::{Keep, Plan, Recorded, reserve::Reserve},
 };
 
 /// How much longer than its plan a run's remains are taken for somebody's, where its lock cannot be seen.
@@ -94,10 +94,14 @@ impl Starting {
     }
 }
 
-/// How long what a run makes may live without an owner that can be seen.
+/// How long what a run makes may live without an owner that can be seen. What is kept on purpose has no end of its own.
 pub(super) fn life(plan: &Plan, endless: bool) -> Duration {
-    match plan.soak {
-        Some(soak) if !endless => soak.0 + plan.start_deadline + LIFE_MARGIN,
+    match (plan.soak, plan.deadline) {
+        (Some(soak), deadline) if !endless && plan.keep == Keep::Never => {
+            let stages = soak.0.saturating_add(plan.start_deadline);
+            let stages = stages.max(deadline.map_or(Duration::ZERO, |deadline| deadline.0));
+            stages.saturating_add(LIFE_MARGIN)
+        }
         _ => LIFE_ENDLESS,
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod by_hand;
+mod cleaning;
 mod defects;
 mod etcd;
 mod faults;

@@ -46,6 +46,23 @@ impl ReserveOptions {
     }
 }
 
+/// `clean`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "A run is one's own if its directory is, or was, in this folder of runs (--state). A run whose owner is alive is never touched.\n\nExamples:\n  canarynet clean                what canaries that are gone have left of the runs in this folder\n  canarynet clean smoke/3        this run, also where it was kept on purpose\n  canarynet clean --all          also what was left of runs of other folders and users"
+)]
+pub struct CleanArguments {
+    /// Only this run [default: all runs of this folder whose owner is gone]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Also runs of other folders and users whose owner is gone
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
