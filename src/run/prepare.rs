@@ -1,6 +1,6 @@
 //! The beginning of a run, or of taking one over: everything up to the loop.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
