@@ -11,6 +11,7 @@ use super::{
     DiskKind, Lever, Plan,
     foreign::{LOAD_MEMORY, Quorum},
     image,
+    journal_size::JournalCheck,
     reserve::Reserve,
     thresholds::{Basis, by_key},
     values::human_size,
@@ -38,6 +39,8 @@ pub struct CheckReport {
     pub disk: DiskCheck,
     /// Memory of all nodes.
     pub memory: MemoryCheck,
+    /// How large the journal becomes, and from when on it is thinned.
+    pub journal: JournalCheck,
     /// What the run reserves of the engine's machine.
     pub reserve: Reserve,
     /// Versions of the nodes' program and who runs them; empty where there is one only.
@@ -148,12 +151,15 @@ pub fn check(plan: &Plan) -> CheckReport {
     for clock in clocks.iter().filter(|clock| !clock.scaled) {
         warnings.push(unscaled(clock));
     }
+    let journal = JournalCheck::of(plan, plan.clocks.blocks(length.blocks));
+    warnings.extend(journal.warning());
     warn(plan, &length, &mut warnings);
     CheckReport {
         plan: plan.name.clone(),
         profile: plan.profile.clone(),
         windows: windows(plan),
         memory: memory(plan),
+        journal,
         reserve: Reserve::of(plan),
         versions: versions::lines(plan),
         length,

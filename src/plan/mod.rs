@@ -26,6 +26,7 @@ pub mod findings;
 pub mod foreign;
 mod gate;
 pub mod image;
+pub mod journal_size;
 mod judging;
 pub mod later;
 mod layers;

@@ -9,6 +9,7 @@ mod conclude;
 mod conductor;
 mod cost;
 pub mod directory;
+mod end_reserve;
 pub mod endurance;
 mod error;
 mod evidence;

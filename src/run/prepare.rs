@@ -11,6 +11,7 @@ use super::{
     conductor::{Conductor, chain},
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState, StateFolder},
+    end_reserve,
     error::RunError,
     evidence::Evidence,
     faults::Faults,
@@ -31,7 +32,7 @@ use crate::{
     detect::Judge,
     engine::{self, Docker, Launched, launch::Images, reservation},
     journal::{
-        Event, Settings, Writer,
+        Event, JournalError, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         mask::Masks,
         text::clean,
@@ -186,6 +187,11 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
 async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
     match conductor.conduct().await {
         Ok(reason) => conductor.conclude(reason).await,
+        // What was kept for the end suffices for a verdict.
+        Err(RunError::Journal(JournalError::Full { .. })) => {
+            conductor.out_of_room();
+            conductor.conclude(FinishReason::Infra).await
+        }
         Err(error) => {
             // The evidence cannot be written, so nothing more can be learned; what was made must go all the same.
             let failure = conductor.conclude(FinishReason::Infra).await;
@@ -247,6 +253,7 @@ fn assemble(
     signals: Signals,
     (journal, judge, curves): (Writer, Judge, Curves),
 ) -> Result<Conductor, RunError> {
+    end_reserve::keep(&directory);
     let (sink, observations) = Sink::new(QUEUE);
     let observers = Observers::new(
         docker.clone(),
