@@ -36,6 +36,9 @@ const OPEN_FILES: u64 = 1_024;
 /// Where the sweep of `canarynet faults` comes from, as its plan says.
 pub(crate) const FAULTS: &str = "canarynet faults";
 
+/// The file that says what the run came to.
+const VERDICT: &str = "verdict.json";
+
 /// Longest wait for the terminal to take the last lines.
 const SCREEN: Duration = Duration::from_millis(500);
 
@@ -106,7 +109,8 @@ impl Conductor {
             arm::forget(self.directory.path());
         }
         // A run that leaves something behind is no pass, whatever it found.
-        let exit = if exit == Exit::Pass && !(left.is_empty() && unhealed.is_empty()) {
+        let whole = left.is_empty() && unhealed.is_empty() && written.is_ok();
+        let exit = if exit == Exit::Pass && !whole {
             Exit::Infra
         } else {
             exit
@@ -118,7 +122,10 @@ impl Conductor {
         self.record.kept = keep;
         self.record.unhealed = unhealed.clone();
         self.directory.write_record(&self.record)?;
-        written?;
+        // A report that found no room is told and missed; without a verdict there is nothing to tell of.
+        if !self.directory.path().join(VERDICT).is_file() {
+            written?;
+        }
         let directory = self.directory.path().to_owned();
         finish_screen(self.screen);
         let mut summary = report::terminal::render(&input, Look::of(&console::Term::stdout()));

@@ -14,6 +14,7 @@ mod defects;
 mod etcd;
 mod faults;
 mod faulty;
+mod full_disk;
 mod harness;
 mod incident;
 mod killed;
