@@ -168,8 +168,12 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         reserving,
         endless,
         layers,
+        metrics,
+        page,
+        sought,
+        pause_at,
     };
-    let mut conductor = match starting.start().await {
+    let conductor = match starting.start().await {
         Ok(conductor) => conductor,
         Err(error) => {
             // Where the engine does not answer it is found by its labels later; it holds nothing without an owner.
@@ -178,9 +182,6 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
             return Err(error);
         }
     };
-    conductor.metrics = metrics;
-    conductor.serve(page);
-    (conductor.sought, conductor.pause_at) = (sought, pause_at);
     end(conductor).await
 }
 

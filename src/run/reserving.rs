@@ -18,6 +18,9 @@ use crate::{
 /// How often a run that waits looks again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// The same where it is the disk that it waits for: a container is started for each look.
+const LOOK_AT_ROOM_EVERY: Duration = Duration::from_secs(15);
+
 /// How often it says that it still waits.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -94,8 +97,13 @@ pub(super) async fn reserve(
             () = tokio::time::sleep(pause) => {}
             interrupt = signals.next() => return Err(RunError::Interrupted(interrupt)),
         }
-        pause = LOOK_EVERY;
-        let Err(taken) = look(&asking, &ticket).await? else {
+        let (turn, asked_for_room) = look(&asking, &ticket).await?;
+        pause = if asked_for_room {
+            LOOK_AT_ROOM_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        let Err(taken) = turn else {
             if told.is_some() {
                 say(&format!("its turn after {}", human(begun.elapsed())));
             }
@@ -120,8 +128,11 @@ pub(super) async fn reserve(
     }
 }
 
-/// Whether it is the run's turn.
-async fn look(asking: &Asking<'_>, ticket: &Ticket) -> Result<Result<(), Taken>, EngineError> {
+/// Whether it is the run's turn, and whether a container was started to find out.
+async fn look(
+    asking: &Asking<'_>,
+    ticket: &Ticket,
+) -> Result<(Result<(), Taken>, bool), EngineError> {
     let holders = holders(&engine_runs(asking.docker).await?);
     let info = asking.docker.info();
     let mut machine = Machine {
@@ -133,11 +144,11 @@ async fn look(asking: &Asking<'_>, ticket: &Ticket) -> Result<Result<(), Taken>,
     let alone = holders.iter().all(|holder| holder.ticket.run == ticket.run);
     // A container is started to ask for the room: only where the answer may matter.
     if fits.is_err() || alone {
-        return Ok(fits);
+        return Ok((fits, false));
     }
     let room = room::by_container(asking.docker, asking.program, asking.labels.run()).await?;
     machine.room = Some(room.free);
-    Ok(admit(ticket, &asking.wants, &holders, &machine))
+    Ok((admit(ticket, &asking.wants, &holders, &machine), true))
 }
 
 /// Forgets a run that gave up before its start: what it has written says nothing. A directory that somebody else made

@@ -8,6 +8,7 @@ use super::{
     directory::{RunDirectory, RunLock, RunRecord, StateFolder},
     error::RunError,
     machine,
+    pause::PauseAt,
     prepare::{Begun, begin},
     reserving::{self, Asking, Reserving},
     secrets::Secrets,
@@ -22,6 +23,8 @@ use crate::{
         owner::Owner,
     },
     plan::{Keep, Plan, Recorded, reserve::Reserve},
+    repro::Sought,
+    serve::{Metrics, Page},
 };
 
 /// How much longer than its plan a run's remains are taken for somebody's, where its lock cannot be seen.
@@ -46,6 +49,10 @@ pub(super) struct Starting {
     pub(super) reserving: Reserving,
     pub(super) endless: bool,
     pub(super) layers: Option<Recorded>,
+    pub(super) metrics: Option<Metrics>,
+    pub(super) page: Option<Page>,
+    pub(super) sought: Option<Sought>,
+    pub(super) pause_at: Option<PauseAt>,
 }
 
 impl Starting {
@@ -56,7 +63,8 @@ impl Starting {
     pub(super) async fn start(mut self) -> Result<Conductor, RunError> {
         let (docker, plan, run) = (&self.docker, &self.plan, &self.record.run);
         let path = self.directory.path().display().to_string();
-        let life = life(plan, self.endless).saturating_add(self.reserving.longest());
+        let lasts = self.endless || self.pause_at.is_some();
+        let life = life(plan, lasts).saturating_add(self.reserving.longest());
         let asking = Asking {
             docker,
             labels: &RunLabels::new(run, &Owner::this_process(), &path, life),
@@ -86,7 +94,10 @@ impl Starting {
             self.record,
             self.signals,
         )?;
-        conductor.endless = self.endless;
+        conductor.metrics = self.metrics;
+        conductor.serve(self.page);
+        (conductor.endless, conductor.sought) = (self.endless, self.sought);
+        conductor.pause_at = self.pause_at;
         conductor.open_journal()?;
         conductor.capabilities(capabilities)?;
         conductor.launch(self.images, self.secrets, self.filling);
