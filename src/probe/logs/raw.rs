@@ -35,7 +35,7 @@ const FILES: u64 = 4;
 /// A budget below this is raised to it: a file must hold at least one longest line.
 const LEAST_BUDGET: u64 = 1 << 20;
 /// Bytes that are written between two looks at the room that is left.
-const LOOK_EVERY: usize = 256 << 10;
+const LOOK_EVERY: usize = 64 << 10;
 /// Files that the thread keeps open.
 const MAX_OPEN: usize = 64;
 
@@ -324,6 +324,8 @@ fn write_all(receiver: &Receiver<Work>, trouble: &Trouble, room: impl Fn(&Path) 
                     continue;
                 }
                 if let Err(error) = write_one(&mut open, &path, offset, &bytes) {
+                    // Where it is for want of room, what is left is the journal's.
+                    low = true;
                     trouble.lose(bytes.len(), &error.to_string());
                 }
             }
