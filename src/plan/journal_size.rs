@@ -119,7 +119,6 @@ mod option_micros {
 
     use serde::Serializer;
 
-    #[expect(clippy::ref_option, reason = "serde hands over a reference")]
     pub(super) fn serialize<S: Serializer>(
         span: &Option<Duration>,
         serializer: S,
