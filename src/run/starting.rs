@@ -64,7 +64,9 @@ impl Starting {
         let (docker, plan, run) = (&self.docker, &self.plan, &self.record.run);
         let path = self.directory.path().display().to_string();
         let lasts = self.endless || self.pause_at.is_some();
-        let life = life(plan, lasts).saturating_add(self.reserving.longest());
+        // A canary that is killed while it waits is not waited for by others for ever.
+        let waits = self.reserving.longest().min(LIFE_ENDLESS);
+        let life = life(plan, lasts).saturating_add(waits);
         let asking = Asking {
             docker,
             labels: &RunLabels::new(run, &Owner::this_process(), &path, life),
