@@ -6,7 +6,11 @@
 //!          of evidence stop     then blocks thinner     written, on a reserve with a verdict on the end's reserve
 //! ```
 
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
 
 /// What is wanted free at most: some minutes of what a busy run writes.
 const COMFORT: u64 = 64 << 20;
@@ -47,6 +51,29 @@ impl Room {
     pub fn used(self) -> f64 {
         (1.0 - self.free as f64 / self.wanted() as f64).max(0.0)
     }
+}
+
+/// Takes room with a file, to be given back by removing it; a file that does not become whole is removed.
+///
+/// # Errors
+/// When there is too little room, or the file cannot be written.
+pub fn take(path: &Path, bytes: u64) -> io::Result<()> {
+    let written = (|| {
+        let mut file = File::create(path)?;
+        // Real bytes, because file systems differ in what they promise for allocated but unwritten ones.
+        let zeros = [0_u8; 4096];
+        let mut left = bytes;
+        while left > 0 {
+            let part = left.min(zeros.len() as u64);
+            file.write_all(&zeros[..part as usize])?;
+            left -= part;
+        }
+        file.sync_all()
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::{
     error::JournalError,
     event::{Entry, Event},
     reader::{ReadError, Reader},
-    room::Room,
+    room::{self, Room},
     segments::{self, RESERVE},
     thinning::{Thinness, Thinning},
 };
@@ -203,16 +203,14 @@ impl Writer {
     /// The entries that were written are answered in order; the judge is stepped with exactly these.
     ///
     /// # Errors
-    /// When the disk is full beyond the reserve, or cannot be written. A full disk is told before the fact is taken, so
-    /// that the judge has seen all that is written once there is room again.
+    /// When the disk is full beyond the reserve (told before the fact is taken: the judge sees all that is written), or
+    /// cannot be written.
     pub fn append(&mut self, elapsed: Elapsed, event: Event) -> Result<Written, JournalError> {
         if self.held.len() > HELD_LIMIT {
             self.flush()?;
-            if self.held.len() > HELD_LIMIT {
-                return Err(JournalError::Full {
-                    path: self.directory.clone(),
-                });
-            }
+        }
+        if self.held.len() > HELD_LIMIT {
+            return Err(self.full());
         }
         let elapsed = elapsed.max(self.last);
         self.last = elapsed;
@@ -270,9 +268,7 @@ impl Writer {
     pub fn finish(mut self) -> Result<u64, JournalError> {
         self.flush()?;
         if !self.held.is_empty() {
-            return Err(JournalError::Full {
-                path: self.directory.clone(),
-            });
+            return Err(self.full());
         }
         self.sync()?;
         self.release_reserve();
@@ -303,6 +299,11 @@ impl Writer {
     #[must_use]
     pub fn compression_problem(&self) -> Option<String> {
         self.compressor.problem()
+    }
+
+    fn full(&self) -> JournalError {
+        let path = self.directory.clone();
+        JournalError::Full { path }
     }
 
     fn write(&mut self, elapsed: Elapsed, event: Event) -> Result<Entry, JournalError> {
@@ -346,8 +347,8 @@ impl Writer {
         let used = self.compressor.stored() + raw / EXPECTED_RATIO;
         let of_budget = used as f64 / self.settings.budget.max(1) as f64;
         let of_room = (self.room)(&self.directory).map_or(0.0, Room::used);
-        let share = of_budget.max(of_room);
-        self.thinning.set(Thinness::for_share(share))
+        self.thinning
+            .set(Thinness::for_share(of_budget.max(of_room)))
     }
 
     /// Writes `held`; what a full disk did not take stays in it, whole bytes in order.
@@ -405,23 +406,7 @@ impl Writer {
     }
 
     fn make_reserve(&self) -> io::Result<()> {
-        let path = self.directory.join(RESERVE);
-        let result = (|| {
-            let mut file = File::create(&path)?;
-            // Real bytes, because file systems differ in what they promise for allocated but unwritten ones.
-            let zeros = [0_u8; 4096];
-            let mut left = self.settings.reserve;
-            while left > 0 {
-                let part = left.min(zeros.len() as u64);
-                file.write_all(&zeros[..part as usize])?;
-                left -= part;
-            }
-            file.sync_all()
-        })();
-        if result.is_err() {
-            let _ = fs::remove_file(&path);
-        }
-        result
+        room::take(&self.directory.join(RESERVE), self.settings.reserve)
     }
 
     fn release_reserve(&self) -> bool {

@@ -1,17 +1,15 @@
 //! Room that is kept for a run's end: verdict, findings and reports are written where nothing else can be any more.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-};
+use std::fs;
 
 use super::directory::RunDirectory;
+use crate::journal::room;
 
 /// Its file in the run directory.
 const FILE: &str = ".end-reserve";
 
 /// What the journal holds back in memory at most, and the reports of a long run.
-const BYTES: usize = 6 << 20;
+const BYTES: u64 = 6 << 20;
 
 /// Keeps the room. Without it a run goes on: only a disk that is full already has none, and that is told elsewhere.
 pub(super) fn keep(directory: &RunDirectory) {
@@ -19,12 +17,8 @@ pub(super) fn keep(directory: &RunDirectory) {
     if path.exists() {
         return;
     }
-    // Real bytes, because file systems differ in what they promise for allocated but unwritten ones.
-    let zeros = vec![0_u8; BYTES];
-    let kept = File::create(&path).and_then(|mut file| file.write_all(&zeros));
-    if kept.is_err() {
-        let _ = fs::remove_file(&path);
-    }
+    // Where it cannot be taken the disk is nearly full already, which is told by what is left out.
+    let _ = room::take(&path, BYTES);
 }
 
 /// Gives the room back; the second time there is nothing to give.
@@ -42,7 +36,7 @@ mod tests {
         let directory = RunDirectory::at(folder.path().to_owned());
         keep(&directory);
         let taken = fs::metadata(folder.path().join(FILE)).unwrap();
-        assert_eq!(taken.len(), BYTES as u64);
+        assert_eq!(taken.len(), BYTES);
         release(&directory);
         release(&directory);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
