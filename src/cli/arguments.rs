@@ -100,7 +100,7 @@ pub enum OnOrphan {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Launch, accelerate, soak, watch, judge, report, tear down
-    Soak(SoakArguments),
+    Soak(Box<SoakArguments>),
     /// Launch a network and leave it running, watched in the background
     Up(UpArguments),
     /// End a network that `up` or `soak --detach` started
