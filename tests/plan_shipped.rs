@@ -407,3 +407,29 @@ fn a_dead_validator_of_four_is_judged_by_signers_alone() {
     assert!(0.75 < thresholds.low_signers_share);
     assert!(thresholds.view_change_storm_least > 2 && thresholds.slow_blocks_factor >= 1.5);
 }
+
+#[test]
+fn the_check_says_what_a_run_reserves_and_how_large_its_journal_becomes() {
+    let default = check(&load(&request("default")).unwrap());
+    let text = default.to_string();
+    assert!(text.contains("reserves 1.35 cores, "), "{text}");
+    assert!(text.contains("nothing is left out"), "{text}");
+    assert_eq!(default.reserve.memory, default.memory.all);
+    let typed = load(&with(
+        "default",
+        &["reserve.cores=2.5", "reserve.memory=1 GiB"],
+    ));
+    let typed = check(&typed.unwrap()).reserve;
+    assert_eq!((typed.millicores, typed.memory), (2_500, 1 << 30));
+
+    let weeks = PlanRequest {
+        soak_for: Some(Duration::from_secs(21 * 86_400)),
+        ..request("nightly")
+    };
+    let weeks = check(&load(&weeks).unwrap());
+    let thinner = |warning: &&String| warning.contains("the journal is written thinner after");
+    let warning = weeks.warnings.iter().find(thinner).expect("a warning");
+    assert!(warning.contains("budget.journal"), "{warning}");
+    assert!(weeks.journal.thinned.len() > 1);
+    assert!(!weeks.journal.thinned[0].after.is_zero());
+}

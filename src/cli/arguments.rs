@@ -11,6 +11,7 @@ mod many_runs;
 mod matrix;
 mod profiles;
 mod repeating;
+mod reserving;
 mod telling;
 
 pub use faulting::{FaultArguments, FaultsArguments};
@@ -27,6 +28,7 @@ pub use profiles::{
 pub use repeating::{
     BundleArguments, CertifyArguments, PruneArguments, ReproArguments, ShrinkArguments,
 };
+pub use reserving::{CleanArguments, ReserveOptions};
 pub use telling::{
     AdoptArguments, AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments,
     OnInconclusive, OnInfra,
@@ -98,7 +100,7 @@ pub enum OnOrphan {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Launch, accelerate, soak, watch, judge, report, tear down
-    Soak(SoakArguments),
+    Soak(Box<SoakArguments>),
     /// Launch a network and leave it running, watched in the background
     Up(UpArguments),
     /// End a network that `up` or `soak --detach` started
@@ -178,6 +180,9 @@ pub struct SoakArguments {
     /// Where and how it runs.
     #[command(flatten)]
     pub options: PlanOptions,
+    /// What it does when it does not fit beside other runs.
+    #[command(flatten)]
+    pub reserve: ReserveOptions,
     /// Soak this long instead of the plan's time
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
@@ -266,6 +271,9 @@ pub struct UpArguments {
     /// Where and how it runs.
     #[command(flatten)]
     pub options: PlanOptions,
+    /// What it does when it does not fit beside other runs.
+    #[command(flatten)]
+    pub reserve: ReserveOptions,
 }
 
 /// A run.
@@ -310,17 +318,6 @@ pub enum RunsVerb {
     Resume(RunArgument),
     /// Remove what is old: logs after days, journals after weeks, verdicts never by themselves
     Prune(PruneArguments),
-}
-
-/// `clean`
-#[derive(Debug, Clone, Args)]
-pub struct CleanArguments {
-    /// Only this run [default: all runs whose owner is gone]
-    #[arg(value_name = "RUN")]
-    pub run: Option<String>,
-    /// Only say what would be removed
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// `logs`

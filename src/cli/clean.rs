@@ -1,6 +1,6 @@
 //! `canarynet clean [RUN]` and what every verb says of ownerless runs.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use super::{
     Failure,
@@ -16,6 +16,7 @@ use crate::{
         directory::{RunDirectory, RunRecord, RunState},
         ownership::{EngineRun, Standing, engine_runs},
     },
+    time::RunClock,
 };
 
 pub(super) fn clean(common: &Common, verb: &CleanArguments) -> Result<ExitCode, Failure> {
@@ -25,14 +26,25 @@ pub(super) fn clean(common: &Common, verb: &CleanArguments) -> Result<ExitCode, 
         let runs = look(&docker).await?;
         let chosen = match &verb.run {
             Some(text) => vec![choose(common, &runs, text)?],
-            None => runs
-                .into_iter()
-                .filter(|run| run.standing == Standing::Ownerless)
-                .collect(),
+            None => {
+                let state = state_folder(common)?;
+                let (chosen, others): (Vec<_>, Vec<_>) = runs
+                    .into_iter()
+                    .filter(|run| run.standing == Standing::Ownerless)
+                    .partition(|run| verb.all || run.is_in(&state));
+                if !others.is_empty() {
+                    notice_of_others(&names(&others));
+                }
+                if chosen.is_empty() && !common.json {
+                    print_line(if others.is_empty() {
+                        "nothing to clean: no run in the engine is ownerless"
+                    } else {
+                        "nothing to clean: no run of this folder is ownerless"
+                    })?;
+                }
+                chosen
+            }
         };
-        if chosen.is_empty() && !common.json {
-            print_line("nothing to clean: no run in the engine is ownerless")?;
-        }
         let mut exit = Exit::Pass;
         for run in chosen {
             if verb.dry_run {
@@ -195,38 +207,71 @@ pub(super) async fn orphans(
     docker: &Docker,
 ) -> Result<Option<EngineRun>, Failure> {
     tell_unhealed(common)?;
-    let ownerless: Vec<_> = look(docker)
-        .await?
-        .into_iter()
-        .filter(|run| run.standing == Standing::Ownerless)
-        .collect();
-    if ownerless.is_empty() {
-        return Ok(None);
-    }
-    let names: Vec<_> = ownerless.iter().map(EngineRun::name).collect();
     let action = common
         .on_orphan
         .or_else(|| std::env::var_os("CI").map(|_| OnOrphan::Clean));
-    let listed = names.join(", ");
+    let mut ownerless = look(docker).await?;
+    ownerless.retain(|run| run.standing == Standing::Ownerless);
+    // Who wants to go on with one, or to be told of all, is not forestalled.
+    if matches!(action, None | Some(OnOrphan::Clean)) {
+        ownerless = reap(common, docker, ownerless).await?;
+    }
+    if ownerless.is_empty() {
+        return Ok(None);
+    }
+    let listed = names(&ownerless).join(", ");
+    let state = state_folder(common)?;
+    let (own, others): (Vec<_>, Vec<_>) = ownerless.iter().partition(|run| run.is_in(&state));
     match action {
         Some(OnOrphan::Fail) => Err(Failure::infra(format!(
             "ownerless runs are in the engine: {listed}; `canarynet clean` removes them, `canarynet runs attach RUN` goes on with one"
         ))),
         Some(OnOrphan::Attach) => Ok(ownerless.into_iter().max_by_key(|run| run.found.created)),
         Some(OnOrphan::Clean) => {
-            for run in &ownerless {
+            for run in own {
                 remove(common, docker, run).await?;
             }
+            notice_of_others(&names(others));
             Ok(None)
         }
         None => {
-            notice(&names);
+            notice(&names(own));
+            notice_of_others(&names(others));
             for run in &ownerless {
                 heal_overdue(run).await;
             }
             Ok(None)
         }
     }
+}
+
+/// Removes what nobody owns and whose time to live has passed, whoever made it; answers the rest.
+async fn reap(
+    common: &Common,
+    docker: &Docker,
+    ownerless: Vec<EngineRun>,
+) -> Result<Vec<EngineRun>, Failure> {
+    let now = RunClock::wall();
+    let (due, rest): (Vec<_>, Vec<_>) = ownerless
+        .into_iter()
+        .partition(|run| run.is_due_for_removal(now));
+    for run in due {
+        if !common.json {
+            print_line(&format!(
+                "{}: its owner is gone and its time to live has passed",
+                run.name()
+            ))?;
+        }
+        // Another command that starts at this moment may do it as well.
+        if let Err(failure) = remove(common, docker, &run).await {
+            let _ = std::io::stderr().write_all(failure.render().as_bytes());
+        }
+    }
+    Ok(rest)
+}
+
+fn names<'a>(runs: impl IntoIterator<Item = &'a EngineRun>) -> Vec<String> {
+    runs.into_iter().map(EngineRun::name).collect()
 }
 
 /// What a lost owner and its guard have left broken beyond its time; the network itself is left alone.
@@ -276,6 +321,17 @@ pub(super) fn notice(names: &[String]) {
     if !names.is_empty() {
         eprintln!(
             "ownerless runs: {} (canarynet clean, or canarynet runs attach RUN)",
+            names.join(", ")
+        );
+    }
+}
+
+/// The same of runs that are not this folder's.
+#[expect(clippy::print_stderr, reason = "a notice, as above")]
+fn notice_of_others(names: &[String]) {
+    if !names.is_empty() {
+        eprintln!(
+            "ownerless runs of other folders: {} (canarynet clean --all)",
             names.join(", ")
         );
     }

@@ -34,6 +34,7 @@ use crate::{
     run::{
         self, RunError, SoakRequest,
         endurance::{EnduranceRequest, Endured, endure},
+        reserving::Reserving,
     },
 };
 
@@ -277,6 +278,7 @@ async fn table(
             linux_binary: verb.options.linux_binary.clone(),
             json: common.json,
             endless: false,
+            reserving: Reserving::Anyway,
             layers: None,
             sought: None,
             pause_at: None,

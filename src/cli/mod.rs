@@ -79,7 +79,7 @@ fn told(ended: Result<ExitCode, Failure>) -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let common = arguments.common;
     match arguments.verb {
-        Verb::Soak(verb) => soak::soak(&common, verb),
+        Verb::Soak(verb) => soak::soak(&common, *verb),
         Verb::Up(verb) => soak::up(&common, verb),
         Verb::Down(verb) | Verb::Stop(verb) => runs::stop(&common, &verb),
         Verb::Status(verb) => runs::status(&common, &verb),

@@ -26,7 +26,7 @@ use crate::{
     report::text::plain,
     repro::{
         Sought,
-        case::{Case, CaseError},
+        case::{BUNDLES, Case, CaseError},
         comparison::{Decision, Tally, Try, decide},
         confine::confine,
         regression,
@@ -40,9 +40,6 @@ const UNTIL: u32 = 3;
 
 /// Tries of each build, where nothing is said.
 const EACH: u32 = 10;
-
-/// Folder of unpacked bundles in the folder of runs; no plan's folder begins with a dot.
-const BUNDLES: &str = ".bundles";
 
 /// Tries beyond those asked for, where some did not count.
 const SPARE: u32 = 3;
@@ -135,7 +132,8 @@ pub(super) async fn load_image(
 
 /// Options of every verb that children get too.
 pub(super) fn child_options(common: &Common) -> Vec<OsString> {
-    let mut options = Vec::new();
+    // Tries of one command are one after another, and what holds the machine is its caller's to say.
+    let mut options = vec!["--no-reserve".into()];
     let mut add = |flag: &str, value: OsString| {
         let mut word = OsString::from(flag);
         word.push(value);

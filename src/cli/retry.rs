@@ -74,7 +74,8 @@ pub(super) fn repeat(common: &Common, run: &Path, retries: u32) -> Result<PathBu
         .arg("soak")
         .arg("--resolved")
         .arg(&plan)
-        .arg("--keep=never");
+        .arg("--keep=never")
+        .arg("--no-reserve");
     command.arg("--state").arg(state.root());
     if let Some(engine) = &common.engine {
         command.arg("--engine").arg(engine);

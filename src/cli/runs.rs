@@ -23,8 +23,9 @@ use crate::{
         directory::{RunDirectory, RunRecord, RunState},
         live::{LiveStatus, STOP_REQUEST},
         live_page,
-        ownership::engine_runs,
+        ownership::{EngineRun, engine_runs},
         pause::{self, Paused},
+        reserving,
         supervision::is_supervised,
     },
 };
@@ -136,22 +137,26 @@ fn list(common: &Common) -> Result<ExitCode, Failure> {
     if common.json {
         return Ok(ExitCode::SUCCESS);
     }
-    count_objects(common, &mut rows)?;
-    print(listing::runs(&rows, Look::of(&console::Term::stdout())).as_bytes())
-}
-
-/// What each run still has in the engine; without an engine the list is printed all the same.
-fn count_objects(common: &Common, rows: &mut [RunRow]) -> Result<(), Failure> {
-    let held = runtime()?.block_on(async {
-        let docker = super::network::connect(common, None).await.ok()?;
-        engine_runs(&docker).await.ok()
-    });
-    for run in held.unwrap_or_default() {
+    let held = held(common)?;
+    for run in &held {
         if let Some(row) = rows.iter_mut().find(|row| row.run == run.found.run) {
             row.objects = (run.found.containers + run.found.networks + run.found.volumes) as u64;
         }
     }
-    Ok(())
+    print(listing::runs(&rows, Look::of(&console::Term::stdout())).as_bytes())?;
+    for holder in reserving::holders(&held) {
+        print_line(&format!("{} reserves {}", holder.name, holder.reserve))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What runs still have in the engine; nothing, where there is no engine.
+fn held(common: &Common) -> Result<Vec<EngineRun>, Failure> {
+    let held = runtime()?.block_on(async {
+        let docker = super::network::connect(common, None).await.ok()?;
+        engine_runs(&docker).await.ok()
+    });
+    Ok(held.unwrap_or_default())
 }
 
 fn show(common: &Common, verb: &RunArgument) -> Result<ExitCode, Failure> {

@@ -15,7 +15,7 @@ use clap::ValueEnum as _;
 use super::{
     Failure,
     arguments::{AttachArguments, Common, PlanOptions, RunArgument, SoakArguments, UpArguments},
-    clean, gate, network, plan, print, print_json, print_line, retry, runtime, snapshot,
+    clean, gate, network, plan, print, print_json, print_line, prune, retry, runtime, snapshot,
     state_folder, supervise,
 };
 use crate::{
@@ -137,11 +137,16 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
             linux_binary: verb.options.linux_binary.clone(),
             json: common.json,
             endless: verb.endless,
+            reserving: verb.reserve.reserving(),
             layers,
             sought,
             pause_at,
         };
+        let prunes = prune::after_each_run(common)?;
         let outcome = run::soak(request).await;
+        if prunes {
+            prune::after_run(common);
+        }
         let spoiled = match &outcome {
             Ok(conclusion) => conclusion.exit == Exit::Infra,
             Err(error) => matches!(error, RunError::Engine(_)),
@@ -251,6 +256,7 @@ fn finish(
             return Ok(interrupt.exit().into());
         }
         Err(RunError::Secret(why)) => return Err(secrets_failed(&why)),
+        Err(RunError::Taken(taken)) => return Err(Failure::infra(taken.to_string())),
         Err(error) => return Err(Failure::infra("the run could not be done").because(&error)),
     };
     if common.json {
@@ -354,6 +360,7 @@ fn background(common: &Common, verb: &SoakArguments) -> Vec<OsString> {
     if let Some(keep) = verb.keep.and_then(|keep| keep.to_possible_value()) {
         line.push(format!("--keep={}", keep.get_name()).into());
     }
+    line.extend(verb.reserve.words().into_iter().map(OsString::from));
     line.extend(watched(verb));
     line
 }
@@ -440,8 +447,11 @@ pub(super) fn up(common: &Common, verb: UpArguments) -> Result<ExitCode, Failure
     plan.keep = Keep::Never;
     let mut arguments = beginning(common, &verb.plan, &verb.options);
     arguments.extend(["--endless".into(), "--keep=never".into()]);
+    arguments.extend(verb.reserve.words().into_iter().map(OsString::from));
     let (directory, record) = detach(common, &plan, arguments)?;
-    let deadline = Instant::now() + plan.start_deadline + Duration::from_secs(60);
+    let patience = plan.start_deadline + Duration::from_secs(60);
+    let patience = patience.saturating_add(verb.reserve.reserving().longest());
+    let deadline = Instant::now() + patience;
     loop {
         let live = LiveStatus::read(&directory);
         let shards = usize::try_from(plan.network.shards).unwrap_or(usize::MAX);

@@ -69,6 +69,8 @@ fn run(common: &Common, plan: &Plan, folder: &Path) -> Result<String, Failure> {
     let file = File::create(&output)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("soak").arg("--resolved").arg(&path);
+    // One node for half a minute holds nothing up.
+    command.arg("--no-reserve");
     command.arg("--state").arg(folder.join("runs"));
     if let Some(engine) = &common.engine {
         command.arg("--engine").arg(engine);

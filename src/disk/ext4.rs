@@ -23,7 +23,7 @@ use crate::{
         docker::Docker,
         error::EngineError,
         labels::{self, Role, RunLabels},
-        pack::PackedImage,
+        pack::{self, PackedImage},
     },
     ids::{NodeName, RunId},
 };
@@ -190,16 +190,26 @@ pub async fn detach_all(docker: &Docker, run: &RunId) -> Result<usize, EngineErr
     let Some(volume) = disks_volume(docker, run).await? else {
         return Ok(0);
     };
+    let image = image(docker, &volume).await?;
     if volume.faulty {
         let operation = HelperOp::UnmountFaulty {
             volume: volume.mountpoint.clone().into(),
         };
-        let _taken_away: Mounted =
-            run_helper(docker, &volume.helper, &volume.labels, &operation).await?;
+        let _taken_away: Mounted = run_helper(docker, &image, &volume.labels, &operation).await?;
     }
     let operation = HelperOp::DetachLoops { mark: mark(run) };
-    let detached: Detached = run_helper(docker, &volume.helper, &volume.labels, &operation).await?;
+    let detached: Detached = run_helper(docker, &image, &volume.labels, &operation).await?;
     Ok(detached.count)
+}
+
+/// The image that can work on what a run has left: that of its helpers, or, where somebody has removed it since, this
+/// program packed anew. What thaws, unmounts and detaches is in this program alone.
+async fn image(docker: &Docker, volume: &DisksVolume) -> Result<String, EngineError> {
+    if docker.image(&volume.helper).await?.is_some() {
+        return Ok(volume.helper.clone());
+    }
+    let program = pack::own_program(docker, None)?;
+    Ok(pack::program_image(docker, &program).await?.reference)
 }
 
 /// Thaws all file systems of a run, if it has a disks volume: processes that wait on a frozen one cannot be killed.
@@ -214,7 +224,8 @@ pub async fn thaw_all(docker: &Docker, run: &RunId) -> Result<(), EngineError> {
         disks: Vec::new(),
         mark: mark(run),
     };
-    let thawed: Thawed = run_helper(docker, &volume.helper, &volume.labels, &operation).await?;
+    let image = image(docker, &volume).await?;
+    let thawed: Thawed = run_helper(docker, &image, &volume.labels, &operation).await?;
     match thawed.failures.first() {
         None => Ok(()),
         Some(why) => Err(EngineError::inside("thawing disks", why)),

@@ -45,6 +45,16 @@ pub const BEFORE: &str = "canarynet.before";
 pub const VERSION: &str = "canarynet.version";
 /// What a node runs as the plan's version `base`, as JSON; where the plan has several versions.
 pub const BASE: &str = "canarynet.base";
+/// The reservation's: thousandths of a processor core.
+pub const RESERVE_MILLICORES: &str = "canarynet.reserve-millicores";
+/// ... bytes of memory.
+pub const RESERVE_MEMORY: &str = "canarynet.reserve-memory";
+/// ... bytes where the engine keeps its data.
+pub const RESERVE_DISK: &str = "canarynet.reserve-disk";
+/// ... of these those that are not yet taken when the nodes run.
+pub const RESERVE_DISK_LATER: &str = "canarynet.reserve-disk-later";
+/// ... when it was made, in milliseconds since 1970 by the engine's clock.
+pub const RESERVED_AT: &str = "canarynet.reserved-at";
 /// Name of a packed image, without tag.
 pub const IMAGE_NAME: &str = "canarynet.image";
 
@@ -77,11 +87,13 @@ pub enum Role {
     Load,
     /// The volume with the image files of disks; also the label of packed images.
     Images,
+    /// The empty volume whose labels say what the run reserves: made before all else, removed after all else.
+    Reservation,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Node,
         Self::Watcher,
         Self::Helper,
@@ -95,6 +107,7 @@ impl Role {
         Self::Service,
         Self::Load,
         Self::Images,
+        Self::Reservation,
     ];
 
     /// As written in the label.
@@ -114,6 +127,7 @@ impl Role {
             Self::Service => "service",
             Self::Load => "load",
             Self::Images => "images",
+            Self::Reservation => "reservation",
         }
     }
 
@@ -252,6 +266,12 @@ pub fn load_name(run: &RunId, shard: u64) -> String {
 #[must_use]
 pub fn disks_volume(run: &RunId) -> String {
     format!("{run}-disks")
+}
+
+/// Name of the volume whose labels say what the run reserves.
+#[must_use]
+pub fn reservation_volume(run: &RunId) -> String {
+    format!("{run}-reservation")
 }
 
 /// Name of the network that nodes talk over.

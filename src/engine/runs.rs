@@ -9,6 +9,7 @@ use super::{
     launch::{DiskInfo, LaunchTimings, Launched, NodeHandle},
     owner::Owner,
     pack,
+    reservation::Reservation,
 };
 use crate::{
     ids::{NodeName, RunId},
@@ -35,8 +36,12 @@ pub struct FoundRun {
     pub running: usize,
     /// Networks.
     pub networks: usize,
-    /// Volumes.
+    /// Volumes, that of its reservation included.
     pub volumes: usize,
+    /// Containers of nodes.
+    pub nodes: usize,
+    /// What it reserves; `None` of runs that are older than reservations.
+    pub reservation: Option<Reservation>,
 }
 
 /// All runs that have a container, a network or a volume in the engine.
@@ -54,6 +59,8 @@ pub async fn find_runs(docker: &Docker) -> Result<Vec<FoundRun>, EngineError> {
         if let Some(run) = entry(&mut runs, &container.labels) {
             run.containers += 1;
             run.running += usize::from(container.running);
+            let role = container.labels.get(labels::ROLE).map(String::as_str);
+            run.nodes += usize::from(role == Some(Role::Node.as_str()));
         }
     }
     for network in &networks {
@@ -64,6 +71,9 @@ pub async fn find_runs(docker: &Docker) -> Result<Vec<FoundRun>, EngineError> {
     for volume in &volumes {
         if let Some(run) = entry(&mut runs, &volume.labels) {
             run.volumes += 1;
+            run.reservation = run
+                .reservation
+                .or_else(|| Reservation::read(&volume.labels));
         }
     }
     Ok(runs.into_values().collect())
@@ -89,6 +99,8 @@ fn entry<'a>(runs: &'a mut BTreeMap<RunId, FoundRun>, labels: &Labels) -> Option
         running: 0,
         networks: 0,
         volumes: 0,
+        nodes: 0,
+        reservation: None,
     });
     // Helpers live for a moment, and some do not know the run's directory: what a run's other objects say holds.
     if created.saturating_add(time_to_live) > found.created.saturating_add(found.time_to_live) {

@@ -45,7 +45,8 @@ pub struct TeardownReport {
     pub left: Vec<String>,
 }
 
-/// Removes containers, then mounts of FUSE disks and loop devices, then networks and volumes of a run, in that order.
+/// Removes containers, then mounts of FUSE disks and loop devices, then networks, volumes and the reservation of a run,
+/// in that order.
 ///
 /// # Errors
 /// Only if the engine cannot be asked what there is. What it refuses to remove is in the report.
@@ -106,12 +107,19 @@ async fn remove_once(
         stuck_network::remove(docker, &network).await
     })
     .await;
-    let volumes = docker.volumes_of(run).await?;
-    let names = volumes.into_iter().map(|volume| volume.name);
-    report.volumes += remove_all(WIDTH, names, report, |name| async move {
-        docker.remove_volume(&name).await
-    })
-    .await;
+    let reservation = labels::reservation_volume(run);
+    let (reserved, volumes): (Vec<_>, Vec<_>) = docker
+        .volumes_of(run)
+        .await?
+        .into_iter()
+        .map(|volume| volume.name)
+        .partition(|name| *name == reservation);
+    let remove = |name: String| async move { docker.remove_volume(&name).await };
+    report.volumes += remove_all(WIDTH, volumes.into_iter(), report, remove).await;
+    // Whatever is still there takes its part of the machine.
+    if report.left.is_empty() {
+        report.volumes += remove_all(WIDTH, reserved.into_iter(), report, remove).await;
+    }
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! clock, and never one of [`must_last`]. What a power cut takes is what was not synced: at most since the last
 //! rotation or the last entry of [`must_last`].
 //!
-//! When the disk is full, the reserve file is released, everything that can be left out is, and the journal says so.
+//! As the disk becomes full, more and more is left out that can be; when it is, the reserve file is released, and the
+//! journal says so. Beyond that facts are held in memory for a while, and then no more are taken.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,6 +19,7 @@ use super::{
     error::JournalError,
     event::{Entry, Event},
     reader::{ReadError, Reader},
+    room::{self, Room},
     segments::{self, RESERVE},
     thinning::{Thinness, Thinning},
 };
@@ -105,6 +107,8 @@ pub struct Writer {
     starved_since: Option<Elapsed>,
     thinning: Thinning,
     compressor: Compressor,
+    /// Asks for the room on the disk.
+    room: fn(&Path) -> Option<Room>,
 }
 
 impl Writer {
@@ -191,6 +195,7 @@ impl Writer {
             starved_since: None,
             thinning: Thinning::default(),
             compressor: Compressor::start(directory)?,
+            room: Room::of,
         })
     }
 
@@ -198,8 +203,15 @@ impl Writer {
     /// The entries that were written are answered in order; the judge is stepped with exactly these.
     ///
     /// # Errors
-    /// When the disk is full beyond the reserve, or cannot be written.
+    /// When the disk is full beyond the reserve (told before the fact is taken: the judge sees all that is written), or
+    /// cannot be written.
     pub fn append(&mut self, elapsed: Elapsed, event: Event) -> Result<Written, JournalError> {
+        if self.held.len() > HELD_LIMIT {
+            self.flush()?;
+        }
+        if self.held.len() > HELD_LIMIT {
+            return Err(self.full());
+        }
         let elapsed = elapsed.max(self.last);
         self.last = elapsed;
         let mut written = Written::default();
@@ -226,23 +238,19 @@ impl Writer {
         Ok(written)
     }
 
-    /// Hands everything written so far to the operating system.
+    /// Hands everything written so far to the operating system; what a full disk does not take is held.
     ///
     /// # Errors
-    /// When the disk is full beyond the reserve, or cannot be written.
+    /// When the disk cannot be written.
     pub fn flush(&mut self) -> Result<(), JournalError> {
         self.flushed = self.last;
         match self.write_held() {
             Ok(()) => Ok(()),
             Err(error) if no_room(&error) => {
                 self.starved_since.get_or_insert(self.last);
-                if self.release_reserve() && self.write_held().is_ok() {
-                    return Ok(());
-                }
-                if self.held.len() > HELD_LIMIT {
-                    return Err(JournalError::Full {
-                        path: self.directory.clone(),
-                    });
+                if self.release_reserve() {
+                    // What is not taken even so is tried again with the next flush.
+                    let _ = self.write_held();
                 }
                 Ok(())
             }
@@ -260,9 +268,7 @@ impl Writer {
     pub fn finish(mut self) -> Result<u64, JournalError> {
         self.flush()?;
         if !self.held.is_empty() {
-            return Err(JournalError::Full {
-                path: self.directory.clone(),
-            });
+            return Err(self.full());
         }
         self.sync()?;
         self.release_reserve();
@@ -299,6 +305,11 @@ impl Writer {
     #[must_use]
     pub fn compression_problem(&self) -> Option<String> {
         self.compressor.problem()
+    }
+
+    fn full(&self) -> JournalError {
+        let path = self.directory.clone();
+        JournalError::Full { path }
     }
 
     fn write(&mut self, elapsed: Elapsed, event: Event) -> Result<Entry, JournalError> {
@@ -340,8 +351,10 @@ impl Writer {
         self.weighed = self.next.max(1);
         let raw = self.compressor.raw() + self.segment_bytes;
         let used = self.compressor.stored() + raw / EXPECTED_RATIO;
-        let share = used as f64 / self.settings.budget.max(1) as f64;
-        self.thinning.set(Thinness::for_share(share))
+        let of_budget = used as f64 / self.settings.budget.max(1) as f64;
+        let of_room = (self.room)(&self.directory).map_or(0.0, Room::used);
+        self.thinning
+            .set(Thinness::for_share(of_budget.max(of_room)))
     }
 
     /// Writes `held`; what a full disk did not take stays in it, whole bytes in order.
@@ -399,23 +412,7 @@ impl Writer {
     }
 
     fn make_reserve(&self) -> io::Result<()> {
-        let path = self.directory.join(RESERVE);
-        let result = (|| {
-            let mut file = File::create(&path)?;
-            // Real bytes, because file systems differ in what they promise for allocated but unwritten ones.
-            let zeros = [0_u8; 4096];
-            let mut left = self.settings.reserve;
-            while left > 0 {
-                let part = left.min(zeros.len() as u64);
-                file.write_all(&zeros[..part as usize])?;
-                left -= part;
-            }
-            file.sync_all()
-        })();
-        if result.is_err() {
-            let _ = fs::remove_file(&path);
-        }
-        result
+        room::take(&self.directory.join(RESERVE), self.settings.reserve)
     }
 
     fn release_reserve(&self) -> bool {
@@ -569,6 +566,38 @@ mod tests {
     }
 
     #[test]
+    fn little_room_makes_the_journal_thinner_before_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            segment: 1 << 20,
+            ..Settings::for_budget(1 << 30)
+        };
+        let mut writer = Writer::create(folder.path(), settings).unwrap();
+        writer.room = |_| {
+            Some(Room {
+                free: 10 << 20,
+                size: 1 << 40,
+            })
+        };
+        for entry in Generator::new(&Shape::default(), 1, Vec::new()).take(2_000) {
+            writer.append(entry.elapsed, entry.event).unwrap();
+        }
+        assert!(!writer.starved() && writer.left_out() > 200);
+        // With room again all is kept from the next look on.
+        writer.room = |_| None;
+        let rest = Generator::new(&Shape::default(), 1, Vec::new()).skip(2_000);
+        let mut left_out = 0;
+        for (count, entry) in rest.take(4_000).enumerate() {
+            writer.append(entry.elapsed, entry.event).unwrap();
+            if count == 3_000 {
+                left_out = writer.left_out();
+            }
+        }
+        assert_eq!(writer.left_out(), left_out);
+        writer.finish().unwrap();
+    }
+
+    #[test]
     fn a_disk_that_stays_full_is_an_error_in_bounded_memory() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = Writer::create(folder.path(), Settings::for_budget(1 << 30)).unwrap();
@@ -584,5 +613,15 @@ mod tests {
         });
         assert!(matches!(outcome, Some(JournalError::Full { .. })));
         assert!(writer.held.len() < 2 * HELD_LIMIT);
+        // With room again the end can be written, and all that was taken is there.
+        let (taken, path) = (writer.next, writer.path.clone());
+        writer.file = open_segment(&path).unwrap();
+        let last = Event::Tick { wall: WallTime(0) };
+        writer.append(Elapsed(200_000), last).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(
+            Reader::open(folder.path()).unwrap().count() as u64,
+            taken + 1
+        );
     }
 }

@@ -11,6 +11,8 @@ use super::{
     DiskKind, Lever, Plan,
     foreign::{LOAD_MEMORY, Quorum},
     image,
+    journal_size::JournalCheck,
+    reserve::Reserve,
     thresholds::{Basis, by_key},
     values::human_size,
     versions,
@@ -37,6 +39,10 @@ pub struct CheckReport {
     pub disk: DiskCheck,
     /// Memory of all nodes.
     pub memory: MemoryCheck,
+    /// How large the journal becomes, and from when on it is thinned.
+    pub journal: JournalCheck,
+    /// What the run reserves of the engine's machine.
+    pub reserve: Reserve,
     /// Versions of the nodes' program and who runs them; empty where there is one only.
     pub versions: Vec<String>,
     /// What a person should know.
@@ -145,12 +151,16 @@ pub fn check(plan: &Plan) -> CheckReport {
     for clock in clocks.iter().filter(|clock| !clock.scaled) {
         warnings.push(unscaled(clock));
     }
+    let journal = JournalCheck::of(plan, plan.clocks.blocks(length.blocks));
+    warnings.extend(journal.warning());
     warn(plan, &length, &mut warnings);
     CheckReport {
         plan: plan.name.clone(),
         profile: plan.profile.clone(),
         windows: windows(plan),
         memory: memory(plan),
+        journal,
+        reserve: Reserve::of(plan),
         versions: versions::lines(plan),
         length,
         clocks,
@@ -327,7 +337,7 @@ fn disk(plan: &Plan, blocks: u64) -> DiskCheck {
     }
 }
 
-fn memory(plan: &Plan) -> MemoryCheck {
+pub(super) fn memory(plan: &Plan) -> MemoryCheck {
     let network = &plan.network;
     let disks_in_memory = match network.disk.kind {
         DiskKind::Tmpfs => true,

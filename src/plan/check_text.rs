@@ -54,6 +54,8 @@ impl Display for CheckReport {
                 ""
             }
         )?;
+        writeln!(formatter, "journal  {}", self.journal)?;
+        writeln!(formatter, "reserves {}", self.reserve)?;
         for version in &self.versions {
             writeln!(formatter, "version  {version}")?;
         }

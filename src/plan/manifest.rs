@@ -12,6 +12,7 @@ use super::{
     alerts::AlertManifest,
     detectors::Detectors,
     faults::{ChaosManifest, DrillManifest, FaultManifest, OnMissing, SweepManifest},
+    reserve::ReserveManifest,
     snapshots::{SnapshotManifest, StartManifest},
     until::Until,
     values::{Blocks, Rate, Seed, Share, Size, Span},
@@ -72,6 +73,8 @@ pub struct Manifest {
     pub detectors: Option<Detectors>,
     /// What the canary itself may use.
     pub budget: Option<Budget>,
+    /// What the run reserves of the engine's machine, so that another does not start beside it for which there is no room.
+    pub reserve: Option<ReserveManifest>,
     /// Faults, each with its kind, its time and its target.
     pub fault: Option<Vec<FaultManifest>>,
     /// Every kind of fault once.

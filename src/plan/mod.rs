@@ -26,6 +26,7 @@ pub mod findings;
 pub mod foreign;
 mod gate;
 pub mod image;
+pub mod journal_size;
 mod judging;
 pub mod later;
 mod layers;
@@ -38,6 +39,7 @@ pub mod observer;
 pub mod other;
 pub mod reach;
 pub mod recorded;
+pub mod reserve;
 pub mod resolve;
 pub mod schema;
 pub mod secrets;
@@ -118,6 +120,9 @@ pub struct Plan {
     pub gate: Gate,
     /// Budgets of the canary itself.
     pub budget: Budget,
+    /// What the run reserves of the engine's machine, where that is not estimated.
+    #[serde(default, skip_serializing_if = "reserve::ReservePlan::is_default")]
+    pub reserve: reserve::ReservePlan,
     /// Where the chain begins.
     #[serde(default)]
     pub start: Start,

@@ -27,6 +27,9 @@ use crate::{
     snapshot::{SnapshotError, SnapshotFolder, Stored},
 };
 
+/// Folder of unpacked bundles in the folder of runs; no plan's folder begins with a dot.
+pub const BUNDLES: &str = ".bundles";
+
 /// Longest JSON file of a run directory that is read whole.
 const LONGEST: u64 = 256 << 20;
 

@@ -6,6 +6,7 @@ use super::{
     arm,
     conductor::{Conductor, chain},
     directory::RunState,
+    end_reserve,
     error::RunError,
 };
 use crate::{
@@ -35,6 +36,9 @@ const OPEN_FILES: u64 = 1_024;
 /// Where the sweep of `canarynet faults` comes from, as its plan says.
 pub(crate) const FAULTS: &str = "canarynet faults";
 
+/// The file that says what the run came to.
+const VERDICT: &str = "verdict.json";
+
 /// Longest wait for the terminal to take the last lines.
 const SCREEN: Duration = Duration::from_millis(500);
 
@@ -62,6 +66,7 @@ impl Conductor {
     /// When the reports cannot be written; the teardown was tried all the same.
     pub(super) async fn conclude(mut self, reason: FinishReason) -> Result<Conclusion, RunError> {
         let interrupted = self.signals.first();
+        end_reserve::release(&self.directory);
         // A launch that was under way is given up; what it made is found by its labels.
         self.launching = None;
         if let Err(error) = self.collect(reason, interrupted.is_some()).await {
@@ -104,7 +109,8 @@ impl Conductor {
             arm::forget(self.directory.path());
         }
         // A run that leaves something behind is no pass, whatever it found.
-        let exit = if exit == Exit::Pass && !(left.is_empty() && unhealed.is_empty()) {
+        let whole = left.is_empty() && unhealed.is_empty() && written.is_ok();
+        let exit = if exit == Exit::Pass && !whole {
             Exit::Infra
         } else {
             exit
@@ -117,7 +123,10 @@ impl Conductor {
         self.record.kept = keep;
         self.record.unhealed = unhealed.clone();
         self.directory.write_record(&self.record)?;
-        written?;
+        // A report that found no room is told and missed; without a verdict there is nothing to tell of.
+        if !self.directory.path().join(VERDICT).is_file() {
+            written?;
+        }
         let directory = self.directory.path().to_owned();
         finish_screen(self.screen);
         let mut summary = report::terminal::render(&input, Look::of(&console::Term::stdout()));
@@ -135,6 +144,20 @@ impl Conductor {
             verdict: input.verdict,
             judgement: input.judgement,
         })
+    }
+
+    /// The disk of the run directory is full, beyond what the journal kept free: what is kept for the end is given to it.
+    pub(super) fn out_of_room(&mut self) {
+        end_reserve::release(&self.directory);
+        let detail =
+            "the file system of the run directory is full, and what was kept free is used up"
+                .to_owned();
+        // What cannot be written even now is told by the exit code alone.
+        let _ = self.record(Event::Infra {
+            what: "journal".to_owned(),
+            detail,
+            fatal: true,
+        });
     }
 
     async fn collect(&mut self, reason: FinishReason, hurry: bool) -> Result<(), RunError> {
@@ -161,13 +184,28 @@ impl Conductor {
     }
 
     fn write_reports(&mut self, input: &ReportInput) -> Result<(), RunError> {
+        let mut first = None;
         for reporter in REPORTERS {
-            let text = (reporter.render)(input).map_err(RunError::Render)?;
-            self.directory.write(reporter.file, text.as_bytes())?;
+            // The smallest and most needed come first: what a full disk has no room for is the rest.
+            let written = (reporter.render)(input).map_err(RunError::Render);
+            let written = written.and_then(|text| {
+                let written = self.directory.write(reporter.file, text.as_bytes());
+                written.map_err(RunError::from)
+            });
+            if let Err(error) = written {
+                self.note(&clean(
+                    &format!("{}: {}", reporter.file, chain(&error)),
+                    400,
+                ));
+                first.get_or_insert(error);
+            }
         }
         self.record.state = RunState::TearingDown;
-        self.directory.write_record(&self.record)?;
-        Ok(())
+        let recorded = self.directory.write_record(&self.record);
+        match first {
+            Some(error) => Err(error),
+            None => Ok(recorded?),
+        }
     }
 
     /// Removes all that the run made; says what could not be removed.

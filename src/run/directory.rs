@@ -327,7 +327,12 @@ impl RunDirectory {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), DirectoryError> {
         let path = self.path.join(name);
         let temporary = self.path.join(format!(".{name}.tmp"));
-        fs::write(&temporary, bytes).map_err(io("write", &temporary))?;
+        let written = fs::write(&temporary, bytes);
+        if written.is_err() {
+            // A part of it would only take room that others need.
+            let _ = fs::remove_file(&temporary);
+        }
+        written.map_err(io("write", &temporary))?;
         fs::rename(&temporary, &path).map_err(io("rename to", &path))
     }
 

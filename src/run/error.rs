@@ -2,8 +2,8 @@
 //! read by the run itself.
 
 use crate::{
-    engine::EngineError, journal::JournalError, profile::log_rules::RuleError, report::RenderError,
-    snapshot::SnapshotError,
+    engine::EngineError, journal::JournalError, plan::reserve::Taken,
+    profile::log_rules::RuleError, report::RenderError, snapshot::SnapshotError,
 };
 
 use super::{directory::DirectoryError, signal::Interrupt};
@@ -30,8 +30,11 @@ pub enum RunError {
     #[error("ended by {0}; what it had broken was healed and removed")]
     Stopped(&'static str),
     /// A signal came before anything was started.
-    #[error("{} came while images were prepared; nothing was started", .0.name())]
+    #[error("{} came before anything was started", .0.name())]
     Interrupted(Interrupt),
+    /// Others hold what the run needs of the machine.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// A secret: bad input (exit 2).
     #[error("the secrets of the nodes cannot be used")]
     Secret(#[from] super::secrets::SecretError),

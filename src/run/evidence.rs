@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::directory::RunDirectory;
-use crate::detect::{evidence, finding::Finding};
+use crate::{
+    detect::{evidence, finding::Finding},
+    journal::Room,
+};
 
 /// Findings whose evidence may wait. A run with more at a moment has bigger worries, and the journal has all of it.
 const WAITING: usize = 64;
@@ -45,6 +48,10 @@ impl Evidence {
 
     /// Copies what a finding cites.
     pub(super) fn keep(&mut self, directory: &RunDirectory, finding: &Finding) {
+        // What is cited is in the journal, which has the room that is left.
+        if Room::of(directory.path()).is_some_and(Room::is_low) {
+            return;
+        }
         if let Some(work) = &self.work {
             let _ = work.try_send((directory.path().to_owned(), finding.clone()));
         }

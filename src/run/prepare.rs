@@ -1,6 +1,6 @@
 //! The beginning of a run, or of taking one over: everything up to the loop.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -12,27 +12,29 @@ use super::{
     conductor::Conductor,
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState, StateFolder},
+    end_reserve,
     error::RunError,
     evidence::Evidence,
     faults::Faults,
     launching::{Launching, launch_network},
     live::STOP_REQUEST,
-    machine,
     observe::Observers,
     past::{Judged, Past, judge_again},
     pause::{self, PauseAt},
+    reserving::{self, Reserving},
     restart::Restarts,
     secrets::Secrets,
     signal::Signals,
     snapshots::Snapshots,
     start::{self, Filling},
+    starting::{Starting, life, own_directory},
     takeover::{Found, found},
 };
 use crate::{
     detect::Judge,
-    engine::{self, Docker, Launched, launch::Images},
+    engine::{self, Docker, Launched, launch::Images, reservation},
     journal::{
-        Event, JOURNAL_FOLDER, Settings, Writer,
+        Event, JOURNAL_FOLDER, JournalError, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         mask::Masks,
     },
@@ -46,12 +48,6 @@ use crate::{
 
 /// Observations that may wait for the journal; at the busiest the default plan makes some hundred a second.
 const QUEUE: usize = 16 * 1024;
-
-/// How much longer than its plan a run's remains are taken for somebody's, where its lock cannot be seen.
-const LIFE_MARGIN: Duration = Duration::from_secs(15 * 60);
-
-/// The same for a run without an end of its own.
-const LIFE_ENDLESS: Duration = Duration::from_secs(7 * 86_400);
 
 /// A run to be made.
 #[derive(Debug)]
@@ -72,6 +68,8 @@ pub struct SoakRequest {
     pub json: bool,
     /// No end of its own (`up`).
     pub endless: bool,
+    /// What it does when others hold what it needs of the machine.
+    pub reserving: Reserving,
     /// Where its metrics are served.
     pub metrics: Option<Metrics>,
     /// Where it can be followed in a browser.
@@ -116,6 +114,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         linux_binary,
         json,
         endless,
+        reserving,
         metrics,
         page,
         layers,
@@ -154,37 +153,49 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
         interrupt = signals.next() => return Err(RunError::Interrupted(interrupt)),
     };
     let filling = start::open(&plan)?;
+    let given = directory.is_some();
     let (directory, lock, record) = own_directory(&state, directory, &plan, engine)?;
-    machine::keep(&directory, &docker, &images, &upgrades, layers.as_ref())?;
-    engine::preflight(
-        &docker,
-        &record.run,
-        &plan.network,
-        plan.allow_helper,
-        &images,
-    )
-    .await?;
-    let path = directory.path().display().to_string();
-    let capabilities = capability::probe(&docker, &record.run, &path, &plan, &images).await?;
-    begun.note(&format!(
-        "run {} in {}",
-        record.name,
-        directory.path().display()
-    ));
-    let mut conductor = begin(begun, plan, docker, directory, lock, record, signals)?;
-    conductor.metrics = metrics;
-    conductor.serve(page);
-    (conductor.endless, conductor.sought) = (endless, sought);
-    conductor.pause_at = pause_at;
-    conductor.open_journal()?;
-    conductor.capabilities(capabilities)?;
-    conductor.launch(images, secrets, filling);
+    let (run, path) = (record.run.clone(), directory.clone());
+    let starting = Starting {
+        begun,
+        plan,
+        docker: docker.clone(),
+        directory,
+        lock,
+        record,
+        signals,
+        images,
+        upgrades,
+        secrets,
+        filling,
+        reserving,
+        endless,
+        layers,
+        metrics,
+        page,
+        sought,
+        pause_at,
+    };
+    let conductor = match starting.start().await {
+        Ok(conductor) => conductor,
+        Err(error) => {
+            // Where the engine does not answer it is found by its labels later; it holds nothing without an owner.
+            let _ = reservation::release(&docker, &run).await;
+            reserving::forget(&path, given, &error);
+            return Err(error);
+        }
+    };
     end(conductor).await
 }
 
 pub(super) async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
     match conductor.conduct().await {
         Ok(reason) => conductor.conclude(reason).await,
+        // What was kept for the end suffices for a verdict.
+        Err(RunError::Journal(JournalError::Full { .. })) => {
+            conductor.out_of_room();
+            conductor.conclude(FinishReason::Infra).await
+        }
         Err(error) => {
             // The evidence cannot be written, so nothing more can be learned; what was made must go all the same.
             let failure = conductor.conclude(FinishReason::Infra).await;
@@ -194,45 +205,19 @@ pub(super) async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError
 }
 
 /// What stands before there is a run.
-struct Begun {
+pub(super) struct Begun {
     screen: Progress,
     clock: RunClock,
     masks: Arc<Masks>,
 }
 
 impl Begun {
-    fn note(&mut self, line: &str) {
+    pub(super) fn note(&mut self, line: &str) {
         self.screen.note(self.clock.elapsed(), line);
     }
 }
 
-fn own_directory(
-    state: &StateFolder,
-    given: Option<(RunDirectory, RunRecord)>,
-    plan: &Plan,
-    engine: Option<String>,
-) -> Result<(RunDirectory, RunLock, RunRecord), RunError> {
-    let (directory, lock, record) = match given {
-        Some((directory, record)) => {
-            let lock = directory.lock()?;
-            (directory, lock, record)
-        }
-        None => {
-            let (directory, lock, name, run) = state.create(&plan.name)?;
-            (
-                directory,
-                lock,
-                RunRecord::starting(run, name, plan, engine),
-            )
-        }
-    };
-    directory.write_record(&record)?;
-    let text = serde_json::to_vec_pretty(plan).map_err(RunError::Encode)?;
-    directory.write("plan.json", &text)?;
-    Ok((directory, lock, record))
-}
-
-fn begin(
+pub(super) fn begin(
     begun: Begun,
     plan: Plan,
     docker: Docker,
@@ -272,6 +257,7 @@ fn assemble(
     signals: Signals,
     (journal, judge, curves): (Option<Writer>, Judge, Curves),
 ) -> Result<Conductor, RunError> {
+    end_reserve::keep(&directory);
     let (sink, observations) = Sink::new(QUEUE);
     let observers = Observers::new(
         docker.clone(),
@@ -335,7 +321,7 @@ fn assemble(
 
 impl Conductor {
     /// The first entries of a journal.
-    fn open_journal(&mut self) -> Result<(), RunError> {
+    pub(super) fn open_journal(&mut self) -> Result<(), RunError> {
         let plan = serde_json::to_value(&self.plan).map_err(RunError::Encode)?;
         let event = Event::RunStarted {
             format: FORMAT,
@@ -357,10 +343,7 @@ impl Conductor {
         let plan = self.plan.clone();
         let run = self.record.run.clone();
         let state = self.directory.path().display().to_string();
-        let life = match plan.soak {
-            Some(soak) if !self.endless => soak.0 + plan.start_deadline + LIFE_MARGIN,
-            _ => LIFE_ENDLESS,
-        };
+        let life = life(&plan, self.endless || self.pause_at.is_some());
         self.stage = Stage::Start;
         let launching = async move {
             let request = Launching {

@@ -42,11 +42,7 @@ pub struct Rung {
 pub fn evict(rungs: &[Rung], keep: usize, budget: u64) -> Vec<String> {
     let mut left: Vec<&Rung> = rungs.iter().collect();
     left.sort_by_key(|rung| (rung.height, rung.made));
-    let newest = rungs
-        .iter()
-        .max_by_key(|rung| rung.made)
-        .map(|rung| &rung.name);
-    let next = newest_good(rungs).map(|rung| &rung.name);
+    let stays = staying(rungs);
     let mut gone = Vec::new();
     loop {
         let bytes = left
@@ -55,9 +51,6 @@ pub fn evict(rungs: &[Rung], keep: usize, budget: u64) -> Vec<String> {
         if left.len() <= keep && bytes <= budget {
             return gone;
         }
-        let stays = |rung: &Rung| {
-            rung.standing.pinned.is_some() || Some(&rung.name) == newest || Some(&rung.name) == next
-        };
         let victim = (0..left.len())
             .filter(|&place| !stays(left[place]))
             .min_by(|&one, &other| {
@@ -69,6 +62,15 @@ pub fn evict(rungs: &[Rung], keep: usize, budget: u64) -> Vec<String> {
             return gone;
         };
         gone.push(left.remove(victim).name.clone());
+    }
+}
+
+/// Which rungs of a lineage stay whatever bounds say: the newest, the one to go on from, and the pinned ones.
+pub fn staying(rungs: &[Rung]) -> impl Fn(&Rung) -> bool {
+    let newest = rungs.iter().max_by_key(|rung| rung.made);
+    let [newest, next] = [newest, newest_good(rungs)].map(|rung| rung.map(|rung| &rung.name));
+    move |rung| {
+        rung.standing.pinned.is_some() || Some(&rung.name) == newest || Some(&rung.name) == next
     }
 }
 

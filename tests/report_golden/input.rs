@@ -213,6 +213,7 @@ pub fn plan() -> Plan {
             journal: 64 << 20,
             logs: 256 << 20,
         },
+        reserve: Default::default(),
         start: canarynet::plan::Start::Genesis,
         ladder: None,
         schedule: Vec::new(),

@@ -9,11 +9,13 @@
 )]
 
 mod by_hand;
+mod cleaning;
 mod daemon;
 mod defects;
 mod etcd;
 mod faults;
 mod faulty;
+mod full_disk;
 mod harness;
 mod incident;
 mod killed;
@@ -22,6 +24,7 @@ mod lifecycle;
 mod network;
 mod outside_hands;
 mod repro;
+mod reserving;
 mod secrets;
 mod shrink;
 mod snapshots;

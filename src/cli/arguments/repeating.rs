@@ -125,16 +125,20 @@ pub struct CertifyArguments {
     after_help = "Verdicts, summaries, reports and plans stay unless --forget says otherwise; running, unfinished and kept runs are not touched.\n\nExamples:\n  canarynet runs prune --dry-run\n  canarynet runs prune --logs 3d --journals 30d --budget \"20 GiB\""
 )]
 pub struct PruneArguments {
-    /// Remove raw logs, copied evidence and repetitions that are older
-    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = humantime::parse_duration)]
-    pub logs: Duration,
-    /// Remove journals that are older; such a run cannot be judged again
-    #[arg(long, value_name = "AGE", default_value = "6w", value_parser = humantime::parse_duration)]
-    pub journals: Duration,
+    /// Remove raw logs, copied evidence, repetitions and unpacked bundles that are older [default: 7d]
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    pub logs: Option<Duration>,
+    /// Remove rungs that are older; never the newest, the one to go on from, or one that is kept for a finding
+    /// [default: 2w]
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    pub rungs: Option<Duration>,
+    /// Remove journals that are older; such a run cannot be judged again [default: 6w]
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    pub journals: Option<Duration>,
     /// Remove all of runs that are older [default: never]
     #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
     pub forget: Option<Duration>,
-    /// Bytes that all runs together may take; the oldest logs go first, then the oldest journals
+    /// Bytes that all of it may take; the oldest repetitions go first, then logs, rungs and journals
     #[arg(long, value_name = "SIZE")]
     pub budget: Option<Size>,
     /// Only say what would be removed

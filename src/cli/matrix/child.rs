@@ -41,7 +41,8 @@ pub(super) fn start(
     std::fs::write(folder.join("profile.toml"), &cell.profile)?;
     std::fs::write(&plan, &cell.plan)?;
     let output = std::fs::File::create(folder.join("output.txt"))?;
-    let mut words: Vec<OsString> = vec!["soak".into(), plan.into()];
+    // How many run at once is the matrix's to say (`--jobs`).
+    let mut words: Vec<OsString> = vec!["soak".into(), "--no-reserve".into(), plan.into()];
     words.extend(["--state".into(), folder.join("runs").into()]);
     if let Some(engine) = &common.engine {
         words.extend(["--engine".into(), engine.into()]);

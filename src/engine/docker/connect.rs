@@ -93,6 +93,40 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// What time it is by the engine's clock, in milliseconds since 1970; `None` where it does not tell.
+    ///
+    /// # Errors
+    /// What the engine said.
+    pub async fn time(&self) -> Result<Option<u64>, EngineError> {
+        let info = call("ask the time of", "the engine", READ, self.client.info()).await?;
+        Ok(info.system_time.as_deref().and_then(milliseconds))
+    }
+}
+
+/// Milliseconds since 1970 of a time like `2026-11-27T10:45:27.123456789+01:00`.
+fn milliseconds(text: &str) -> Option<u64> {
+    let (local, east) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            match offset.as_bytes()[0] {
+                b'+' => (local, minutes),
+                b'-' => (local, -minutes),
+                _ => return None,
+            }
+        }
+    };
+    let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let local = local
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?
+        .as_millis();
+    u64::try_from(i64::try_from(local).ok()? - east * 60_000).ok()
+}
+
 async fn read_info(
     client: &bollard::Docker,
     address: String,
@@ -273,6 +307,23 @@ mod tests {
 
         let error = Docker::connect(Some("ssh://host")).await.unwrap_err();
         assert!(matches!(error, EngineError::BadAddress { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_engines_time_is_read_in_every_zone() {
+        let at = Some(1_764_236_727_123);
+        assert_eq!(milliseconds("2025-11-27T09:45:27.123456789Z"), at);
+        assert_eq!(milliseconds("2025-11-27T10:45:27.123456789+01:00"), at);
+        assert_eq!(milliseconds("2025-11-27T04:15:27.123-05:30"), at);
+        for wrong in [
+            "",
+            "now",
+            "2025-11-27T10:45:27",
+            "2025-11-27T10:45:27.1*01:00",
+            "ä1:00",
+        ] {
+            assert_eq!(milliseconds(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

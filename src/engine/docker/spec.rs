@@ -12,7 +12,7 @@ const LOG_FILE_SIZE: &str = "16m";
 /// Files kept by the log driver.
 const LOG_FILES: &str = "3";
 /// Bytes that one container's logs may take on the engine's disk.
-pub const LOG_BYTES: u64 = 16 * 3 * 1024 * 1024;
+pub const LOG_BYTES: u64 = crate::plan::reserve::LOG_BYTES;
 
 /// A container to be created. The default has no network, no capability, no new privileges and a read-only root.
 #[derive(Debug, Clone, Default)]

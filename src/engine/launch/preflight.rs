@@ -4,19 +4,20 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     engine::{
-        docker::{Docker, LOG_BYTES},
+        docker::Docker,
         error::EngineError,
-        labels,
+        labels::{self, Role},
         room::{self, Room},
     },
     ids::RunId,
-    plan::{DiskKind, NetworkPlan, foreign::LOAD_MEMORY},
+    plan::{
+        DiskKind, NetworkPlan,
+        foreign::LOAD_MEMORY,
+        reserve::{ROOM_RESERVE, bytes_on_disk},
+    },
 };
 
 use super::{Images, WIDTH, faulty, subnets, watcher};
-
-/// Bytes that stay free on the engine's file system: with less, the engine itself begins to fail.
-pub const ROOM_RESERVE: u64 = 512 * 1024 * 1024;
 
 /// What the preflight has found.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +67,7 @@ pub async fn preflight(
             nodes,
         });
     }
-    let bytes = bytes_needed(network, allow_helper);
+    let bytes = bytes_on_disk(network, allow_helper);
     let room = room::by_container(docker, &images.program, run).await?;
     if room.free < bytes.saturating_add(ROOM_RESERVE) {
         return Err(EngineError::NotEnoughRoom {
@@ -82,7 +83,7 @@ pub async fn preflight(
     })
 }
 
-/// Nothing of this run may exist, and nobody else's container may have one of its names (the engine's own answer
+/// Nothing of this run may exist but its reservation, and nobody else's container may have one of its names (the engine's own answer
 /// would come half-way through the launch).
 async fn names_are_free(
     docker: &Docker,
@@ -98,7 +99,11 @@ async fn names_are_free(
     if let Some(network) = docker.networks_of(run).await?.first() {
         return Err(taken(&network.name));
     }
-    if let Some(volume) = docker.volumes_of(run).await?.first() {
+    let volumes = docker.volumes_of(run).await?;
+    let mut others = volumes.iter().filter(|volume| {
+        volume.labels.get(labels::ROLE).map(String::as_str) != Some(Role::Reservation.as_str())
+    });
+    if let Some(volume) = others.next() {
         return Err(taken(&volume.name));
     }
     // What is not ours carries no label of ours: asked by name, one at a time, never by listing what others have.
@@ -179,23 +184,4 @@ fn beside_nodes(network: &NetworkPlan) -> u64 {
         .shards
         .saturating_mul(load)
         .saturating_add(services.saturating_mul(network.limits.memory))
-}
-
-/// Bytes that the run may write on the engine's file system: logs of all containers, and disks that live there.
-fn bytes_needed(network: &NetworkPlan, allow_helper: bool) -> u64 {
-    let nodes = network.nodes.len() as u64;
-    let disks = match network.disk.kind {
-        DiskKind::Tmpfs => 0,
-        // An image is larger than what is usable in it: journal, tables, the file system's own reserve.
-        kind if allow_helper => {
-            let size = network.disk.size;
-            // The log of xfs alone takes 64 MiB.
-            let own = if kind == DiskKind::Xfs { 128 } else { 32 } << 20;
-            size.saturating_add(size / 16).saturating_add(own)
-        }
-        _ => 0,
-    };
-    nodes
-        .saturating_mul(disks.saturating_add(LOG_BYTES))
-        .saturating_add(LOG_BYTES)
 }

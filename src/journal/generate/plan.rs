@@ -98,6 +98,7 @@ impl Shape {
                 journal: 1 << 30,
                 logs: 1 << 30,
             },
+            reserve: crate::plan::reserve::ReservePlan::default(),
             start: crate::plan::Start::Genesis,
             ladder: None,
             schedule: Vec::new(),

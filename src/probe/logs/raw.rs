@@ -4,8 +4,8 @@
 //! the journal stays true for as long as its file is there. The first file is kept, because how a node began cannot be
 //! seen again; of the others the oldest goes when the node's budget is used up.
 //!
-//! A slow or full disk slows nobody down: the thread's queue is bounded, and what finds no room is counted. Every
-//! write carries its offset, so that lost bytes leave a hole and move nothing.
+//! A slow or full disk slows nobody down: the thread's queue is bounded, and what finds no room is counted. While there is
+//! little room nothing is written, so that the journal has it. Every write carries its offset, so that lost bytes leave a hole and move nothing.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +21,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use crate::{ids::NodeName, journal::event::LogPlace};
+use crate::{
+    ids::NodeName,
+    journal::{Room, event::LogPlace},
+};
 
 /// Writes waiting for the thread; each is at most a buffer and a line long.
 const QUEUE: usize = 256;
@@ -31,6 +34,8 @@ const BUFFER: usize = 16 << 10;
 const FILES: u64 = 4;
 /// A budget below this is raised to it: a file must hold at least one longest line.
 const LEAST_BUDGET: u64 = 1 << 20;
+/// Bytes that are written between two looks at the room that is left.
+const LOOK_EVERY: usize = 64 << 10;
 /// Files that the thread keeps open.
 const MAX_OPEN: usize = 64;
 
@@ -93,7 +98,7 @@ impl RawLogs {
             let trouble = Arc::clone(&trouble);
             std::thread::Builder::new()
                 .name("raw-logs".to_owned())
-                .spawn(move || write_all(&receiver, &trouble))
+                .spawn(move || write_all(&receiver, &trouble, Room::of))
                 .map_err(RawLogError::Thread)?
         };
         Ok(Self {
@@ -298,8 +303,9 @@ impl Trouble {
     }
 }
 
-fn write_all(receiver: &Receiver<Work>, trouble: &Trouble) {
+fn write_all(receiver: &Receiver<Work>, trouble: &Trouble, room: impl Fn(&Path) -> Option<Room>) {
     let mut open: BTreeMap<Arc<Path>, File> = BTreeMap::new();
+    let (mut low, mut looked) = (false, LOOK_EVERY);
     while let Ok(work) = receiver.recv() {
         match work {
             Work::Write {
@@ -307,7 +313,19 @@ fn write_all(receiver: &Receiver<Work>, trouble: &Trouble) {
                 offset,
                 bytes,
             } => {
+                looked += bytes.len();
+                if looked >= LOOK_EVERY {
+                    looked = 0;
+                    let folder = path.parent().unwrap_or(&path);
+                    low = room(folder).is_some_and(Room::is_low);
+                }
+                if low {
+                    trouble.lose(bytes.len(), "the disk of the run directory is nearly full");
+                    continue;
+                }
                 if let Err(error) = write_one(&mut open, &path, offset, &bytes) {
+                    // Where it is for want of room, what is left is the journal's.
+                    low = true;
                     trouble.lose(bytes.len(), &error.to_string());
                 }
             }
@@ -388,6 +406,46 @@ mod tests {
             read += 1;
         }
         assert!(read > 10_000, "{read}");
+    }
+
+    #[test]
+    fn nothing_is_written_while_there_is_little_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path: Arc<Path> = Arc::from(folder.path().join("s0-n00.log"));
+        let (sender, receiver) = sync_channel(8);
+        let write = |offset, bytes: &[u8]| Work::Write {
+            path: Arc::clone(&path),
+            offset,
+            bytes: bytes.to_vec(),
+        };
+        let long = vec![b'x'; LOOK_EVERY];
+        sender.send(write(0, b"first\n")).unwrap();
+        sender.send(write(6, &long)).unwrap();
+        sender.send(write(6, b"second\n")).unwrap();
+        drop(sender);
+        let free = std::cell::Cell::new(1_u64 << 40);
+        let room = |_: &Path| {
+            // The second look finds the disk nearly full.
+            let room = Room {
+                free: free.replace(1 << 20),
+                size: 1 << 41,
+            };
+            Some(room)
+        };
+        let trouble = Trouble::default();
+        write_all(&receiver, &trouble, room);
+        assert_eq!(fs::read(&path).unwrap(), b"first\n");
+        let lost = trouble.lost_bytes.load(Ordering::Relaxed);
+        assert_eq!(lost, LOOK_EVERY as u64 + 7);
+        assert!(
+            trouble
+                .first
+                .lock()
+                .unwrap()
+                .as_ref()
+                .unwrap()
+                .contains("nearly full")
+        );
     }
 
     #[test]
