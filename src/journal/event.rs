@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use super::told::{BlockContent, Figures, Ledger, Origin, Position};
-use super::{capability::Capability, effect::Effect};
+use super::{capability::Capability, effect::Effect, recovery::RecoveryStep};
 use crate::{
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     time::{Elapsed, WallTime, micros},
@@ -141,6 +141,13 @@ pub enum Event {
         nodes: Vec<NodeName>,
         /// `true` when it begins, `false` when it ends.
         begins: bool,
+    },
+    /// The canary tries what would bring a shard back that stands still, because the plan asks for it.
+    Recovery {
+        /// The shard.
+        shard: ShardId,
+        /// What happened.
+        what: RecoveryStep,
     },
     /// A node is about to run another version of its program than it did, or than the others do; told where it starts.
     Version {

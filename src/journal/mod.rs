@@ -12,6 +12,7 @@ pub mod generate;
 pub mod mask;
 mod read_ahead;
 mod reader;
+pub mod recovery;
 mod segments;
 mod text_lines;
 mod thinning;

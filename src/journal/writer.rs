@@ -448,6 +448,7 @@ fn must_last(event: &Event) -> bool {
             | Event::Stage { .. }
             | Event::Container { .. }
             | Event::Version { .. }
+            | Event::Recovery { .. }
             | Event::Attached { .. }
             | Event::Infra { .. }
             | Event::DiskServerEnded { .. }

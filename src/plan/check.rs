@@ -11,6 +11,7 @@ use super::{
     DiskKind, Lever, Plan,
     foreign::{LOAD_MEMORY, Quorum},
     image,
+    recovery,
     thresholds::{Basis, by_key},
     values::human_size,
     versions,
@@ -39,6 +40,9 @@ pub struct CheckReport {
     pub memory: MemoryCheck,
     /// Versions of the nodes' program and who runs them; empty where there is one only.
     pub versions: Vec<String>,
+    /// What is tried on a shard that stands still; empty where nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recovery: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What cannot work; the plan is refused.
@@ -152,6 +156,7 @@ pub fn check(plan: &Plan) -> CheckReport {
         windows: windows(plan),
         memory: memory(plan),
         versions: versions::lines(plan),
+        recovery: recovery::lines(plan),
         length,
         clocks,
         disk,
@@ -394,6 +399,7 @@ fn skipped(plan: &Plan) -> Vec<String> {
 fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
     warnings.extend(skipped(plan));
     warnings.extend(versions::unused(plan));
+    warnings.extend(recovery::warnings(plan));
     let moving = image::moving(plan).into_iter();
     warnings.extend(moving.map(|image| {
         format!("image {image} is a tag, which may be another image tomorrow: pin it by its digest")

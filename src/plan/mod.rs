@@ -38,6 +38,7 @@ pub mod observer;
 pub mod other;
 pub mod reach;
 pub mod recorded;
+pub mod recovery;
 pub mod resolve;
 pub mod schema;
 pub mod secrets;
@@ -124,6 +125,9 @@ pub struct Plan {
     /// The snapshots that the run makes by itself.
     #[serde(default)]
     pub ladder: Option<Ladder>,
+    /// What is tried on a shard that stands still; `None` unless the plan asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<recovery::RecoveryPlan>,
     /// All faults, computed before the start ([`crate::fault::schedule`]).
     #[serde(default)]
     pub schedule: Vec<faults::PlannedFault>,

@@ -15,7 +15,7 @@ use super::{
     faults::OnMissing,
     judging,
     manifest::{self, Manifest, RestartPolicy},
-    network, snapshots,
+    network, recovery, snapshots,
     source::Layer,
     thresholds::Basis,
     until::Until,
@@ -172,6 +172,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     )?;
     let until = stages.until;
     let (start, ladder) = snapshots::resolve(sources, &manifest, &clocks)?;
+    let recovery = recovery::resolve(sources, &manifest, &clocks, thresholds.recovery, &network)?;
     let mut plan = Plan {
         format: FORMAT,
         name: sources.name.clone(),
@@ -209,6 +210,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         budget: budget(&manifest),
         start,
         ladder,
+        recovery,
         schedule: Vec::new(),
         drill: None,
         on_missing: manifest.on_missing.unwrap_or_default(),

@@ -367,6 +367,7 @@ mod tests {
             standing,
             fingerprint: finding.fingerprint(),
             finding,
+            recovered_by: None,
         }
     }
 

@@ -26,6 +26,7 @@ mod past;
 pub mod pause;
 mod prepare;
 pub mod prune;
+mod recovering;
 pub mod restart;
 pub mod secrets;
 pub mod signal;

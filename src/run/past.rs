@@ -25,6 +25,8 @@ pub(super) struct Past {
     pub(super) blocks: BTreeMap<ShardId, KnownBlock>,
     /// Faults that were begun.
     pub(super) fired: BTreeSet<String>,
+    /// What became of the recovery ladders.
+    pub(super) recovery: Vec<(Elapsed, Event)>,
     /// What faults need of the machine, as it was tried.
     pub(super) capabilities: Vec<Capability>,
     /// What the report draws.
@@ -46,6 +48,7 @@ pub(super) fn judge_again(
         stages: Vec::new(),
         blocks: BTreeMap::new(),
         fired: BTreeSet::new(),
+        recovery: Vec::new(),
         capabilities: Vec::new(),
         curves: Curves::default(),
     };
@@ -64,6 +67,7 @@ pub(super) fn judge_again(
             Event::Fault { id, .. } => {
                 past.fired.insert(id.to_string());
             }
+            event @ Event::Recovery { .. } => past.recovery.push((entry.elapsed, event.clone())),
             Event::Capability(capability) => past.capabilities.push(capability.clone()),
             Event::Drill { .. } => {
                 past.fired.insert("drill".to_owned());

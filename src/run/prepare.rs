@@ -20,6 +20,7 @@ use super::{
     observe::Observers,
     past::{Past, judge_again},
     pause::{self, PauseAt},
+    recovering::Recovering,
     restart::Restarts,
     secrets::Secrets,
     signal::Signals,
@@ -281,6 +282,7 @@ fn assemble(
     let desk = super::alerting::desk(&plan, &record.run, &judge, directory.path());
     let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
     let snapshots = Snapshots::of(&directory, &plan);
+    let recovering = Recovering::of(&plan);
     Ok(Conductor {
         clock: begun.clock,
         journal: Some(journal),
@@ -324,6 +326,7 @@ fn assemble(
         faults_wait_for_lines: faults.wait_for_lines(),
         faults,
         snapshots,
+        recovering,
         healed_at: None,
     })
 }
@@ -442,6 +445,7 @@ impl Conductor {
             stages,
             blocks,
             fired,
+            recovery,
             capabilities,
             ..
         } = past;
@@ -455,6 +459,7 @@ impl Conductor {
         self.launched = Some(launched);
         self.faults.capable(capabilities);
         self.adopt_faults(&fired)?;
+        self.resume_recovery(&recovery);
         // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
         self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))
     }

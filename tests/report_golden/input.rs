@@ -159,6 +159,7 @@ pub fn plan() -> Plan {
         },
         keep: Keep::Never,
         stop_on_failure: false,
+        recovery: None,
         allow_helper: false,
         restart: RestartPlan {
             after: None,
@@ -412,6 +413,7 @@ fn judgement() -> Judgement {
         capabilities: Vec::new(),
         drills: Vec::new(),
         standstills: Vec::new(),
+        climbs: Vec::new(),
         infra: Vec::new(),
         doubts: Vec::new(),
         detectors: vec![DetectorView {

@@ -68,6 +68,7 @@ impl Shape {
             },
             keep: Keep::Never,
             stop_on_failure: false,
+            recovery: None,
             allow_helper: false,
             restart: RestartPlan {
                 after: None,
