@@ -457,7 +457,10 @@ mod tests {
         assert!(!told.was_set_back(&node(2), at(10)));
         tell(FaultStep::Acknowledged, 12);
         let told = tell(FaultStep::Healed, 13);
-        assert!(told.weakens_shard(ShardId(0), at(14), LookBack::Moment).is_some());
+        assert!(
+            told.weakens_shard(ShardId(0), at(14), LookBack::Moment)
+                .is_some()
+        );
         assert!(told.was_set_back(&node(3), at(40)));
         assert!(!told.was_set_back(&node(3), at(100)));
         assert_eq!(told.healed(ShardId(0), at(14)), None);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disk::faulty::control,
-    engine::{antagonist, disk_probe, inventory, room::Room, secrets, share},
+    engine::{age, antagonist, disk_probe, inventory, room::Room, secrets, share},
     exit::Exit,
 };
 
@@ -111,6 +111,10 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["secrets", folder] => json(&secrets::write(Path::new(folder), io::stdin())),
         ["sync-tree", path] => json(&sync_tree(Path::new(path))),
         ["remove", path] => json(&fs::remove_file(path)),
+        ["age", path, per_million, piece] => match age::Order::parse(per_million, piece) {
+            Some(order) => json(&age::age(Path::new(path), order)),
+            None => Err("the share or the size is no number".to_owned()),
+        },
         ["empty", path] => json(&empty(Path::new(path))),
         ["end-antagonist", mark, disk] => json(&antagonist::end(mark, Path::new(disk))),
         ["inventory", disk] => json(&inventory::inside(Path::new(disk))),
@@ -119,7 +123,7 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["state", pid] => json(&state(pid)),
         ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, sync-tree, remove, empty, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, sync-tree, remove, empty, age, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
                 .to_owned(),
         ),
     };

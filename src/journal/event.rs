@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::told::{BlockContent, Figures, Ledger, Origin, Position};
+pub use super::told::{BlockContent, DiskLevel, Figures, Ledger, Origin, Position};
 use super::{capability::Capability, effect::Effect, recovery::RecoveryStep};
 use crate::{
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
@@ -361,6 +361,8 @@ pub enum Event {
         /// Bytes since the start that were never asked to be synced, and that only time has brought to the disk.
         written_back: u64,
     },
+    /// A node's data disk was filled before its start, because the profile says so.
+    DiskAged(Box<DiskLevel>),
     /// What the canary, its containers and the engine cost.
     Cost(Cost),
     /// Room on the file system that holds the engine's data and on that of the run directory.

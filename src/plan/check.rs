@@ -10,8 +10,7 @@ use serde::Serialize;
 use super::{
     DiskKind, Lever, Plan,
     foreign::{LOAD_MEMORY, Quorum},
-    image,
-    recovery,
+    image, recovery,
     thresholds::{Basis, by_key},
     values::human_size,
     versions,
@@ -279,7 +278,8 @@ fn unscaled(clock: &ClockCheck) -> String {
 
 fn disk(plan: &Plan, blocks: u64) -> DiskCheck {
     let disk = &plan.network.disk;
-    let at_rest = disk.bytes_at_rest.unwrap_or(0);
+    let taken = disk.age.map_or(0, |age| age.takes(disk.size));
+    let at_rest = disk.bytes_at_rest.unwrap_or(0).saturating_add(taken);
     let Some(per_block) = disk.bytes_per_block.filter(|bytes| *bytes > 0) else {
         return DiskCheck {
             size: disk.size,
@@ -294,8 +294,15 @@ fn disk(plan: &Plan, blocks: u64) -> DiskCheck {
     let full = disk.size.saturating_sub(at_rest) / per_block;
     let full_after = (kept(u64::MAX) > full).then_some(full);
     let at_end = used(kept(blocks));
+    let old = match taken {
+        0 => String::new(),
+        taken => format!(
+            ", of which {} are taken before the start",
+            human_size(taken)
+        ),
+    };
     let each = format!(
-        "{} a block on {}",
+        "{} a block on {}{old}",
         human_size(per_block),
         human_size(disk.size)
     );

@@ -52,7 +52,7 @@ pub mod variables;
 pub mod versions;
 
 pub use against::{Against, Side, Tolerance};
-pub use disk::{DiskKind, DiskPlan};
+pub use disk::{AGE_FILE, AgePlan, DiskKind, DiskPlan};
 pub use error::PlanError;
 pub use faults::ClockLever;
 pub use gate::{Coverage, Gate, Limit, NewDetectors, Waiver};

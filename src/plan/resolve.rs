@@ -228,6 +228,11 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     versions::fill_schedule(sources, &mut plan.schedule, &plan.network)?;
     // Only a disk that was made for it can run dry.
     plan.network.disk.thin |= plan.schedule.iter().any(|fault| fault.kind == "device-dry");
+    // Free space in pieces rules out the disk that `auto` falls back to.
+    let age = plan.network.disk.age.as_ref();
+    if plan.network.disk.kind == DiskKind::Auto && age.is_some_and(|age| age.fragments.is_some()) {
+        plan.network.disk.kind = DiskKind::Ext4;
+    }
     // Faults on block devices rule out the disk that `auto` falls back to.
     if plan.network.disk.kind == DiskKind::Auto
         && plan.on_missing == OnMissing::Refuse

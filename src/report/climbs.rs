@@ -14,7 +14,13 @@ const MOST_STEPS: usize = 8;
 
 /// What the columns of [`rows`] are.
 pub(super) const HEADING: &[&str] = &[
-    "shard", "UTC", "step", "on", "outcome", "after", "what was read",
+    "shard",
+    "UTC",
+    "step",
+    "on",
+    "outcome",
+    "after",
+    "what was read",
 ];
 
 /// One shard in a line: which step brought it back, after what.
@@ -33,7 +39,9 @@ pub(super) fn line(climb: &ClimbView, show: fn(&str, usize) -> String) -> String
         (Some(step), _) => format!(
             "{} brought it back: height {}, {} after the ladder began",
             show(step, 60),
-            climb.back_at.map_or_else(String::new, |height| count(height.0)),
+            climb
+                .back_at
+                .map_or_else(String::new, |height| count(height.0)),
             climb.after.map_or_else(String::new, |after| human(after.0)),
         ),
         (None, true) => "nothing brought it back".to_owned(),
@@ -45,7 +53,11 @@ pub(super) fn line(climb: &ClimbView, show: fn(&str, usize) -> String) -> String
     if !skipped.is_empty() {
         words.push_str(&format!("; skipped: {skipped}"));
     }
-    format!("shard {}: {words} ({})", climb.shard, show(&climb.finding, 40))
+    format!(
+        "shard {}: {words} ({})",
+        climb.shard,
+        show(&climb.finding, 40)
+    )
 }
 
 /// All lines; empty where no ladder was set off.

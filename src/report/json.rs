@@ -16,9 +16,9 @@ use crate::{
         Finding, Judgement, NodeView, ShardView,
         causes::{common::CommonCause, signatures::Signature},
         judgement::{
-            AccelerationView, ClimbView, CostView, DetectorView, Doubt, DrillView, FaultView, Finish,
-            InfraView, KindView, Measure, Measured, Page, StageStart, Standstill, TemplateView,
-            VersionView,
+            AccelerationView, ClimbView, CostView, DetectorView, Doubt, DrillView, FaultView,
+            Finish, InfraView, KindView, Measure, Measured, Page, StageStart, Standstill,
+            TemplateView, VersionView,
         },
         outlook::NodeOutlook,
     },

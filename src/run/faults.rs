@@ -16,11 +16,11 @@ use std::{
 
 use tokio::sync::mpsc;
 
-pub(super) use self::{hold::is_hold, recover::is_recovery};
 use self::{
     carry_out::{heal_all, perform_all},
     fire::cast,
 };
+pub(super) use self::{hold::is_hold, recover::is_recovery};
 use super::arm;
 use crate::{
     engine::inject::Scene,

@@ -1,5 +1,6 @@
 //! A run from its first container to its last: stages, the loop, the end, and taking a run over.
 
+mod aging;
 mod alerting;
 pub mod arm;
 pub mod baseline;

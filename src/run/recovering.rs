@@ -7,12 +7,7 @@ use super::{conductor::Conductor, error::RunError};
 use crate::{
     fault::recovery::{Candidate, Climb, Look, Move, planned, rung, spare},
     ids::{NodeName, ShardId},
-    journal::{
-        Event,
-        event::Stage,
-        recovery::RecoveryStep,
-        text::clean,
-    },
+    journal::{Event, event::Stage, recovery::RecoveryStep, text::clean},
     plan::{Plan, recovery::Rung},
     report::text::count,
     time::{Elapsed, human},
@@ -91,7 +86,8 @@ impl Conductor {
     fn reserve_shards(&mut self) {
         let climbs = self.recovering.climbs.iter();
         let at_work = climbs.filter(|(_, climb)| climb.climbs());
-        self.faults.reserve(at_work.map(|(shard, _)| *shard).collect());
+        self.faults
+            .reserve(at_work.map(|(shard, _)| *shard).collect());
     }
 
     fn next_move(&mut self, shard: ShardId) -> Option<Move> {
@@ -136,13 +132,15 @@ impl Conductor {
             .flatten();
         let folder = snapshot.as_ref().map(|stored| stored.path.as_path());
         let network = &self.plan.network;
-        let begun = planned(&step, shard, number, network, spare(&candidates), folder)
-            .and_then(|fault| match fault {
-                Some(fault) => {
-                    let (nodes, steps) = self.faults.recover(&fault, &seen)?;
-                    Ok((nodes, Some(fault.id), steps))
+        let begun =
+            planned(&step, shard, number, network, spare(&candidates), folder).and_then(|fault| {
+                match fault {
+                    Some(fault) => {
+                        let (nodes, steps) = self.faults.recover(&fault, &seen)?;
+                        Ok((nodes, Some(fault.id), steps))
+                    }
+                    None => Ok((Vec::new(), None, Vec::new())),
                 }
-                None => Ok((Vec::new(), None, Vec::new())),
             });
         match begun {
             Ok((nodes, fault, steps)) => {
@@ -185,7 +183,10 @@ fn told(plan: &Plan, shard: ShardId, what: &RecoveryStep) -> String {
     let words = match what {
         RecoveryStep::SetOff {
             finding, height, ..
-        } => format!("{finding} sets the ladder off at height {}", count(height.0)),
+        } => format!(
+            "{finding} sets the ladder off at height {}",
+            count(height.0)
+        ),
         RecoveryStep::Begun { step, nodes, .. } if nodes.is_empty() => step.clone(),
         RecoveryStep::Begun { step, nodes, .. } => {
             let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();

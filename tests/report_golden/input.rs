@@ -126,6 +126,7 @@ pub fn plan() -> Plan {
                 write_bytes_per_second: None,
                 thin: false,
                 bytes_per_block: Some(1_200),
+                age: None,
                 bytes_at_rest: Some(1 << 20),
                 retention: Some(2_000),
             },

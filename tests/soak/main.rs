@@ -20,6 +20,7 @@ mod life_cycle;
 mod lifecycle;
 mod network;
 mod outside_hands;
+mod recovery;
 mod repro;
 mod secrets;
 mod shrink;

@@ -134,7 +134,10 @@ mod tests {
                     why: "no snapshot".to_owned(),
                 },
             ),
-            (20, begun(2, "restart-shard", Some("recovery-1-2-restart-shard"))),
+            (
+                20,
+                begun(2, "restart-shard", Some("recovery-1-2-restart-shard")),
+            ),
             (
                 36,
                 RecoveryStep::BroughtBack {
@@ -151,7 +154,11 @@ mod tests {
         let step = FaultStep::Effective { proof };
         climbs.carried_out("recovery-1-2-restart-shard", &step);
         // Of another shard, and of none that was set off.
-        climbs.step(ShardId(0), &RecoveryStep::NothingHelped, Elapsed::from_secs(40));
+        climbs.step(
+            ShardId(0),
+            &RecoveryStep::NothingHelped,
+            Elapsed::from_secs(40),
+        );
         climbs.step(shard, &RecoveryStep::NothingHelped, Elapsed::from_secs(40));
         let views = climbs.views();
         assert_eq!(views.len(), 1);

@@ -56,15 +56,7 @@ pub(super) async fn refill(
     };
     let deadline = FILL + Duration::from_secs(part.bytes >> 20);
     let owner = Some(user_ids(&scene.user)?);
-    snapshots::fill(
-        &scene.docker,
-        &tree,
-        &stored.path,
-        part,
-        owner,
-        deadline,
-    )
-    .await?;
+    snapshots::fill(&scene.docker, &tree, &stored.path, part, owner, deadline).await?;
     // A FUSE disk takes for synced what somebody has synced there.
     if scene.handle(node)?.disk.kind == DiskKind::Faulty {
         on_disk(scene, node, &["sync-tree", &scene.disk_path]).await?;

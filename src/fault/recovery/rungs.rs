@@ -186,9 +186,8 @@ pub fn planned(
         Rung::RestartShard => ("restart", json!({}), whole),
         Rung::Version(name) => ("upgrade", json!({ "version": name }), whole),
         Rung::RestoreNode => {
-            let snapshot = snapshot.ok_or(
-                "there is no snapshot: this run has made none and did not begin from one",
-            )?;
+            let snapshot = snapshot
+                .ok_or("there is no snapshot: this run has made none and did not begin from one")?;
             let folder: Value = snapshot.to_string_lossy().into();
             (RESTORE, json!({ "snapshot": folder }), one()?)
         }
@@ -230,13 +229,23 @@ mod tests {
     #[test]
     fn the_disk_given_up_is_that_of_whom_the_shard_can_spare() {
         let chosen = |candidates: &[Candidate]| spare(candidates).map(ToString::to_string);
-        let mut four: Vec<_> = (0..4).map(|index| candidate(index, index == 3, true, 9)).collect();
-        assert_eq!(chosen(&four).unwrap(), "s0-n02", "the leader is the last resort");
+        let mut four: Vec<_> = (0..4)
+            .map(|index| candidate(index, index == 3, true, 9))
+            .collect();
+        assert_eq!(
+            chosen(&four).unwrap(),
+            "s0-n02",
+            "the leader is the last resort"
+        );
         four[1].height = Some(Height(4));
         assert_eq!(chosen(&four).unwrap(), "s0-n01", "one that is behind");
         four[0].runs = false;
         assert_eq!(chosen(&four).unwrap(), "s0-n00", "one that does not run");
-        assert_eq!(chosen(&four[3..]).unwrap(), "s0-n03", "if there is no other");
+        assert_eq!(
+            chosen(&four[3..]).unwrap(),
+            "s0-n03",
+            "if there is no other"
+        );
         four.iter_mut().for_each(|node| node.votes = false);
         assert_eq!(chosen(&four), None);
     }
@@ -255,7 +264,10 @@ mod tests {
         let error = make(&Rung::RestoreNode, None).unwrap_err();
         assert!(error.contains("no snapshot"), "{error}");
         let error = make(&Rung::Version("v2".to_owned()), None).unwrap_err();
-        assert!(error.contains("one version only") || error.contains("no version"), "{error}");
+        assert!(
+            error.contains("one version only") || error.contains("no version"),
+            "{error}"
+        );
         for rung in [Rung::RestoreNode, Rung::WipeNode] {
             let fault = make(&rung, Some(Path::new("/s"))).unwrap().unwrap();
             let info = kind(&fault.kind).unwrap();

@@ -115,7 +115,9 @@ impl Shard {
             RecoveryStep::Begun { place, .. } => format!("begun {place}"),
             RecoveryStep::Skipped { place, .. } => format!("skipped {place}"),
             RecoveryStep::DidNotHelp { place, .. } => format!("no help {place}"),
-            RecoveryStep::BroughtBack { place, height, .. } => format!("back by {place} at {height}"),
+            RecoveryStep::BroughtBack { place, height, .. } => {
+                format!("back by {place} at {height}")
+            }
             RecoveryStep::NothingHelped => "nothing".to_owned(),
         };
         self.told.iter().map(word).collect()
@@ -130,7 +132,11 @@ fn nothing_is_done_while_blocks_come_or_no_finding_fails_the_gate() {
     shard.interval = None;
     shard.finding = false;
     shard.run(30);
-    assert!(shard.told.is_empty() && !shard.climb.climbs(), "{:?}", shard.story());
+    assert!(
+        shard.told.is_empty() && !shard.climb.climbs(),
+        "{:?}",
+        shard.story()
+    );
 }
 
 #[test]
@@ -138,7 +144,10 @@ fn steps_come_one_after_the_other_until_one_brings_the_shard_back() {
     let mut shard = Shard::new(3);
     shard.stalls();
     shard.run(12);
-    assert_eq!(shard.story(), ["set off at 100", "begun 0", "no help 0", "begun 1"]);
+    assert_eq!(
+        shard.story(),
+        ["set off at 100", "begun 0", "no help 0", "begun 1"]
+    );
     let begun = shard.now;
     shard.comes_back(BLOCK);
     shard.run(1);
@@ -148,7 +157,10 @@ fn steps_come_one_after_the_other_until_one_brings_the_shard_back() {
     let RecoveryStep::BroughtBack { after, .. } = &shard.told[4] else {
         panic!("{:?}", shard.told);
     };
-    assert!(*after >= Duration::from_millis(BLOCK) && *after < Duration::from_secs(3), "{after:?}");
+    assert!(
+        *after >= Duration::from_millis(BLOCK) && *after < Duration::from_secs(3),
+        "{after:?}"
+    );
     assert!(begun < shard.now && !shard.climb.climbs());
     shard.run(60);
     assert_eq!(shard.told.len(), 5);
@@ -168,7 +180,10 @@ fn one_block_and_blocks_with_breaks_are_no_recovery() {
     shard.comes_back(2_000);
     shard.run(20);
     shard.finding = true;
-    assert_eq!(shard.story(), ["set off at 100", "begun 0", "no help 0", "nothing"]);
+    assert_eq!(
+        shard.story(),
+        ["set off at 100", "begun 0", "no help 0", "nothing"]
+    );
 }
 
 #[test]
@@ -178,7 +193,11 @@ fn a_shard_that_is_back_and_slower_than_before_is_back_in_the_end() {
     shard.run(2);
     shard.comes_back(700);
     shard.run(12);
-    assert_eq!(shard.story(), ["set off at 100", "begun 0"], "it makes blocks: no step more");
+    assert_eq!(
+        shard.story(),
+        ["set off at 100", "begun 0"],
+        "it makes blocks: no step more"
+    );
     shard.run(16);
     assert_eq!(shard.story()[2], "back by 0 at 101");
 }
@@ -189,7 +208,14 @@ fn what_cannot_be_tried_is_skipped_and_all_used_up_is_said_once() {
     shard.cannot = vec![0, 2];
     shard.stalls();
     shard.run(60);
-    let story = ["set off at 100", "skipped 0", "begun 1", "no help 1", "skipped 2", "nothing"];
+    let story = [
+        "set off at 100",
+        "skipped 0",
+        "begun 1",
+        "no help 1",
+        "skipped 2",
+        "nothing",
+    ];
     assert_eq!(shard.story(), story);
     assert!(!shard.climb.climbs());
     // Blocks by themselves, and then the next stall: there is a ladder again.

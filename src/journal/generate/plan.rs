@@ -164,6 +164,7 @@ impl Shape {
                 write_bytes_per_second: None,
                 thin: false,
                 bytes_per_block: None,
+                age: None,
                 bytes_at_rest: None,
                 retention: Some(2000),
             },
