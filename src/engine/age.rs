@@ -28,6 +28,10 @@ use crate::{
 const SPARE: u64 = 64;
 /// ... and at least this.
 const LEAST_SPARE: u64 = 256 << 10;
+/// So much of the disk is given back and taken again: ext4 keeps a fiftieth for itself, xfs a twentieth.
+const MORE: u64 = 8;
+/// Pieces that a stretch has room for.
+const STRETCH: u64 = 4;
 /// Blocks of all file systems that disks are made with.
 const BLOCK: u64 = 4096;
 /// Largest probe: what the metrics of many file systems are told for.
@@ -111,19 +115,25 @@ fn share(size: u64, per_million: u64) -> u64 {
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
-/// Takes all of the disk and gives back pieces of it, so many as are to be free.
+/// Takes all of the disk and gives back pieces of it: more than are to be free, because what was spared, and what the file
+/// system keeps for itself, is still in one piece somewhere. Then the difference is taken in stretches that no hole has
+/// room for, so that it comes from there.
 fn cut(disk: &Path, file: &mut Ballast, keep_free: u64, piece: u64) -> Result<(), io::Error> {
     let room = Level::of(disk)?;
     let spare = (room.size / SPARE).max(LEAST_SPARE).min(keep_free);
     file.grow(room.free.saturating_sub(spare))?;
-    for at in holes(file.size(), keep_free, piece) {
+    let more = room.size / MORE;
+    for at in holes(file.size(), keep_free.saturating_add(more), piece) {
         punch(file, at, piece)?;
     }
+    // What was freed can be had again only when that is on the disk.
     file.sync()?;
-    // What was spared is used up as well, so that it is no piece larger than all others.
-    let left = Level::of(disk)?.free;
-    file.grow(left.saturating_sub(keep_free))?;
-    Ok(())
+    loop {
+        let left = Level::of(disk)?.free.saturating_sub(keep_free);
+        if left < BLOCK || file.grow(left.min(STRETCH * piece))? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Where the holes of a file begin: at even distances, as many as make up what is to be free.
