@@ -366,7 +366,7 @@ mod tests {
         refused(&["recovery.after=fork"], "sets no ladder off");
         refused(&["recovery.after=stal"], "did you mean `stall`");
         refused(&["recovery.steps=[]"], "from 1 to 16");
-        refused(&["recovery.steps=[\"version:v2\"]"], "one version only");
+        refused(&["recovery.steps=[\"version:v2\"]"], "is no version");
         let both = ["recovery.after=stall", "on_failure.stop=true"];
         refused(&both, "leave one of the two out");
     }
