@@ -39,8 +39,13 @@ async fn aged(kind: DiskKind, size: u64, fragments: Option<u64>) {
             }
             // The node has the rest, and no more.
             let free = level.size - level.used;
-            let filled: FillOutcome =
-                toolbox(&docker, &launched, &node.container_id, &["fill", "/data/own"]).await;
+            let filled: FillOutcome = toolbox(
+                &docker,
+                &launched,
+                &node.container_id,
+                &["fill", "/data/own"],
+            )
+            .await;
             assert_eq!(filled.error, Some(28), "ENOSPC");
             let near = free - free / 10..=free + free / 50;
             assert!(near.contains(&filled.bytes), "{} of {free}", filled.bytes);

@@ -29,14 +29,20 @@ fn a_chain_goes_on_from_a_snapshot() {
     assert_eq!(first.code, Some(0), "a standstill is nobody's fault");
     let told = journal(&first.directory);
     assert!(told.contains("\"id\":\"snapshot-1\",\"kind\":\"snapshot\""));
-    assert_eq!(told.matches("\"disk-aged\"").count(), 4, "one for each node");
+    assert_eq!(
+        told.matches("\"disk-aged\"").count(),
+        4,
+        "one for each node"
+    );
 
     let shown = machine.run(&["snapshots", "show", "one"]);
     let shown: Value = serde_json::from_slice(&shown.stdout).expect("json");
     let manifest = &shown["manifest"];
     let from = manifest["heights"][0]["height"].as_u64().expect("height");
     assert!(from > 10 && from < height(&first.directory));
-    let kept = manifest["nodes"]["s0-n00"]["bytes"].as_u64().expect("bytes");
+    let kept = manifest["nodes"]["s0-n00"]["bytes"]
+        .as_u64()
+        .expect("bytes");
     assert!(kept < 16 << 20, "{kept} of a disk of 64 MiB");
     assert_eq!(
         manifest["nodes"].as_object().map(|nodes| nodes.len()),
