@@ -8,6 +8,8 @@
     reason = "a test or benchmark may panic and print"
 )]
 
+#[path = "engine_docker/aged.rs"]
+mod aged;
 mod support;
 
 use std::{

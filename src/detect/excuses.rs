@@ -43,6 +43,7 @@ pub(super) const ANY: &[Effect] = &[
     GhostBytes,
     ClockOff,
     OtherBuild,
+    SetBack,
 ];
 
 const RULES: &[(&str, Rule)] = &[

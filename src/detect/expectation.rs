@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{NodeName, ShardId},
-    journal::{effect::Effect, event::FaultStep},
+    journal::{
+        effect::{Effect, RECOVERY},
+        event::FaultStep,
+    },
     plan::foreign::Quorum,
     time::Elapsed,
 };
@@ -257,8 +260,22 @@ impl Expectation {
         })
     }
 
+    /// Whether a node's head may go back: its data was put back on purpose. Counted from the request on, because the node
+    /// may tell of it before the canary knows that all was done.
+    #[must_use]
+    pub fn was_set_back(&self, node: &NodeName, at: Elapsed) -> bool {
+        let after = self.after_heal(LookBack::Window);
+        self.faults.iter().any(|fault| {
+            !fault.ineffective
+                && fault.effects.contains(&Effect::SetBack)
+                && fault.takes.contains(node)
+                && fault.requested <= at
+                && fault.healed.is_none_or(|healed| at <= healed + after)
+        })
+    }
+
     /// The last heal of a fault that took nodes of this shard, if nothing takes its quorum now: from then on the
-    /// recovery budget runs.
+    /// recovery budget runs. What was done to bring the shard back is no such fault: it stood still before.
     #[must_use]
     pub fn healed(&self, shard: ShardId, at: Elapsed) -> Option<(Elapsed, &Fault)> {
         if self.takes_quorum(shard, at) {
@@ -269,6 +286,7 @@ impl Expectation {
             .iter()
             .filter(|fault| {
                 !fault.ineffective
+                    && *fault.kind != *RECOVERY
                     && fault
                         .takes
                         .iter()
@@ -419,6 +437,35 @@ mod tests {
         let why = String::new();
         step(&mut expectation, "f1", FaultStep::Ineffective { why }, 14);
         assert_eq!(shard(&expectation, 15), None);
+    }
+
+    #[test]
+    fn what_brings_a_shard_back_excuses_like_a_fault_and_owes_no_recovery() {
+        let mut expectation = expectation();
+        let mut tell = |step, at| {
+            let (id, kind) = ("recovery-0-1-wipe-node".into(), RECOVERY.into());
+            expectation.fold(&id, &kind, &step, Elapsed::from_secs(at));
+            expectation.clone()
+        };
+        let requested = FaultStep::Requested {
+            targets: vec![node(3)],
+            takes: vec![node(3)],
+            effects: vec![Effect::Down, Effect::SetBack],
+            lasts: Duration::ZERO,
+        };
+        let told = tell(requested, 10);
+        let at = Elapsed::from_secs;
+        assert!(told.was_set_back(&node(3), at(10)), "before it is certain");
+        assert!(!told.was_set_back(&node(2), at(10)));
+        tell(FaultStep::Acknowledged, 12);
+        let told = tell(FaultStep::Healed, 13);
+        assert!(
+            told.weakens_shard(ShardId(0), at(14), LookBack::Moment)
+                .is_some()
+        );
+        assert!(told.was_set_back(&node(3), at(40)));
+        assert!(!told.was_set_back(&node(3), at(100)));
+        assert_eq!(told.healed(ShardId(0), at(14)), None);
     }
 
     #[test]

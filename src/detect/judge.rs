@@ -15,6 +15,7 @@ use super::{
     world::World,
 };
 use crate::{
+    ids::ShardId,
     journal::{Entry, Event},
     plan::Plan,
     time::{Elapsed, WallTime},
@@ -185,16 +186,30 @@ impl Judge {
     /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure.
     #[must_use]
     pub fn over_gate(&self) -> Option<&Finding> {
-        let wall = self.world.started.plus(self.world.now.as_duration());
-        self.findings.all().iter().find(|finding| {
-            finding.severity >= self.plan.gate.fail_on
-                && finding.excused_by.is_none()
-                && !crate::verdict::only_warns(&self.plan.gate, &finding.kind)
-                && !self.plan.gate.waive.iter().any(|waiver| {
-                    crate::verdict::waives(waiver, finding)
-                        && !crate::verdict::expired(waiver, wall)
-                })
+        let mut findings = self.findings.all().iter();
+        findings.find(|finding| self.fails(finding))
+    }
+
+    /// The newest open finding of a kind about a shard that would fail the plan's gate.
+    #[must_use]
+    pub fn failing(&self, shard: ShardId, kind: &str) -> Option<&Finding> {
+        let mut findings = self.findings.all().iter().rev();
+        findings.find(|finding| {
+            finding.end.is_none()
+                && finding.shard == Some(shard)
+                && finding.kind == kind
+                && self.fails(finding)
         })
+    }
+
+    fn fails(&self, finding: &Finding) -> bool {
+        let wall = self.world.started.plus(self.world.now.as_duration());
+        finding.severity >= self.plan.gate.fail_on
+            && finding.excused_by.is_none()
+            && !crate::verdict::only_warns(&self.plan.gate, &finding.kind)
+            && !self.plan.gate.waive.iter().any(|waiver| {
+                crate::verdict::waives(waiver, finding) && !crate::verdict::expired(waiver, wall)
+            })
     }
 
     /// The first finding so far for which this holds.

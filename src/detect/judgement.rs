@@ -3,6 +3,7 @@
 //! Plain data, the same for the live display, `canarynet judge` and every report. Times are wall time of the canary
 //! unless a name says `mainnet`; shares are 0 to 1.
 
+mod climbs;
 mod faults;
 mod told;
 mod versions;
@@ -15,6 +16,7 @@ pub use told::{DetectorView, Latencies, LoadView, Participation, Source, Templat
 
 use serde::{Deserialize, Serialize};
 
+pub use climbs::{ClimbStep, ClimbView, StepOutcome};
 pub use faults::{DrillView, FaultView, KindView, Spread};
 
 use crate::{
@@ -80,6 +82,9 @@ pub struct Judgement {
     /// Standstills of the whole network while its disks were copied.
     #[serde(default)]
     pub standstills: Vec<Standstill>,
+    /// What the recovery ladder tried on shards that stood still, and which step brought them back; bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub climbs: Vec<ClimbView>,
     /// What the plan's faults need of the machine, as it was tried.
     #[serde(default)]
     pub capabilities: Vec<Capability>,

@@ -1,4 +1,4 @@
-//! The kernel's calls on a mounted file system: freeze, thaw, shut down.
+//! The kernel's calls on a mounted file system: freeze, thaw, shut down; and in how many pieces a file is.
 #![expect(
     unsafe_code,
     reason = "file systems are frozen and shut down by ioctl, which no safe crate in use offers"
@@ -6,7 +6,7 @@
 
 use std::{fs::File, io};
 
-use rustix::ioctl::{self, NoArg, Setter};
+use rustix::ioctl::{self, NoArg, Setter, Updater};
 
 use crate::fault::operation::disk::Keep;
 
@@ -14,6 +14,33 @@ const FREEZE: ioctl::Opcode = 0xC004_5877;
 const THAW: ioctl::Opcode = 0xC004_5878;
 /// The same for ext4 and xfs.
 const SHUTDOWN: ioctl::Opcode = 0x8004_587D;
+const FIEMAP: ioctl::Opcode = 0xC020_660B;
+
+/// The head of a question for a file's extents; without room for any the kernel only counts them.
+#[repr(C)]
+struct Extents {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped: u32,
+    room: u32,
+    reserved: u32,
+}
+
+/// In how many pieces a file is on its disk.
+pub(crate) fn extents(file: &File) -> Result<u32, io::Error> {
+    let mut question = Extents {
+        start: 0,
+        length: u64::MAX,
+        flags: 0,
+        mapped: 0,
+        room: 0,
+        reserved: 0,
+    };
+    // SAFETY: the call reads and writes this struct, and nothing behind it where there is room for no extent.
+    unsafe { ioctl::ioctl(file, Updater::<FIEMAP, Extents>::new(&mut question)) }?;
+    Ok(question.mapped)
+}
 
 /// Freezes the file system that this folder is on; false if it was frozen before.
 pub(super) fn freeze(folder: &File) -> Result<bool, io::Error> {

@@ -13,7 +13,7 @@
 //! carries the run's mark, and to nothing else: the engine's own data cannot be on one.
 
 pub mod abilities;
-mod calls;
+pub(crate) mod calls;
 pub mod crash_image;
 pub mod ext4;
 pub mod faults;

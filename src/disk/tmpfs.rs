@@ -63,6 +63,7 @@ mod tests {
             write_bytes_per_second: None,
             thin: false,
             bytes_per_block: None,
+            age: None,
             bytes_at_rest: None,
             retention: None,
         };

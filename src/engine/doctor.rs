@@ -209,6 +209,7 @@ fn network(kind: DiskKind) -> NetworkPlan {
             write_bytes_per_second: None,
             thin: false,
             bytes_per_block: None,
+            age: None,
             bytes_at_rest: None,
             retention: None,
         },

@@ -10,6 +10,7 @@
 //! [`docker`] is the only place that names the engine's client library. Everything else works with the types of this
 //! module. Whatever is removed was found by the run's own label; objects of other runs are never touched.
 
+mod age;
 mod antagonist;
 pub mod capabilities;
 pub mod disk_probe;

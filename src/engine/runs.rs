@@ -206,6 +206,7 @@ fn node(run: &RunId, facts: ContainerFacts) -> Result<(NodeName, NodeHandle), En
                 .get(labels::DISK_DEVICE)
                 .map(|device| clean(device, 100)),
         },
+        aged: None,
     };
     Ok((name, handle))
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disk::faulty::control,
-    engine::{antagonist, disk_probe, inventory, room::Room, secrets, share},
+    engine::{age, antagonist, disk_probe, inventory, room::Room, secrets, share},
     exit::Exit,
 };
 
@@ -26,6 +26,8 @@ use crate::{
 const CONNECT: Duration = Duration::from_secs(2);
 /// Folders of the cgroup tree that are looked at; a machine with more has other troubles.
 const MOST_FOLDERS: usize = 50_000;
+/// How names of this program's own files on a data disk begin.
+pub(crate) const OURS: &str = ".canarynet-";
 /// Depth of the cgroup tree that is looked at: deep enough for an engine inside a container inside a service.
 const DEPTH: usize = 12;
 
@@ -109,6 +111,11 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["secrets", folder] => json(&secrets::write(Path::new(folder), io::stdin())),
         ["sync-tree", path] => json(&sync_tree(Path::new(path))),
         ["remove", path] => json(&fs::remove_file(path)),
+        ["age", path, per_million, piece] => match age::Order::parse(per_million, piece) {
+            Some(order) => json(&age::age(Path::new(path), order)),
+            None => Err("the share or the size is no number".to_owned()),
+        },
+        ["empty", path] => json(&empty(Path::new(path))),
         ["end-antagonist", mark, disk] => json(&antagonist::end(mark, Path::new(disk))),
         ["inventory", disk] => json(&inventory::inside(Path::new(disk))),
         ["network-inventory"] => json(&inventory::network()),
@@ -116,7 +123,7 @@ pub fn toolbox_main(arguments: &[String]) -> ExitCode {
         ["state", pid] => json(&state(pid)),
         ["signal", pid, name] => json(&signal(pid, name)),
         _ => Err(
-            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, sync-tree, remove, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
+            "unknown operation; known are statfs, limits, try-connect, fill, probe-disk, put, size, sync-writes, sync-tree, remove, empty, age, signal, state, disk-order, antagonist, end-antagonist, inventory, network-inventory, share, secrets, flood, hold"
                 .to_owned(),
         ),
     };
@@ -167,6 +174,29 @@ fn sync_tree(folder: &Path) -> Result<usize, io::Error> {
     }
     fs::File::open(folder)?.sync_all()?;
     Ok(synced + 1)
+}
+
+/// Removes all that is in a folder, but for what belongs to the file system and what this program has put there beside
+/// the node's data. Answers how many entries it removed.
+fn empty(folder: &Path) -> Result<u64, io::Error> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name == "lost+found" || name.starts_with(OURS) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+        removed += 1;
+    }
+    // It is to be gone also after a power cut.
+    fs::File::open(folder)?.sync_all()?;
+    Ok(removed)
 }
 
 /// Sends a signal to a process of the container, as the container's own user may.
@@ -482,6 +512,23 @@ mod tests {
                 write_bytes_per_second: Some(1000),
             }
         );
+    }
+
+    #[test]
+    fn a_disk_is_emptied_of_all_but_what_is_not_the_nodes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        write(&at("chain/db/a"), "1");
+        write(&at("genesis"), "2");
+        write(&at(".hidden"), "3");
+        write(&at(".canarynet-age/0"), "4");
+        fs::create_dir(at("lost+found")).unwrap();
+        assert_eq!(empty(folder.path()).unwrap(), 3);
+        let left = fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".canarynet-age", "lost+found"]);
+        assert_eq!(empty(folder.path()).unwrap(), 0);
     }
 
     #[test]

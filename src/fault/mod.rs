@@ -10,5 +10,6 @@ pub mod kinds;
 pub mod needs;
 pub mod operation;
 pub mod reach;
+pub mod recovery;
 pub mod schedule;
 pub mod target;

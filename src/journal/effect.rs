@@ -42,8 +42,14 @@ pub enum Effect {
     ClockOff,
     /// It runs another build.
     OtherBuild,
+    /// Its disk was emptied or put back to an earlier moment: its head goes back.
+    SetBack,
 }
 
 /// The kind under which the standstill of a whole network is journalled while a snapshot of its disks is made: excused
 /// like a fault, and none.
 pub const SNAPSHOT: &str = "snapshot";
+
+/// The kind under which is journalled what the recovery ladder does to nodes: excused like a fault of the same effects, and
+/// none that the plan asked for.
+pub const RECOVERY: &str = "recovery";

@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use super::told::{BlockContent, Figures, Ledger, Origin, Position};
-use super::{capability::Capability, effect::Effect};
+pub use super::told::{BlockContent, DiskLevel, Figures, Ledger, Origin, Position};
+use super::{capability::Capability, effect::Effect, recovery::RecoveryStep};
 use crate::{
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     time::{Elapsed, WallTime, micros},
@@ -158,6 +158,13 @@ pub enum Event {
         nodes: Vec<NodeName>,
         /// `true` when it begins, `false` when it ends.
         begins: bool,
+    },
+    /// The canary tries what would bring a shard back that stands still, because the plan asks for it.
+    Recovery {
+        /// The shard.
+        shard: ShardId,
+        /// What happened.
+        what: RecoveryStep,
     },
     /// A node is about to run another version of its program than it did, or than the others do; told where it starts.
     Version {
@@ -371,6 +378,8 @@ pub enum Event {
         /// Bytes since the start that were never asked to be synced, and that only time has brought to the disk.
         written_back: u64,
     },
+    /// A node's data disk was filled before its start, because the profile says so.
+    DiskAged(Box<DiskLevel>),
     /// What the canary, its containers and the engine cost.
     Cost(Cost),
     /// Room on the file system that holds the engine's data and on that of the run directory.

@@ -12,6 +12,7 @@ pub mod generate;
 pub mod mask;
 mod read_ahead;
 mod reader;
+pub mod recovery;
 pub mod room;
 mod segments;
 mod text_lines;

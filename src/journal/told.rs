@@ -140,3 +140,32 @@ pub struct Ledger {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub links: Vec<(ShardId, Height)>,
 }
+
+/// A data disk that was filled before its node was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLevel {
+    /// Whose; who filled it does not know that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// Bytes of the file system.
+    pub size: u64,
+    /// Bytes used before.
+    pub before: u64,
+    /// Bytes used since.
+    pub used: u64,
+    /// In how many pieces a file was that was written before; none where the file system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces_before: Option<Pieces>,
+    /// The same since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Pieces>,
+}
+
+/// A file and in how many pieces it is on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pieces {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Pieces.
+    pub extents: u32,
+}

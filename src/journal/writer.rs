@@ -451,6 +451,7 @@ fn must_last(event: &Event) -> bool {
             | Event::Stage { .. }
             | Event::Container { .. }
             | Event::Version { .. }
+            | Event::Recovery { .. }
             | Event::Attached { .. }
             | Event::EngineAway { .. }
             | Event::EngineReturned { .. }

@@ -12,6 +12,7 @@ use super::{
     foreign::{LOAD_MEMORY, Quorum},
     image,
     journal_size::JournalCheck,
+    recovery,
     reserve::Reserve,
     thresholds::{Basis, by_key},
     values::human_size,
@@ -45,6 +46,9 @@ pub struct CheckReport {
     pub reserve: Reserve,
     /// Versions of the nodes' program and who runs them; empty where there is one only.
     pub versions: Vec<String>,
+    /// What is tried on a shard that stands still; empty where nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recovery: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What cannot work; the plan is refused.
@@ -162,6 +166,7 @@ pub fn check(plan: &Plan) -> CheckReport {
         journal,
         reserve: Reserve::of(plan),
         versions: versions::lines(plan),
+        recovery: recovery::lines(plan),
         length,
         clocks,
         disk,
@@ -284,7 +289,8 @@ fn unscaled(clock: &ClockCheck) -> String {
 
 fn disk(plan: &Plan, blocks: u64) -> DiskCheck {
     let disk = &plan.network.disk;
-    let at_rest = disk.bytes_at_rest.unwrap_or(0);
+    let taken = disk.age.map_or(0, |age| age.takes(disk.size));
+    let at_rest = disk.bytes_at_rest.unwrap_or(0).saturating_add(taken);
     let Some(per_block) = disk.bytes_per_block.filter(|bytes| *bytes > 0) else {
         return DiskCheck {
             size: disk.size,
@@ -299,8 +305,15 @@ fn disk(plan: &Plan, blocks: u64) -> DiskCheck {
     let full = disk.size.saturating_sub(at_rest) / per_block;
     let full_after = (kept(u64::MAX) > full).then_some(full);
     let at_end = used(kept(blocks));
+    let old = match taken {
+        0 => String::new(),
+        taken => format!(
+            ", of which {} are taken before the start",
+            human_size(taken)
+        ),
+    };
     let each = format!(
-        "{} a block on {}",
+        "{} a block on {}{old}",
         human_size(per_block),
         human_size(disk.size)
     );
@@ -404,6 +417,7 @@ fn skipped(plan: &Plan) -> Vec<String> {
 fn warn(plan: &Plan, length: &LengthCheck, warnings: &mut Vec<String>) {
     warnings.extend(skipped(plan));
     warnings.extend(versions::unused(plan));
+    warnings.extend(recovery::warnings(plan));
     let moving = image::moving(plan).into_iter();
     warnings.extend(moving.map(|image| {
         format!("image {image} is a tag, which may be another image tomorrow: pin it by its digest")

@@ -59,6 +59,9 @@ impl Display for CheckReport {
         for version in &self.versions {
             writeln!(formatter, "version  {version}")?;
         }
+        for line in &self.recovery {
+            writeln!(formatter, "recovery {line}")?;
+        }
         for warning in &self.warnings {
             writeln!(formatter, "warning  {warning}")?;
         }

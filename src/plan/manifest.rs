@@ -12,6 +12,7 @@ use super::{
     alerts::AlertManifest,
     detectors::Detectors,
     faults::{ChaosManifest, DrillManifest, FaultManifest, OnMissing, SweepManifest},
+    recovery::RecoveryManifest,
     reserve::ReserveManifest,
     snapshots::{SnapshotManifest, StartManifest},
     until::Until,
@@ -61,6 +62,8 @@ pub struct Manifest {
     pub snapshot: Option<SnapshotManifest>,
     /// What a failure does to the run.
     pub on_failure: Option<OnFailure>,
+    /// What is tried on a shard that stands still, to tell what would bring it back. Default: nothing.
+    pub recovery: Option<RecoveryManifest>,
     /// Whether helper containers with single capabilities may be used (ext4 disks). Default false.
     pub allow_helper: Option<bool>,
     /// Restart policy, instead of the profile's.

@@ -39,6 +39,7 @@ pub mod observer;
 pub mod other;
 pub mod reach;
 pub mod recorded;
+pub mod recovery;
 pub mod reserve;
 pub mod resolve;
 pub mod schema;
@@ -53,7 +54,7 @@ pub mod variables;
 pub mod versions;
 
 pub use against::{Against, Side, Tolerance};
-pub use disk::{DiskKind, DiskPlan};
+pub use disk::{AGE_FILE, AgePlan, DiskKind, DiskPlan};
 pub use error::PlanError;
 pub use faults::ClockLever;
 pub use gate::{Coverage, Gate, Limit, NewDetectors, Waiver};
@@ -129,6 +130,9 @@ pub struct Plan {
     /// The snapshots that the run makes by itself.
     #[serde(default)]
     pub ladder: Option<Ladder>,
+    /// What is tried on a shard that stands still; `None` unless the plan asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<recovery::RecoveryPlan>,
     /// All faults, computed before the start ([`crate::fault::schedule`]).
     #[serde(default)]
     pub schedule: Vec<faults::PlannedFault>,

@@ -406,6 +406,10 @@ fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
         write_bytes_per_second: typed.write_bytes_per_second.map(|size| size.0),
         thin: typed.thin.unwrap_or(false),
         bytes_per_block: typed.bytes_per_block.map(|size| size.0),
+        age: match typed.age {
+            Some(age) => Some(super::disk::aged(sources, &age, kind, size)?),
+            None => None,
+        },
         bytes_at_rest: typed.bytes_at_rest.map(|size| size.0),
         retention: typed.retention.map(|blocks| blocks.0),
     })

@@ -15,7 +15,7 @@ use super::{
     faults::OnMissing,
     judging,
     manifest::{self, Manifest, RestartPolicy},
-    network,
+    network, recovery,
     reserve::ReservePlan,
     snapshots,
     source::Layer,
@@ -174,6 +174,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     )?;
     let until = stages.until;
     let (start, ladder) = snapshots::resolve(sources, &manifest, &clocks)?;
+    let recovery = recovery::resolve(sources, &manifest, &clocks, thresholds.recovery, &network)?;
     let mut plan = Plan {
         format: FORMAT,
         name: sources.name.clone(),
@@ -212,6 +213,7 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
         reserve: ReservePlan::of(manifest.reserve.as_ref()),
         start,
         ladder,
+        recovery,
         schedule: Vec::new(),
         drill: None,
         on_missing: manifest.on_missing.unwrap_or_default(),
@@ -229,6 +231,11 @@ pub fn resolve(sources: &Sources) -> Result<Plan, PlanError> {
     versions::fill_schedule(sources, &mut plan.schedule, &plan.network)?;
     // Only a disk that was made for it can run dry.
     plan.network.disk.thin |= plan.schedule.iter().any(|fault| fault.kind == "device-dry");
+    // Free space in pieces rules out the disk that `auto` falls back to.
+    let age = plan.network.disk.age.as_ref();
+    if plan.network.disk.kind == DiskKind::Auto && age.is_some_and(|age| age.fragments.is_some()) {
+        plan.network.disk.kind = DiskKind::Ext4;
+    }
     // Faults on block devices rule out the disk that `auto` falls back to.
     if plan.network.disk.kind == DiskKind::Auto
         && plan.on_missing == OnMissing::Refuse

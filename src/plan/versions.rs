@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::{
     NetworkPlan, NodePlan, Plan, PlanError, Program, Role, error::did_you_mean,
-    faults::PlannedFault, image::Reference, network::is_name, resolve::Sources, values::Share,
+    faults::PlannedFault, image::Reference, network::is_name, recovery::Rung, resolve::Sources,
+    values::Share,
 };
 use crate::ids::{NodeName, ShardId};
 
@@ -324,7 +325,11 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
 pub(super) fn unused(plan: &Plan) -> Vec<String> {
     let rolls_to = |name: &str| {
         let named = |fault: &PlannedFault| fault.parameters.get("version") == Some(&name.into());
+        let tried = plan.recovery.iter().flat_map(|recovery| &recovery.steps);
         plan.schedule.iter().any(named)
+            || tried
+                .into_iter()
+                .any(|rung| *rung == Rung::Version(name.to_owned()))
     };
     let versions = plan.network.versions.iter();
     versions

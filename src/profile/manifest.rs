@@ -16,7 +16,7 @@ use crate::{
         image::ImageManifest,
         manifest::Restart,
         secrets::SecretManifest,
-        values::{Blocks, Size, Span},
+        values::{Blocks, Share, Size, Span},
     },
 };
 
@@ -183,12 +183,26 @@ pub struct Disk {
     /// The disk's blocks are taken from a backing of its own when they are first written, so that the device can run
     /// dry; ext4 and xfs only. Default: where the plan has a `device-dry` fault.
     pub thin: Option<bool>,
+    /// How old it is when its node meets it first. Default: new.
+    pub age: Option<DiskAge>,
     /// What one block adds before pruning, as measured; lets `plan check` say when the disk fills.
     pub bytes_per_block: Option<Size>,
     /// What a node without blocks uses.
     pub bytes_at_rest: Option<Size>,
     /// Blocks that are kept, after which the size is flat. Default: all are kept.
     pub retention: Option<Blocks>,
+}
+
+/// A disk that is filled before its node starts, by a file beside the node's data, `.canarynet-age`, which stays: at the top
+/// of the disk, so that a program that wants an empty folder needs one below it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskAge {
+    /// Share of the file system that is used then: `70 %`, at most 95 %. Required.
+    pub fill: Option<Share>,
+    /// What is free is in pieces of about this size, whole blocks of 4 KiB; not in memory (tmpfs). Default: in one piece
+    /// as far as it goes.
+    pub fragments: Option<Size>,
 }
 
 /// Facts about mainnet.

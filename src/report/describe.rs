@@ -238,6 +238,14 @@ fn resources(event: &Event) -> Option<Told> {
                 text::bytes(sample.memory)
             )
         }
+        Event::DiskAged(level) => {
+            let node = level.node.as_ref()?;
+            format!(
+                "{} of {node}'s disk of {} were used before its start",
+                text::bytes(level.used),
+                text::bytes(level.size)
+            )
+        }
         Event::HostDisk {
             engine_free,
             run_free,

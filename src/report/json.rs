@@ -16,9 +16,9 @@ use crate::{
         Finding, Judgement, NodeView, ShardView,
         causes::{common::CommonCause, signatures::Signature},
         judgement::{
-            AccelerationView, CostView, DetectorView, Doubt, DrillView, FaultView, Finish,
-            InfraView, KindView, Measure, Measured, Page, StageStart, Standstill, TemplateView,
-            VersionView,
+            AccelerationView, ClimbView, CostView, DetectorView, Doubt, DrillView, FaultView,
+            Finish, InfraView, KindView, Measure, Measured, Page, StageStart, Standstill,
+            TemplateView, VersionView,
         },
         outlook::NodeOutlook,
     },
@@ -131,6 +131,9 @@ pub struct VerdictFile {
     /// Standstills of the network while snapshots of its disks were made.
     #[serde(default)]
     pub standstills: Vec<Standstill>,
+    /// What the recovery ladder tried on shards that stood still, and which step brought them back (`recovered_by`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recovery: Vec<ClimbView>,
     /// What the plan's faults need of the machine, as it was tried.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
@@ -195,6 +198,9 @@ pub struct ToldFinding {
     pub fingerprint: String,
     /// The finding.
     pub finding: Finding,
+    /// The step of the recovery ladder that brought the shard back, if this finding set the ladder off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered_by: Option<String>,
 }
 
 fn counts(input: &ReportInput) -> Counts {
@@ -237,6 +243,7 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         kinds,
         drills,
         standstills,
+        climbs,
         capabilities,
         detectors,
         ..
@@ -282,6 +289,7 @@ pub fn verdict_file(input: &ReportInput) -> VerdictFile {
         faults: kinds,
         drills,
         standstills,
+        recovery: climbs,
         capabilities,
         facts: input.facts.clone(),
         reproduce: input.reproduce.clone(),
@@ -301,10 +309,15 @@ pub fn verdict(input: &ReportInput) -> Result<String, RenderError> {
 /// # Errors
 /// When the serializer fails, which no content of the input can cause.
 pub fn findings(input: &ReportInput) -> Result<String, RenderError> {
+    let climbs = &input.judgement.climbs;
     let told = |finding: &Finding| ToldFinding {
         standing: Standing::of(finding, &input.plan.gate),
         fingerprint: finding.fingerprint(),
         finding: finding.clone(),
+        recovered_by: climbs
+            .iter()
+            .find(|climb| climb.finding == finding.id)
+            .and_then(|climb| climb.recovered_by.clone()),
     };
     let file = FindingsFile {
         format: FORMAT,

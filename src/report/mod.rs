@@ -18,6 +18,7 @@ use crate::{
 pub mod annotations;
 pub mod audit;
 mod chain;
+mod climbs;
 pub mod curves;
 mod describe;
 mod faults;

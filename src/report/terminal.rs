@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    ReportInput, Standing, audit, chain, faults,
+    ReportInput, Standing, audit, chain, climbs, faults,
     listing::outcome_tone,
     look::{self, Look, Tone},
     story, subject,
@@ -375,6 +375,9 @@ fn footer(input: &ReportInput, look: Look) -> Vec<String> {
     ];
     if let Some(words) = faults::words(input) {
         lines.insert(1, faint("faults", words));
+    }
+    for words in climbs::lines(input, plain).into_iter().take(MOST_TOLD) {
+        lines.insert(1, faint("recovery", words));
     }
     if let Some(words) = chain::words(input) {
         lines.insert(1, faint("chain", words));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{ReportInput, Standing, look, subject};
 use crate::{
-    detect::Judgement,
+    detect::{Judgement, judgement::StepOutcome},
     ids::{Height, Seq},
     journal::event::{Entry, FinishReason, Stage},
     time::{Elapsed, human},
@@ -78,6 +78,7 @@ pub fn rows(input: &ReportInput, most: usize) -> (Vec<Row>, usize) {
         });
     }
     findings(input, &mut rows);
+    climbs(input, &mut rows);
     let told: BTreeSet<Seq> = judgement.infra.iter().map(|infra| infra.seq).collect();
     rows.extend(
         input
@@ -134,6 +135,28 @@ fn findings(input: &ReportInput, rows: &mut Vec<Row>) {
                     format!("{name} ended after {}", human(finding.duration)),
                 )
             });
+        }
+    }
+}
+
+/// What the recovery ladder did, in its moments.
+fn climbs(input: &ReportInput, rows: &mut Vec<Row>) {
+    for climb in &input.judgement.climbs {
+        let name = |what: &str| format!("recovery of shard {}: {what}", climb.shard);
+        for step in &climb.steps {
+            let what = match step.outcome {
+                StepOutcome::Skipped => format!("{} skipped: {}", step.step, step.why),
+                _ if step.nodes.is_empty() => step.step.clone(),
+                _ => format!("{} on {}", step.step, step.nodes.join(" ")),
+            };
+            rows.push(row(step.begins, 1, name(&what)));
+            if let (StepOutcome::BroughtBack, Some(took)) = (step.outcome, step.took) {
+                let what = format!("{} brought it back", step.step);
+                rows.push(Row {
+                    height: climb.back_at,
+                    ..row(step.begins + took.0, 1, name(&what))
+                });
+            }
         }
     }
 }

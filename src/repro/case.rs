@@ -410,6 +410,7 @@ mod tests {
             standing,
             fingerprint: finding.fingerprint(),
             finding,
+            recovered_by: None,
         }
     }
 

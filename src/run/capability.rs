@@ -119,7 +119,8 @@ impl Conductor {
     /// ... and of what the launch itself has proved.
     pub(super) fn launch_capabilities(&mut self, launched: &Launched) -> Result<(), RunError> {
         let needs: Vec<Need> = needs_of_plan(&self.plan);
-        self.capabilities(engine::capabilities::of_launch(launched, &needs))
+        self.capabilities(engine::capabilities::of_launch(launched, &needs))?;
+        self.disks_aged(launched)
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     live_page::Follower,
     observe::Observers,
     pause::PauseAt,
+    recovering::Recovering,
     restart::{Decision, Restarts},
     signal::{Interrupt, Signals},
     snapshots::{Came, Snapshots},
@@ -153,6 +154,7 @@ pub(super) struct Conductor {
     pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
     pub(super) faults: Faults,
     pub(super) snapshots: Snapshots,
+    pub(super) recovering: Recovering,
     /// A fault waits for a log line.
     pub(super) faults_wait_for_lines: bool,
     /// When the last fault was healed.
@@ -269,6 +271,7 @@ impl Conductor {
 
     fn tick(&mut self) -> Result<(), RunError> {
         self.faults_due()?;
+        self.recovery_due()?;
         let now = self.clock.elapsed();
         let quiet = now.since(self.appended) >= tick_interval(self.plan.clocks.block_interval);
         if quiet || now.since(self.ticked_at) >= WALL_EVERY {

@@ -10,7 +10,7 @@ use super::{
     arm, by_hand,
     conductor::Conductor,
     error::RunError,
-    faults::{Done, Step, is_hold},
+    faults::{Done, Step, is_hold, is_recovery},
 };
 use crate::{
     detect::world::{Down, Hand},
@@ -203,9 +203,9 @@ impl Conductor {
                 self.healed_at = Some(self.clock.elapsed());
             }
             let line = match &step {
-                // What is told of a snapshot is told where it is made.
+                // What is told of a snapshot, or of a step of the recovery ladder, is told where it is made.
                 FaultStep::Requested { .. } | FaultStep::Effective { .. } | FaultStep::Healed
-                    if is_hold(&id) =>
+                    if is_hold(&id) || is_recovery(&id) =>
                 {
                     None
                 }
@@ -267,7 +267,7 @@ impl Conductor {
     }
 
     /// What targets are resolved by.
-    fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> Seen {
         let world = self.judge.world();
         let mut seen = Seen::default();
         for shard in &world.shards {

@@ -5,21 +5,27 @@ mod adopt;
 pub(super) mod carry_out;
 mod fire;
 mod hold;
+mod recover;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 
-pub(super) use self::hold::is_hold;
 use self::{
     carry_out::{heal_all, perform_all},
     fire::cast,
 };
+pub(super) use self::{hold::is_hold, recover::is_recovery};
 use super::arm;
 use crate::{
     engine::inject::Scene,
     fault::{
-        kinds::{self, Claim, Fault},
+        kinds::{Claim, Fault},
         operation::{Operation, Outcome},
         target::Seen,
     },
@@ -116,6 +122,8 @@ pub(super) struct Faults {
     by_hand_last: u64,
     /// Number of the last standstill for a snapshot, in this process or one before it.
     holds: u64,
+    /// Shards on which the recovery ladder is at work.
+    reserved: BTreeSet<ShardId>,
 }
 
 impl Faults {
@@ -134,6 +142,7 @@ impl Faults {
             by_hand: BTreeMap::new(),
             by_hand_last: 0,
             holds: 0,
+            reserved: BTreeSet::new(),
         }
     }
 
@@ -478,9 +487,4 @@ fn skipped(planned: &PlannedFault, why: &str) -> Step {
             why: clean(why, LONGEST),
         },
     }
-}
-
-/// Kinds that decide whether a node's process runs: two of them on one node undo each other.
-fn decides_running(kind: &str) -> bool {
-    kinds::kind(kind).is_some_and(|info| info.decides_running)
 }

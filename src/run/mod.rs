@@ -1,5 +1,6 @@
 //! A run from its first container to its last: stages, the loop, the end, and taking a run over.
 
+mod aging;
 mod alerting;
 pub mod arm;
 pub mod baseline;
@@ -29,6 +30,7 @@ mod past;
 pub mod pause;
 mod prepare;
 pub mod prune;
+mod recovering;
 pub mod reserving;
 pub mod restart;
 pub mod retention;

@@ -39,6 +39,9 @@ pub(super) struct Past {
     pub(super) blocks: BTreeMap<ShardId, KnownBlock>,
     /// Faults that were begun.
     pub(super) fired: BTreeSet<String>,
+    /// What became of the recovery ladders.
+    #[serde(with = "kept::by_name")]
+    pub(super) recovery: Vec<(Elapsed, Event)>,
     /// What faults need of the machine, as it was tried.
     #[serde(with = "kept::by_name")]
     pub(super) capabilities: Vec<Capability>,
@@ -53,6 +56,7 @@ impl Past {
             Event::Fault { id, .. } => {
                 self.fired.insert(id.to_string());
             }
+            event @ Event::Recovery { .. } => self.recovery.push((entry.elapsed, event.clone())),
             Event::Capability(capability) => self.capabilities.push(capability.clone()),
             Event::Drill { .. } => {
                 self.fired.insert("drill".to_owned());

@@ -21,6 +21,7 @@ use super::{
     observe::Observers,
     past::{Judged, Past, judge_again},
     pause::{self, PauseAt},
+    recovering::Recovering,
     reserving::{self, Reserving},
     restart::Restarts,
     secrets::Secrets,
@@ -270,6 +271,7 @@ fn assemble(
     let desk = super::alerting::desk(&plan, &record.run, &judge, directory.path());
     let faults = Faults::new(&plan, directory.path().to_owned(), record.engine.clone());
     let snapshots = Snapshots::of(&directory, &plan);
+    let recovering = Recovering::of(&plan);
     Ok(Conductor {
         clock: begun.clock,
         journal,
@@ -315,6 +317,7 @@ fn assemble(
         faults_wait_for_lines: faults.wait_for_lines(),
         faults,
         snapshots,
+        recovering,
         healed_at: None,
     })
 }
@@ -471,6 +474,7 @@ impl Conductor {
             stages,
             blocks,
             fired,
+            recovery,
             capabilities,
             ..
         } = self.checkpoints.past.clone();
@@ -484,6 +488,7 @@ impl Conductor {
         self.launched = Some(launched);
         self.faults.capable(capabilities);
         self.adopt_faults(&fired)?;
+        self.resume_recovery(&recovery);
         // A wait before a restart went with the owner who had begun it.
         self.restart_ended()?;
         if self.judge.world().watch_paused {

@@ -18,14 +18,18 @@ pub use self::{
     rungs::{Made, before, made},
 };
 use super::{
-    by_hand, conductor::Conductor, directory::RunDirectory, error::RunError, faults::is_hold,
+    by_hand,
+    conductor::Conductor,
+    directory::RunDirectory,
+    error::RunError,
+    faults::{is_hold, is_recovery},
 };
 use crate::{
     engine::toolbox::room_of,
     ids::{Height, NodeName},
     journal::{
         Event,
-        effect::SNAPSHOT,
+        effect::{RECOVERY, SNAPSHOT},
         event::{FaultStep, Stage},
         text::clean,
     },
@@ -131,6 +135,14 @@ impl Snapshots {
         self.working.is_some()
     }
 
+    /// The newest snapshot of this run, else the one that it began from.
+    pub(super) fn newest(&self, run: &str, plan: &Plan) -> Option<Stored> {
+        let mut own = self.folder.all();
+        own.retain(|stored| stored.manifest.run == run && stored.manifest.fits(plan).is_ok());
+        let newest = own.into_iter().max_by_key(|stored| stored.manifest.made);
+        newest.or_else(|| Stored::read(&plan.begun()?.folder).ok())
+    }
+
     /// Gives up what is being made: the run ends.
     fn abandon(&mut self) {
         if let Some(task) = self.working.take().and_then(|working| working.task) {
@@ -175,6 +187,7 @@ impl Conductor {
             && !self.snapshots.busy()
             && !self.faults.busy()
             && !self.judge.coming_back()
+            && !self.recovering.climbs()
             && let Some(wanted) = self.snapshots.wanted.pop_front()
         {
             let asked = wanted.asked.clone();
@@ -463,6 +476,8 @@ impl Conductor {
     pub(super) fn kind_of(id: &str, kind: String) -> String {
         if is_hold(id) {
             SNAPSHOT.to_owned()
+        } else if is_recovery(id) {
+            RECOVERY.to_owned()
         } else {
             kind
         }

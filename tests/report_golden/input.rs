@@ -126,6 +126,7 @@ pub fn plan() -> Plan {
                 write_bytes_per_second: None,
                 thin: false,
                 bytes_per_block: Some(1_200),
+                age: None,
                 bytes_at_rest: Some(1 << 20),
                 retention: Some(2_000),
             },
@@ -159,6 +160,7 @@ pub fn plan() -> Plan {
         },
         keep: Keep::Never,
         stop_on_failure: false,
+        recovery: None,
         allow_helper: false,
         restart: RestartPlan {
             after: None,
@@ -417,6 +419,7 @@ fn judgement() -> Judgement {
         capabilities: Vec::new(),
         drills: Vec::new(),
         standstills: Vec::new(),
+        climbs: Vec::new(),
         infra: Vec::new(),
         doubts: Vec::new(),
         detectors: vec![DetectorView {

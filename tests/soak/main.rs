@@ -23,6 +23,7 @@ mod life_cycle;
 mod lifecycle;
 mod network;
 mod outside_hands;
+mod recovery;
 mod repro;
 mod reserving;
 mod secrets;

@@ -19,7 +19,9 @@ fn a_chain_goes_on_from_a_snapshot() {
         return;
     };
     let plan = machine.plan("aged", &format!("{REST}until = \"14s\"\n"));
-    let soak = machine.soak(&[&plan]);
+    // Old disks: what makes them old is no growth, in no snapshot, and made anew behind what is filled in.
+    let old = ["--set", "profile.disk.age.fill=60 %"];
+    let soak = machine.soak(&[&[plan.as_str()], old.as_slice()].concat());
     let saved = machine.run(&["snapshot", "latest", "--name", "one"]);
     assert_eq!(saved.status.code(), Some(0));
     assert!(text(&saved.stdout).contains("the network stood still for"));
@@ -27,22 +29,33 @@ fn a_chain_goes_on_from_a_snapshot() {
     assert_eq!(first.code, Some(0), "a standstill is nobody's fault");
     let told = journal(&first.directory);
     assert!(told.contains("\"id\":\"snapshot-1\",\"kind\":\"snapshot\""));
+    assert_eq!(
+        told.matches("\"disk-aged\"").count(),
+        4,
+        "one for each node"
+    );
 
     let shown = machine.run(&["snapshots", "show", "one"]);
     let shown: Value = serde_json::from_slice(&shown.stdout).expect("json");
     let manifest = &shown["manifest"];
     let from = manifest["heights"][0]["height"].as_u64().expect("height");
     assert!(from > 10 && from < height(&first.directory));
+    let kept = manifest["nodes"]["s0-n00"]["bytes"]
+        .as_u64()
+        .expect("bytes");
+    assert!(kept < 16 << 20, "{kept} of a disk of 64 MiB");
     assert_eq!(
         manifest["nodes"].as_object().map(|nodes| nodes.len()),
         Some(4)
     );
 
     // Another seed draws other faults; keys and genesis are those of the snapshot.
-    let soak = machine.soak(&[&plan, "--from", "one", "--seed", "another"]);
+    let from_one = [plan.as_str(), "--from", "one", "--seed", "another"];
+    let soak = machine.soak(&[from_one.as_slice(), old.as_slice()].concat());
     let second = soak.end();
     assert_eq!(second.code, Some(0));
     let told = journal(&second.directory);
+    assert_eq!(told.matches("\"disk-aged\"").count(), 4);
     let lowest = told
         .lines()
         .filter_map(|line| {

@@ -108,6 +108,7 @@ pub fn network(shards: u64, validators: u32, kind: DiskKind, size: u64) -> Netwo
             write_bytes_per_second: None,
             thin: false,
             bytes_per_block: None,
+            age: None,
             bytes_at_rest: None,
             retention: None,
         },

@@ -15,6 +15,7 @@ use crate::{
     ids::NodeName,
     journal::{
         Entry, Event,
+        effect::RECOVERY,
         event::{ContainerChange, FaultStep, LogClass, Mode},
         text::clean,
     },
@@ -178,6 +179,10 @@ fn fault(look: &Look<'_>) -> Vec<Draft> {
     else {
         return Vec::new();
     };
+    // What is done about a finding did not bring it about.
+    if **kind == *RECOVERY {
+        return Vec::new();
+    }
     let places = targets.iter().filter_map(|node| look.world.node(node));
     places
         .map(|place| on(look, place, format!("{kind} {}", with_role(look, place))))
@@ -193,6 +198,9 @@ fn healed(look: &Look<'_>) -> Vec<Draft> {
     else {
         return Vec::new();
     };
+    if **kind == *RECOVERY {
+        return Vec::new();
+    }
     let faults = look.world.expectation.faults().iter();
     let takes = faults
         .filter(|fault| fault.id == *id)

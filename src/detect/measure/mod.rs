@@ -1,6 +1,7 @@
 //! Everything that is measured and is no finding: rates, coverage, cost, what could not be judged.
 
 mod acceleration;
+mod climbs;
 mod cost;
 mod counts;
 mod coverage;
@@ -24,6 +25,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use climbs::Climbs;
 use cost::CostMeasure;
 use node::NodeMeasure;
 use observer::ObserverMeasure;
@@ -46,7 +48,7 @@ use crate::{
     ids::RunId,
     journal::{
         Capability, Entry, Event,
-        effect::SNAPSHOT,
+        effect::{RECOVERY, SNAPSHOT},
         event::{ContainerChange, Stage},
         text::clean,
     },
@@ -81,6 +83,7 @@ pub(super) struct Measures {
     faults: FaultMeasure,
     drills: Vec<DrillView>,
     standstills: Standstills,
+    climbs: Climbs,
     /// Places of shards whose stall at hand a fault made.
     stalls_of_faults: BTreeSet<usize>,
     #[serde(with = "kept::by_name")]
@@ -119,6 +122,7 @@ impl Measures {
             faults: FaultMeasure::default(),
             drills: Vec::new(),
             standstills: Standstills::default(),
+            climbs: Climbs::default(),
             stalls_of_faults: BTreeSet::new(),
             capabilities: Vec::new(),
             infra: Vec::new(),
@@ -242,6 +246,10 @@ impl Measures {
             Event::Fault { id, kind, step } if **kind == *SNAPSHOT => {
                 self.standstills.step(id, step, world.now);
             }
+            Event::Fault { id, kind, step } if **kind == *RECOVERY => {
+                self.climbs.carried_out(id, step);
+            }
+            Event::Recovery { shard, what } => self.climbs.step(*shard, what, world.now),
             Event::Fault { id, kind, step } => {
                 self.count_leader_kills(step, world);
                 self.faults.step(id, kind, step, world);
@@ -459,6 +467,7 @@ impl Measures {
             kinds: self.faults.kinds(plan.thresholds.recovery, world.now),
             drills: self.drills.clone(),
             standstills: self.standstills.views(),
+            climbs: self.climbs.views(),
             capabilities: self.capabilities.clone(),
             doubts: self.doubts.clone(),
             detectors: Vec::new(),

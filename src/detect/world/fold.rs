@@ -260,6 +260,10 @@ impl World {
                 other: hash.clone(),
                 node: node.clone(),
             }),
+            // Its data was put back on purpose: it comes from there.
+            (Some(from), _) if from > height && self.expectation.was_set_back(node, self.now) => {
+                None
+            }
             (Some(from), _) if from > height => Some(Contradiction::Regression {
                 node: place,
                 from,

@@ -77,7 +77,8 @@ pub(super) fn fill(
     Ok(())
 }
 
-struct Ballast {
+/// A file that takes room and nothing else.
+pub(in crate::engine) struct Ballast {
     file: File,
     size: u64,
     /// The file system cannot allocate without writing.
@@ -85,7 +86,7 @@ struct Ballast {
 }
 
 impl Ballast {
-    fn open(path: &Path) -> Result<Self, io::Error> {
+    pub(in crate::engine) fn open(path: &Path) -> Result<Self, io::Error> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let size = file.metadata()?.len();
         Ok(Self {
@@ -95,8 +96,23 @@ impl Ballast {
         })
     }
 
+    /// The file.
+    pub(in crate::engine) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Its bytes.
+    pub(in crate::engine) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Makes it last.
+    pub(in crate::engine) fn sync(&self) -> Result<(), io::Error> {
+        self.file.sync_all()
+    }
+
     /// Takes so many bytes more, or as many as there are; answers how many.
-    fn grow(&mut self, mut bytes: u64) -> Result<u64, io::Error> {
+    pub(in crate::engine) fn grow(&mut self, mut bytes: u64) -> Result<u64, io::Error> {
         let before = self.size;
         // Halved while it does not fit: the file system needs some blocks of its own for a long file.
         while bytes > 0 && !self.writes {

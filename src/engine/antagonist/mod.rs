@@ -6,7 +6,7 @@
 //! names of its files, so that both are found again by anyone.
 
 mod clock;
-mod disk;
+pub(super) mod disk;
 mod hogs;
 mod limits;
 mod scraper;

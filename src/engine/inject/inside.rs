@@ -138,7 +138,11 @@ async fn start(scene: &Scene, container: &str, command: &[String]) -> Result<Out
 }
 
 /// The same on the disk of a node that does not run, in a container of its own with nothing but that disk.
-async fn on_disk(scene: &Scene, node: &NodeName, arguments: &[&str]) -> Result<u64, EngineError> {
+pub(super) async fn on_disk(
+    scene: &Scene,
+    node: &NodeName,
+    arguments: &[&str],
+) -> Result<u64, EngineError> {
     let run = scene.labels.run();
     let volume = |name: String, target: &str, read_only, role| Mount::Volume {
         name,

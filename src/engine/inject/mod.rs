@@ -2,6 +2,7 @@
 //!
 //! A [`Scene`] can be rebuilt from labels alone: the process that heals need not be the one that broke.
 
+mod content;
 mod disk;
 mod faulty;
 mod inside;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Scene, upgrade};
+use super::{Scene, content, upgrade};
 use crate::{
     engine::{docker::ContainerFacts, error::EngineError, inside::ask_toolbox},
     fault::operation::{Outcome, ProcessOp},
@@ -68,6 +68,8 @@ pub(super) async fn perform(
             options,
             version,
         } => upgrade::replace(scene, node, build, options, version.as_deref()).await,
+        ProcessOp::Empty => content::empty(scene, node).await,
+        ProcessOp::Refill { snapshot } => content::refill(scene, node, snapshot).await,
         ProcessOp::Restore { back } => upgrade::restore(scene, node, *back).await,
     }
 }

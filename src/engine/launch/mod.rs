@@ -7,6 +7,7 @@
 //!                                        └─> limits read back: the engine's view and the kernel's
 //! ```
 
+mod age;
 mod beside;
 mod disks;
 mod faulty;
@@ -42,6 +43,7 @@ use crate::{
         teardown::teardown,
     },
     ids::{NodeName, RunId, ShardId},
+    journal::told::DiskLevel,
     plan::{DiskKind, NetworkPlan, NodeAddress, NodePlan},
     profile::beside::Beside,
 };
@@ -147,6 +149,8 @@ pub struct NodeHandle {
     pub addresses: NodeAddress,
     /// Its disk.
     pub disk: DiskInfo,
+    /// How that was and is, where it was filled before the start.
+    pub aged: Option<DiskLevel>,
 }
 
 /// A node's disk as launched.
@@ -264,7 +268,7 @@ async fn build(
         progress(LaunchProgress::Watcher);
         Ok(watcher)
     };
-    let (watcher, nodes) = if context.fill.is_some() {
+    let (watcher, nodes) = if context.fill.is_some() || context.network.disk.age.is_some() {
         // What holds the disks comes first: what is written to a disk in memory that nobody holds is gone.
         let watcher = watcher.await?;
         (watcher, start_nodes(&context, &disks, progress).await?)

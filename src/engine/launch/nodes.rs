@@ -1,6 +1,6 @@
 //! One node's container.
 
-use super::{Context, NodeHandle, beside, disks::Disks, fill, preflight::node_memory};
+use super::{Context, NodeHandle, age, beside, disks::Disks, fill, preflight::node_memory};
 use crate::{
     engine::{
         docker::{ContainerSpec, Mount, Runs},
@@ -35,12 +35,18 @@ pub(super) async fn start(
     if let Some(filling) = context.fill {
         fill::node(context, filling, node).await?;
     }
+    // Behind what was filled in: the level is that of both.
+    let aged = match context.network.disk.age {
+        Some(plan) => Some(age::node(context, disks, node, plan).await?),
+        None => None,
+    };
     context.docker.start(&id).await?;
     Ok(NodeHandle {
         container: labels::node_name(context.run(), &node.name),
         container_id: id,
         addresses,
         disk: disks.info(&node.name),
+        aged,
     })
 }
 

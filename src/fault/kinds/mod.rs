@@ -151,14 +151,14 @@ impl fmt::Debug for KindInfo {
 }
 
 /// A fault of these parameters, whatever they are.
-fn parse<Parameters: Fault + serde::de::DeserializeOwned + 'static>(
+pub(super) fn parse<Parameters: Fault + serde::de::DeserializeOwned + 'static>(
     parameters: &Value,
 ) -> Result<Box<dyn Fault>, serde_json::Error> {
     Parameters::deserialize(parameters).map(|fault| Box::new(fault) as Box<dyn Fault>)
 }
 
 /// Names of these parameters, from their schema.
-fn parameters<Parameters: schemars::JsonSchema>() -> Vec<String> {
+pub(super) fn parameters<Parameters: schemars::JsonSchema>() -> Vec<String> {
     let schema = schemars::schema_for!(Parameters);
     let properties = schema.get("properties").and_then(Value::as_object);
     properties
@@ -195,6 +195,12 @@ impl Claim {
             decides_running: info.decides_running,
             acts_inside: fault.breaks(&cast).iter().any(acts_inside),
         }
+    }
+
+    /// Whether the fault or its heal decides if a node's process runs.
+    #[must_use]
+    pub fn decides_running(self) -> bool {
+        self.decides_running
     }
 
     /// Whether `later` cannot begin while this one is in force on the same node: the heal of the one would heal the

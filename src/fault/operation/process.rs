@@ -39,6 +39,13 @@ pub enum ProcessOp {
         #[serde(default)]
         version: Option<String>,
     },
+    /// Its disk is emptied, but for what this program has put there beside the node's data. It must not run.
+    Empty,
+    /// Its disk gets what it had in a snapshot. It must not run, and the disk must be empty.
+    Refill {
+        /// The snapshot's folder on the canary's machine.
+        snapshot: PathBuf,
+    },
     /// A replacement that was cut short is ended, and the node runs.
     Restore {
         /// It runs again what it ran before it was replaced.

@@ -68,6 +68,7 @@ impl Shape {
             },
             keep: Keep::Never,
             stop_on_failure: false,
+            recovery: None,
             allow_helper: false,
             restart: RestartPlan {
                 after: None,
@@ -164,6 +165,7 @@ impl Shape {
                 write_bytes_per_second: None,
                 thin: false,
                 bytes_per_block: None,
+                age: None,
                 bytes_at_rest: None,
                 retention: Some(2000),
             },

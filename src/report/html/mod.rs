@@ -19,7 +19,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    RenderError, ReportInput, audit, faults, markdown, terminal,
+    RenderError, ReportInput, audit, climbs, faults, markdown, terminal,
     text::{percent, plain, plural, ratio, span},
 };
 use crate::time::human;
@@ -112,6 +112,8 @@ struct Page {
     happened: Table,
     audit: Table,
     kinds: Table,
+    recovery_lines: Vec<String>,
+    recovery: Table,
     faults: Table,
     nodes: Table,
     by_version: Table,
@@ -196,6 +198,8 @@ fn page(input: &ReportInput) -> Page {
         happened: tables::happened(input),
         audit: tables::audit(input),
         kinds: tables::kinds(input),
+        recovery_lines: climbs::lines(input, plain),
+        recovery: tables::recovery(input),
         faults: tables::faults(input),
         nodes: tables::nodes(input),
         by_version: tables::by_version(input),

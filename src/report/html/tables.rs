@@ -6,7 +6,7 @@ use crate::{
     detect::outlook::Unit,
     plan::Role,
     report::{
-        Fact, ReportInput, audit, faults,
+        Fact, ReportInput, audit, climbs, faults,
         markdown::network::{course, node_state, state},
         status, terminal,
         text::{bytes, clock, count, percent, plain, ratio, shard, span},
@@ -157,6 +157,17 @@ pub(super) fn kinds(input: &ReportInput) -> Table {
         ]);
     }
     table.of(input.judgement.kinds.len(), "verdict.json")
+}
+
+/// What the recovery ladder tried; empty where none was set off.
+pub(super) fn recovery(input: &ReportInput) -> Table {
+    let mut table = Table::new("What would bring it back", climbs::HEADING);
+    let rows = climbs::rows(input, plain);
+    let all = rows.len();
+    rows.into_iter()
+        .take(MOST_ROWS)
+        .for_each(|row| table.row(row));
+    table.of(all, "verdict.json")
 }
 
 pub(super) fn faults(input: &ReportInput) -> Table {

@@ -29,6 +29,7 @@ pub fn render(input: &ReportInput) -> Result<String, RenderError> {
         events::findings,
         together::together,
         events::stories,
+        run::recovery,
         events::happened,
         events::gates,
         network::shards,

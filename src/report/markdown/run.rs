@@ -3,7 +3,7 @@
 use super::section::Section;
 use crate::{
     report::{
-        Fact, ReportInput, faults, terminal,
+        Fact, ReportInput, climbs, faults, terminal,
         text::{bytes, markdown, percent, plain, plural},
     },
     time::human,
@@ -37,7 +37,7 @@ pub(super) fn faults(input: &ReportInput) -> String {
     let Some(words) = faults::words(input) else {
         return String::new();
     };
-    let mut section = Section::new("Faults", 4_000);
+    let mut section = Section::new("Faults", 3_000);
     let views = &input.judgement.faults;
     section.line(&words);
     section.line("");
@@ -87,6 +87,22 @@ pub(super) fn faults(input: &ReportInput) -> String {
         left += 1;
     }
     section.finish(usize::saturating_sub(left, 20), "journal/")
+}
+
+/// What the recovery ladder tried; nothing where none was set off.
+pub(super) fn recovery(input: &ReportInput) -> String {
+    let climbs = climbs::lines(input, markdown);
+    if climbs.is_empty() {
+        return String::new();
+    }
+    let mut section = Section::new("What would bring it back", 1_400);
+    for line in &climbs {
+        section.line(&format!("- {line}"));
+    }
+    section.line("");
+    section.heading(climbs::HEADING);
+    section.rows(climbs::rows(input, markdown), |row| row);
+    section.finish(0, "verdict.json")
 }
 
 /// What the plan's faults need of the machine; nothing where they need nothing.

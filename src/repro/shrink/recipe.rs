@@ -29,7 +29,7 @@ const SPARE: Duration = Duration::from_secs(5);
 
 /// Keys of a plan that have nothing to do with whether a finding comes: what would be told to people, measured or asked
 /// for beside it. Nobody is to be paged by a repetition, and a short plan cannot cover what a long one does.
-const DROPPED: [&str; 7] = [
+const DROPPED: [&str; 8] = [
     "alert",
     "drill_to",
     "heartbeat_to",
@@ -37,6 +37,7 @@ const DROPPED: [&str; 7] = [
     "deadline",
     "log_baseline",
     "snapshot",
+    "recovery",
 ];
 
 /// Why a run cannot be shrunk.

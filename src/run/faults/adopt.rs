@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Active, Faults, State, Step, arm, fire::cast, hold::left as left_of_hold};
+use super::{
+    Active, Faults, State, Step, arm, fire::cast, hold::left as left_of_hold, recover::is_recovery,
+};
 use crate::{
-    fault::kinds::{self, Claim},
+    fault::{kinds::Claim, recovery},
     ids::NodeName,
     journal::event::FaultStep,
     plan::faults::{PlannedFault, Target, Trigger, Who},
@@ -35,7 +37,7 @@ impl Faults {
         let wall = RunClock::wall();
         for armed in arm::armed(&self.directory) {
             let planned = self.plan.schedule.iter().find(|fault| fault.id == armed.id);
-            let Some(info) = kinds::kind(&armed.kind) else {
+            let Some(info) = recovery::kind(&armed.kind) else {
                 continue;
             };
             let parameters = planned.map_or_else(
@@ -46,7 +48,12 @@ impl Faults {
                 continue;
             };
             let left = Duration::from_millis(armed.by.0.saturating_sub(wall.0));
-            let left = left_of_hold(&armed.id, left);
+            // What its owner was doing went with it: the node is only seen to run.
+            let left = if is_recovery(&armed.id) {
+                Duration::ZERO
+            } else {
+                left_of_hold(&armed.id, left)
+            };
             let targets: BTreeSet<NodeName> = armed
                 .heals
                 .iter()

@@ -1,12 +1,12 @@
 //! A fault fires: whom it is done to, whether it can be done now, its heal armed, its operations begun.
 
 use super::{
-    Active, BREAK_DEADLINE, Done, Faults, State, Step, arm, carry_out::perform_all,
-    decides_running, hold, skipped,
+    Active, BREAK_DEADLINE, Done, Faults, State, Step, arm, carry_out::perform_all, hold, recover,
+    skipped,
 };
 use crate::{
     fault::{
-        kinds::{self, Cast, Claim},
+        kinds::{self, Cast, Claim, KindInfo},
         operation::Operation,
         target::{self, Seen},
     },
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A fault that can be begun.
-struct Ready {
+pub(super) struct Ready {
     active: Active,
     breaks: Vec<Operation>,
 }
@@ -47,26 +47,34 @@ impl Faults {
         seen: &Seen,
         drill: Option<ShardId>,
     ) -> Vec<Step> {
-        match self.ready(&planned, seen, drill) {
+        let ready = kinds::kind(&planned.kind)
+            .ok_or_else(|| "this version has no such kind".to_owned())
+            .and_then(|info| self.ready(&planned, info, seen, drill));
+        match ready {
             Ok(ready) => self.begin(ready),
             Err(why) => vec![skipped(&planned, &why)],
         }
     }
 
     /// Decides all that there is to decide about it, or why it cannot fire.
-    fn ready(
+    pub(super) fn ready(
         &self,
         planned: &PlannedFault,
+        info: &KindInfo,
         seen: &Seen,
         drill: Option<ShardId>,
     ) -> Result<Ready, String> {
-        let info = kinds::kind(&planned.kind).ok_or("this version has no such kind")?;
         if let Some(why) = capability::missing(info, &self.capabilities) {
             return Err(why);
         }
         let fault = (info.parse)(&planned.parameters).map_err(|error| error.to_string())?;
         let nodes = &self.plan.network.nodes;
         let targets = target::resolve(&planned.target, nodes, seen, planned.seed)?;
+        if !recover::is_recovery(&planned.id)
+            && let Some(shard) = self.reserved(&targets)
+        {
+            return Err(format!("the recovery ladder is at work on shard {shard}"));
+        }
         let claim = Claim::of(info, fault.as_ref());
         if let Some(other) = self.conflict(claim, &targets) {
             return Err(format!("{other} is in force on the same node"));
@@ -92,18 +100,24 @@ impl Faults {
     }
 
     /// Arms the heal, and then breaks.
-    fn begin(&mut self, ready: Ready) -> Vec<Step> {
+    pub(super) fn begin(&mut self, ready: Ready) -> Vec<Step> {
         let Ready { active, breaks } = ready;
         let planned = &active.planned;
         let id = planned.id.clone();
         let Some(scene) = self.scene.clone() else {
             return vec![skipped(planned, "the network does not run")];
         };
+        // What is healed as soon as it is done may take its time until then.
+        let (within, by) = if recover::is_recovery(&id) {
+            (recover::DEADLINE, planned.lasts + recover::DEADLINE)
+        } else {
+            (BREAK_DEADLINE, planned.lasts)
+        };
         let armed = Armed {
             id: id.clone(),
             kind: planned.kind.clone(),
             heals: active.heals.clone(),
-            by: RunClock::wall().plus(planned.lasts),
+            by: RunClock::wall().plus(by),
             run: scene.labels.run().clone(),
             engine: self.engine.clone(),
             helper: scene.helper.clone(),
@@ -121,9 +135,9 @@ impl Faults {
         let sender = self.done.0.clone();
         let broken = id.clone();
         tokio::spawn(async move {
-            let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &breaks))
+            let outcome = tokio::time::timeout(within, perform_all(&scene, &breaks))
                 .await
-                .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
+                .unwrap_or_else(|_| Err("it took too long".to_owned()));
             // The receiver is gone when the run has ended, and then all was healed.
             let _ = sender
                 .send(Done::Broke {
@@ -184,7 +198,7 @@ impl Faults {
     pub(in crate::run) fn holds_down(&self, node: &NodeName) -> bool {
         // A standstill decides nothing: who ends in it is started again when it is over.
         self.active.values().any(|active| {
-            decides_running(&active.planned.kind)
+            active.claim.decides_running()
                 && !hold::is_hold(&active.planned.id)
                 && active.targets.contains(node)
         })
