@@ -30,6 +30,7 @@ pub fn launch(ports: &[u16]) -> WatcherLaunch {
     let nodes = ports.iter().zip(0..).map(|(port, index)| WatchedNode {
         name: name(index),
         shard: ShardId(0),
+        power: 1,
         address: Ipv4Addr::LOCALHOST,
         rpc_port: *port,
         metrics_port: None,
@@ -39,6 +40,7 @@ pub fn launch(ports: &[u16]) -> WatcherLaunch {
         command: vec![program(), "watcher".to_owned()],
         user: None,
         config: WatcherConfig {
+            quorum: Default::default(),
             reads: Default::default(),
             dialect: "harmony".to_owned(),
             interval: Duration::from_millis(100),
