@@ -2,19 +2,18 @@
 //! conductor tells; the operations run beside the loop, so that no fault can hold it up.
 
 mod adopt;
+mod again;
 pub(super) mod carry_out;
 mod fire;
 mod hold;
+mod standing;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 pub(super) use self::hold::is_hold;
-use self::{
-    carry_out::{heal_all, perform_all},
-    fire::cast,
-};
+use self::{carry_out::heal_all, standing::Standing};
 use super::arm;
 use crate::{
     engine::inject::Scene,
@@ -34,9 +33,6 @@ use crate::{
 
 /// Longest text about one fault.
 const LONGEST: usize = 300;
-/// How often, and how long apart, it is asked whether a node ended while it was to be broken again.
-const ENDED_LOOKS: u32 = 10;
-const ENDED_EVERY: Duration = Duration::from_millis(200);
 /// Breaking that takes longer than this has failed.
 const BREAK_DEADLINE: Duration = Duration::from_secs(90);
 /// Healing that takes longer than this has failed; the guard goes on trying.
@@ -56,8 +52,8 @@ pub(super) enum Done {
     BrokeAgain {
         /// The fault.
         id: String,
-        /// What was read back, or the first failure.
-        outcome: Result<Outcome, String>,
+        /// What was read back, or the first failure; `None` if the node ended again meanwhile.
+        outcome: Option<Result<Outcome, String>>,
     },
     /// All that heals was tried.
     Healed {
@@ -76,13 +72,6 @@ pub(super) struct Step {
     pub(super) step: FaultStep,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Breaking,
-    InForce { until: Elapsed },
-    Healing,
-}
-
 #[derive(Debug)]
 struct Active {
     planned: PlannedFault,
@@ -92,7 +81,7 @@ struct Active {
     takes: Vec<NodeName>,
     claim: Claim,
     heals: Vec<Operation>,
-    state: State,
+    standing: Standing,
     drill: Option<ShardId>,
 }
 
@@ -210,7 +199,7 @@ impl Faults {
         let over: Vec<String> = self
             .active
             .iter()
-            .filter(|(_, active)| matches!(active.state, State::InForce { until } if now >= until))
+            .filter(|(_, active)| active.standing.is_over(now))
             .map(|(id, _)| id.clone())
             .collect();
         for id in over {
@@ -277,8 +266,14 @@ impl Faults {
     /// What operations came to.
     pub(super) fn came(&mut self, done: Done, now: Elapsed) -> Vec<Step> {
         match done {
-            Done::Broke { id, outcome } => self.broke(&id, outcome, now),
-            Done::BrokeAgain { id, outcome } => self.broke_again(&id, outcome),
+            Done::Broke { id, outcome } => {
+                self.has_broken(&id);
+                self.broke(&id, outcome, now)
+            }
+            Done::BrokeAgain { id, outcome } => {
+                self.has_broken(&id);
+                outcome.map_or_else(Vec::new, |outcome| self.broke_again(&id, outcome))
+            }
             Done::Healed { id, outcome } => self.healed(&id, outcome),
         }
     }
@@ -294,9 +289,7 @@ impl Faults {
             step,
         };
         let lasts = active.planned.lasts;
-        if active.state == State::Breaking {
-            active.state = State::InForce { until: now + lasts };
-        }
+        active.standing.lasts(now + lasts);
         if is_hold(id) {
             let nodes = hold::count(active);
             let held = outcome.is_ok_and(|outcome| outcome.effective);
@@ -322,59 +315,48 @@ impl Faults {
         }
     }
 
-    fn broke_again(&mut self, id: &str, outcome: Result<Outcome, String>) -> Vec<Step> {
-        // One that is being healed meanwhile is not to work any more.
-        let Some(active) = self
-            .active
-            .get(id)
-            .filter(|active| matches!(active.state, State::InForce { .. }))
-        else {
-            return Vec::new();
-        };
-        let again = |text: &str| clean(&format!("after a start: {text}"), LONGEST);
-        let step = match outcome {
-            Ok(outcome) if outcome.effective => FaultStep::Effective {
-                proof: again(&outcome.proof),
-            },
-            Ok(outcome) => FaultStep::Ineffective {
-                why: again(&outcome.proof),
-            },
-            Err(why) => FaultStep::Ineffective { why: again(&why) },
-        };
-        vec![Step {
-            id: id.to_owned(),
-            kind: active.planned.kind.clone(),
-            step,
-        }]
+    /// A task that breaks has ended: what was to be healed meanwhile is healed now.
+    fn has_broken(&mut self, id: &str) {
+        let active = self.active.get_mut(id);
+        if active.is_some_and(|active| active.standing.has_ended()) {
+            self.begin_heal(id);
+        }
     }
 
     fn heal(&mut self, id: &str) -> Vec<Step> {
-        let (Some(active), Some(scene)) = (self.active.get_mut(id), self.scene.clone()) else {
-            return Vec::new();
-        };
-        if active.state == State::Healing {
+        if self.scene.is_none() {
             return Vec::new();
         }
-        active.state = State::Healing;
+        let Some(active) = self.active.get_mut(id) else {
+            return Vec::new();
+        };
+        let kind = active.planned.kind.clone();
+        let Some(at_once) = active.standing.heal() else {
+            return Vec::new();
+        };
+        if at_once {
+            self.begin_heal(id);
+        }
+        vec![Step {
+            id: id.to_owned(),
+            kind,
+            step: FaultStep::HealRequested,
+        }]
+    }
+
+    fn begin_heal(&self, id: &str) {
+        let (Some(active), Some(scene)) = (self.active.get(id), self.scene.clone()) else {
+            return;
+        };
         let heals = active.heals.clone();
         let sender = self.done.0.clone();
-        let healed = id.to_owned();
+        let id = id.to_owned();
         tokio::spawn(async move {
             let outcome = tokio::time::timeout(HEAL_DEADLINE, heal_all(&scene, &heals))
                 .await
                 .unwrap_or_else(|_| Err("healing took too long".to_owned()));
-            let _ = sender
-                .send(Done::Healed {
-                    id: healed,
-                    outcome,
-                })
-                .await;
+            let _ = sender.send(Done::Healed { id, outcome }).await;
         });
-        vec![Step {
-            id: id.to_owned(),
-            kind: active.planned.kind.clone(),
-            step: FaultStep::HealRequested,
-        }]
     }
 
     fn healed(&mut self, id: &str, outcome: Result<(), String>) -> Vec<Step> {
@@ -404,39 +386,6 @@ impl Faults {
         active.drill.map(|shard| (shard, active.targets.clone()))
     }
 
-    /// A node started (again): what went with its namespaces is broken once more.
-    pub(super) fn started(&mut self, node: &NodeName) {
-        let Some(scene) = self.scene.clone() else {
-            return;
-        };
-        for (id, active) in &self.active {
-            if !matches!(active.state, State::InForce { .. })
-                || !active.fault.breaks_again()
-                || !active.targets.contains(node)
-            {
-                continue;
-            }
-            let nodes = &self.plan.network.nodes;
-            let cast = cast(&active.planned, &active.targets, nodes);
-            let mut again = active.fault.breaks(&cast);
-            again.retain(|operation| operation.node() == node);
-            let scene = Arc::clone(&scene);
-            let sender = self.done.0.clone();
-            let id = id.clone();
-            let node = node.clone();
-            tokio::spawn(async move {
-                let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &again))
-                    .await
-                    .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
-                // One that ended again meanwhile, over this very fault, is broken with its next start.
-                if outcome.is_err() && has_ended(&scene, &node).await {
-                    return;
-                }
-                let _ = sender.send(Done::BrokeAgain { id, outcome }).await;
-            });
-        }
-    }
-
     /// Begins to heal all that is broken, and fires nothing more.
     pub(super) fn heal_everything(&mut self) -> Vec<Step> {
         self.waiting.clear();
@@ -444,22 +393,6 @@ impl Faults {
         let ids: Vec<String> = self.active.keys().cloned().collect();
         ids.iter().flat_map(|id| self.heal(id)).collect()
     }
-}
-
-/// Whether a node's container does not run, for sure. The engine takes a moment to notice an end that what runs
-/// containers has met already.
-async fn has_ended(scene: &Scene, node: &NodeName) -> bool {
-    let Some(handle) = scene.launched.nodes.get(node) else {
-        return false;
-    };
-    for _ in 0..ENDED_LOOKS {
-        let facts = scene.docker.inspect(&handle.container).await;
-        if facts.is_ok_and(|facts| !facts.running) {
-            return true;
-        }
-        tokio::time::sleep(ENDED_EVERY).await;
-    }
-    false
 }
 
 fn skipped(planned: &PlannedFault, why: &str) -> Step {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Active, Faults, State, Step, arm, fire::cast, hold::left as left_of_hold};
+use super::{Active, Faults, Standing, Step, arm, fire::cast, hold::left as left_of_hold};
 use crate::{
     fault::kinds::{self, Claim},
     ids::NodeName,
@@ -74,7 +74,7 @@ impl Faults {
                 fault,
                 targets,
                 heals: armed.heals,
-                state: State::InForce { until: now + left },
+                standing: Standing::in_force(now + left),
                 drill: drill.filter(|_| armed.id == "drill"),
             };
             self.active.insert(armed.id, active);

@@ -1,7 +1,7 @@
 //! A fault fires: whom it is done to, whether it can be done now, its heal armed, its operations begun.
 
 use super::{
-    Active, BREAK_DEADLINE, Done, Faults, State, Step, arm, carry_out::perform_all,
+    Active, BREAK_DEADLINE, Done, Faults, Standing, Step, arm, carry_out::perform_all,
     decides_running, hold, skipped,
 };
 use crate::{
@@ -85,7 +85,7 @@ impl Faults {
                 claim,
                 fault,
                 targets,
-                state: State::Breaking,
+                standing: Standing::breaking(),
                 drill,
             },
         })
