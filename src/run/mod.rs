@@ -28,6 +28,7 @@ pub mod pause;
 mod prepare;
 pub mod prune;
 pub mod restart;
+mod restarting;
 pub mod secrets;
 pub mod signal;
 pub mod snapshots;

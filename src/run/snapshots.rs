@@ -174,6 +174,8 @@ impl Conductor {
         if may
             && !self.snapshots.busy()
             && !self.faults.busy()
+            // One that starts in the middle of it would not be copied at one moment with the others.
+            && self.starting == 0
             && !self.judge.coming_back()
             && let Some(wanted) = self.snapshots.wanted.pop_front()
         {
