@@ -8,7 +8,7 @@ mod fire;
 mod hold;
 mod standing;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::Child, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -28,13 +28,13 @@ use crate::{
         Plan,
         faults::{PlannedDrill, PlannedFault, Trigger},
     },
-    time::Elapsed,
+    time::{Elapsed, RunClock},
 };
 
 /// Longest text about one fault.
 const LONGEST: usize = 300;
 /// Breaking that takes longer than this has failed.
-const BREAK_DEADLINE: Duration = Duration::from_secs(90);
+pub(super) const BREAK_DEADLINE: Duration = Duration::from_secs(90);
 /// Healing that takes longer than this has failed; the guard goes on trying.
 const HEAL_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -95,7 +95,8 @@ pub(super) struct Faults {
     waiting: Vec<PlannedFault>,
     drill: Option<PlannedDrill>,
     active: BTreeMap<String, Active>,
-    guarded: bool,
+    /// The process that heals if this one cannot.
+    guard: Option<Child>,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
     /// What they need of the machine, as it was tried.
     capabilities: Vec<Capability>,
@@ -117,7 +118,7 @@ impl Faults {
             engine,
             scene: None,
             active: BTreeMap::new(),
-            guarded: false,
+            guard: None,
             done: mpsc::channel(64),
             capabilities: Vec::new(),
             by_hand: BTreeMap::new(),
@@ -289,7 +290,10 @@ impl Faults {
             step,
         };
         let lasts = active.planned.lasts;
-        active.standing.lasts(now + lasts);
+        if active.standing.lasts(now + lasts) {
+            // Breaking took its time: the guard is to count from here, as this process does.
+            arm::broken(&self.directory, id, RunClock::wall().plus(lasts));
+        }
         if is_hold(id) {
             let nodes = hold::count(active);
             let held = outcome.is_ok_and(|outcome| outcome.effective);

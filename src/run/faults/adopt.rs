@@ -79,7 +79,6 @@ impl Faults {
             };
             self.active.insert(armed.id, active);
         }
-        self.guarded = false;
         steps
     }
 }

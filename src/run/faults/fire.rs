@@ -104,6 +104,7 @@ impl Faults {
             kind: planned.kind.clone(),
             heals: active.heals.clone(),
             by: RunClock::wall().plus(planned.lasts),
+            breaking: true,
             run: scene.labels.run().clone(),
             engine: self.engine.clone(),
             helper: scene.helper.clone(),
@@ -172,10 +173,11 @@ impl Faults {
         ))
     }
 
+    /// Sees to it that a guard lives. Asking also takes note of one that has ended.
     fn guard(&mut self) -> Result<(), std::io::Error> {
-        if !self.guarded {
-            arm::start_guard(&self.directory)?;
-            self.guarded = true;
+        let guard = self.guard.as_mut().map(std::process::Child::try_wait);
+        if !matches!(guard, Some(Ok(None))) {
+            self.guard = Some(arm::start_guard(&self.directory)?);
         }
         Ok(())
     }
