@@ -111,6 +111,25 @@ async fn every_block_is_written_in_order_though_polls_are_slower_than_blocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_runs_ahead_of_all_others_does_not_decide_how_high_the_shard_is() {
+    let (chain, ahead) = (
+        Chain::new(Duration::from_millis(200)),
+        Chain::new(Duration::from_millis(2)),
+    );
+    let mut ports = vec![serve(Manner::Good(ahead), 0, 0).await];
+    for index in 1..4 {
+        ports.push(serve(Manner::Good(chain.clone()), index, 0).await);
+    }
+    let mut bench = watch(&ports).await;
+    bench
+        .until("fifteen blocks", |seen| heights(seen).len() >= 15)
+        .await;
+    let written = heights(&bench.seen);
+    let expected: Vec<u64> = (written[0]..).take(written.len()).collect();
+    assert_eq!(written, expected, "block by block, as three of four say");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn misbehaving_nodes_are_told_apart_and_delay_nobody() {
     let chain = Chain::new(Duration::from_millis(200));
     let ports = [
