@@ -397,7 +397,7 @@ fn a_shard_with_one_node_that_answers_goes_on() {
         (9_000, false),
         (11_999, false),
         (12_000, true),
-        (12_100, true),
+        (13_000, true),
     ] {
         let height = 9_000 + now;
         let (events, _) = ask(&mut heads, 2, height, now);
