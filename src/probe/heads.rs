@@ -23,7 +23,6 @@ use crate::{
     profile::dialect::{BadAnswer, Header, Reply, Status},
     time::Elapsed,
 };
-use claims::MAX_LEAD;
 use shard::Shard;
 
 /// Blocks of a shard whose hashes are remembered, to compare nodes with each other.
@@ -305,91 +304,6 @@ impl Heads {
         let state = self.nodes.get_mut(node)?;
         let shard = self.shards.get_mut(&state.shard)?;
         Some((state, shard))
-    }
-
-    /// Notes what a node shows, and since when nobody vouches for it.
-    fn note_claim(&mut self, node: usize, height: Height, before: Option<Height>, now: Elapsed) {
-        let quorum = self.quorum;
-        let Some((state, shard)) = self.parts(node) else {
-            return;
-        };
-        shard.claims.note(node, height.0);
-        let decides = shard.members.len() == 1 || quorum.is_met(shard.power, state.power);
-        if decides || shard.claims.vouch(height.0) {
-            state.alone_since = None;
-        } else if state.alone_since.is_none()
-            || before.is_some_and(|before| shard.claims.vouch(before.0))
-        {
-            // What it showed before has been shown by others since: this is another lead.
-            state.alone_since = Some(now);
-        }
-    }
-
-    /// Drops a tip that one node made up while nobody else was heard.
-    fn outvote(&mut self, node: usize, now: Elapsed) {
-        let Some(shard_id) = self.nodes.get(node).map(|node| node.shard) else {
-            return;
-        };
-        let Some(tip) = self.shards.get(&shard_id).and_then(Shard::unvouched_tip) else {
-            return;
-        };
-        let limit = tip.saturating_sub(MAX_GAP);
-        if self.refuted(shard_id, limit, Elapsed::default(), now)
-            && let Some(shard) = self.shards.get_mut(&shard_id)
-        {
-            shard.forget_tip();
-        }
-    }
-
-    /// Whether no quorum can have signed what is above this height: those that answered since and do not show it are too
-    /// many. Who signs a block shows it soon.
-    fn refuted(&self, shard: ShardId, height: u64, since: Elapsed, now: Elapsed) -> bool {
-        let Some(shard) = self.shards.get(&shard) else {
-            return false;
-        };
-        let mut below = 0_u64;
-        for member in &shard.members {
-            let Some(member) = self.nodes.get(*member) else {
-                continue;
-            };
-            let answers = |at: Elapsed| at > since && now.since(at) < SILENT;
-            let lower = |head: &(Height, Arc<str>)| head.0.0 < height;
-            if member.answered.is_some_and(answers) && member.head.as_ref().is_some_and(lower) {
-                below = below.saturating_add(member.power);
-            }
-        }
-        below > 0
-            && !self
-                .quorum
-                .is_met(shard.power, shard.power.saturating_sub(below))
-    }
-
-    /// Places a head that is to be believed; another one waits until others vouch for it.
-    fn weigh(&mut self, node: usize, head: Header, now: Elapsed, events: &mut Vec<Event>) {
-        let height = head.height.0;
-        let Some((state, shard)) = self.parts(node) else {
-            return;
-        };
-        let (shard_id, alone_since) = (state.shard, state.alone_since);
-        shard.held.remove(&node);
-        let mut believed = shard.vouched();
-        let alone = alone_since.is_some_and(|since| {
-            let Some(shard) = self.shards.get(&shard_id) else {
-                return true;
-            };
-            // Nobody else may be there to tell: it is waited for them, unless it goes on where it was.
-            let waits = !shard.goes_on(height) && now.since(since) < SILENT;
-            waits || self.refuted(shard_id, height.saturating_sub(MAX_LEAD), since, now)
-        });
-        if !alone {
-            believed.push((node, head));
-        } else if let Some((_, shard)) = self.parts(node) {
-            shard.held.insert(node, head);
-        }
-        believed.sort_by_key(|(_, head)| head.height);
-        for (node, head) in believed {
-            self.place(node, head, events);
-        }
     }
 
     fn place(&mut self, node: usize, header: Header, events: &mut Vec<Event>) {
