@@ -43,12 +43,14 @@ async fn main() -> std::io::Result<()> {
         nodes.push(WatchedNode {
             name: NodeName::of(ShardId(shard), index % 4),
             shard: ShardId(shard),
+            power: 1,
             address: Ipv4Addr::LOCALHOST,
             rpc_port: serve(Manner::Good(chain), index as usize, 0).await,
             metrics_port: None,
         });
     }
     let config = WatcherConfig {
+        quorum: Default::default(),
         reads: Default::default(),
         dialect: "harmony".to_owned(),
         interval: Duration::from_millis(100),

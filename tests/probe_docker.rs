@@ -107,6 +107,7 @@ fn start(docker: &Docker, run: &RunId, network: &NetworkPlan, launched: &Launche
     let watched = network.nodes.iter().map(|node| WatchedNode {
         name: node.name.clone(),
         shard: node.shard,
+        power: 1,
         address: launched.nodes[&node.name].addresses.management,
         rpc_port: 9500,
         metrics_port: None,
@@ -116,6 +117,7 @@ fn start(docker: &Docker, run: &RunId, network: &NetworkPlan, launched: &Launche
         command: program("watcher"),
         user: None,
         config: WatcherConfig {
+            quorum: Default::default(),
             reads: Default::default(),
             dialect: "harmony".to_owned(),
             interval: Duration::from_millis(100),

@@ -1,12 +1,17 @@
 //! Merges what single nodes answer into facts about their shard. Pure: "now" is an argument.
 //!
 //! A block is written once, when the first node shows it, in the order of heights. Heights that polling skipped are
-//! fetched from the node that showed the newer block, and the newer one waits for them; what cannot be fetched in two
+//! fetched from a node that shows a newer block, and the newer one waits for them; what cannot be fetched in two
 //! attempts, or lies more than [`MAX_GAP`] back, is left out. Every two seconds all nodes of a shard are asked for the
 //! block at the height of the lowest of them, so that a fork is seen even where a branch no longer grows.
 //!
+//! No single node decides how high its shard is: what it shows more than two blocks above all others is held back
+//! until another one has shown as much (`claims.rs`). It goes alone where it is a quorum by itself, where it goes on
+//! block by block and those that answer do not show that nobody else followed, and where nobody else answers.
+//!
 //! Invariant: memory is bounded by the number of nodes and [`RING`], whatever nodes answer.
 
+mod claims;
 mod shard;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -14,6 +19,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     ids::{Height, NodeName, ShardId, ViewId},
     journal::event::{Event, Mode, NodeHead},
+    plan::foreign::Quorum,
     profile::dialect::{BadAnswer, Header, Reply, Status},
     time::Elapsed,
 };
@@ -23,7 +29,7 @@ use shard::Shard;
 const RING: usize = 1024;
 /// Skipped blocks that are worth fetching: more than any pause of the watcher's own makes at 50 ms a block.
 const MAX_GAP: u64 = 512;
-/// A head this far above all that is known is a lie, not progress: half a day of blocks at 50 ms.
+/// A head this far above all that is known is no answer: half a day of blocks at 50 ms.
 const MAX_JUMP: u64 = 1_000_000;
 /// How often a shard's nodes are written down.
 const HEADS_EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +39,7 @@ const CHANGES_EVERY: Duration = Duration::from_millis(50);
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
 /// How often one node of a shard, each in its turn, is asked for its ledger.
 const SURVEY_EVERY: Duration = Duration::from_secs(2);
-/// A node silent for this long takes no part in a comparison.
+/// A node silent for this long takes no part in a comparison, and has no say in what others show.
 const SILENT: Duration = Duration::from_secs(3);
 
 /// Headers to ask one node for, beside its next poll's.
@@ -43,10 +49,22 @@ pub struct Fetch {
     pub heights: Vec<Height>,
 }
 
+/// A node whose answers are merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: NodeName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// Its voting power; 0 for one that does not vote.
+    pub power: u64,
+}
+
 /// The merged state of all shards.
 #[derive(Debug)]
 pub struct Heads {
     nodes: Vec<Node>,
+    quorum: Quorum,
     shards: BTreeMap<ShardId, Shard>,
 }
 
@@ -54,6 +72,9 @@ pub struct Heads {
 struct Node {
     name: NodeName,
     shard: ShardId,
+    power: u64,
+    /// Since when it shows more than any other vouches for.
+    alone_since: Option<Elapsed>,
     head: Option<(Height, Arc<str>)>,
     status: Status,
     answered: Option<Elapsed>,
@@ -70,12 +91,14 @@ struct Node {
 impl Heads {
     /// Starts with nothing known about these nodes; they are named by their place in this list from here on.
     #[must_use]
-    pub fn new(nodes: impl IntoIterator<Item = (NodeName, ShardId)>) -> Self {
-        let nodes: Vec<_> = nodes
+    pub fn new(members: impl IntoIterator<Item = Member>, quorum: Quorum) -> Self {
+        let nodes: Vec<_> = members
             .into_iter()
-            .map(|(name, shard)| Node {
-                name,
-                shard,
+            .map(|member| Node {
+                name: member.name,
+                shard: member.shard,
+                power: member.power,
+                alone_since: None,
                 head: None,
                 status: Status::default(),
                 answered: None,
@@ -89,8 +112,13 @@ impl Heads {
         for (index, node) in nodes.iter().enumerate() {
             let shard: &mut Shard = shards.entry(node.shard).or_default();
             shard.members.push(index);
+            shard.power = shard.power.saturating_add(node.power);
         }
-        Self { nodes, shards }
+        Self {
+            nodes,
+            quorum,
+            shards,
+        }
     }
 
     /// Goes on from a block that is already in the journal, so that the ones after it are not missed.
@@ -147,15 +175,16 @@ impl Heads {
             ledger.height.get_or_insert(head.height);
             events.push(Event::Ledger(ledger));
         }
-        state.head = Some((head.height, Arc::clone(&head.hash)));
+        let before = state.head.replace((head.height, Arc::clone(&head.hash)));
         state.answered = Some(now);
         state.fresh = true;
         for header in reply.headers {
             self.compare(node, &header, events);
         }
-        self.outvote(node, head.height);
-        self.place(node, head, events);
-        Ok(self.wanted(node))
+        self.note_claim(node, head.height, before.map(|(height, _)| height), now);
+        self.outvote(node, now);
+        self.weigh(node, head, now, events);
+        Ok(self.wanted(node, now))
     }
 
     /// Takes headers that were fetched from a node; an empty list when the request failed.
@@ -163,12 +192,26 @@ impl Heads {
         &mut self,
         node: usize,
         headers: Vec<Header>,
+        now: Elapsed,
         events: &mut Vec<Event>,
     ) -> Option<Fetch> {
         let (_, shard) = self.parts(node)?;
-        let ready = shard.fetched(node, headers);
+        let ready = shard.fetched(node, headers, now);
         self.write_blocks(node, ready, events);
-        self.wanted(node)
+        self.wanted(node, now)
+    }
+
+    /// Leaves out what a node was to be asked for: nobody can be asked.
+    pub fn leave_out(
+        &mut self,
+        node: usize,
+        now: Elapsed,
+        events: &mut Vec<Event>,
+    ) -> Option<Fetch> {
+        let (_, shard) = self.parts(node)?;
+        let ready = shard.leave_out(node);
+        self.write_blocks(node, ready, events);
+        self.wanted(node, now)
     }
 
     /// The height at which this node should be compared with the others now, if it is its turn.
@@ -263,28 +306,6 @@ impl Heads {
         Some((state, shard))
     }
 
-    /// Drops a tip that one node made up before the others were heard: most of them are far below it.
-    fn outvote(&mut self, node: usize, height: Height) {
-        let Some(shard_id) = self.nodes.get(node).map(|node| node.shard) else {
-            return;
-        };
-        let Some(shard) = self.shards.get_mut(&shard_id) else {
-            return;
-        };
-        let limit = height.0.saturating_add(MAX_JUMP);
-        if !shard.is_above(limit) {
-            return;
-        }
-        let told = shard.members.iter().filter_map(|member| {
-            let (height, _) = self.nodes.get(*member)?.head.as_ref()?;
-            Some(height.0 > limit)
-        });
-        let (above, below): (Vec<bool>, Vec<bool>) = told.partition(|above| *above);
-        if below.len() > above.len() {
-            shard.forget_tip();
-        }
-    }
-
     fn place(&mut self, node: usize, header: Header, events: &mut Vec<Event>) {
         let Some((state, shard)) = self.parts(node) else {
             return;
@@ -311,10 +332,10 @@ impl Heads {
         }
     }
 
-    fn wanted(&mut self, node: usize) -> Option<Fetch> {
+    fn wanted(&mut self, node: usize, now: Elapsed) -> Option<Fetch> {
         let (state, shard) = self.parts(node)?;
         let head = state.head.as_ref()?.0;
-        let heights = shard.wanted(node, head)?;
+        let heights = shard.wanted(node, head, now)?;
         Some(Fetch { heights })
     }
 

@@ -27,7 +27,11 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use super::{cgroup::Cgroup, cost, heads::Heads};
+use super::{
+    cgroup::Cgroup,
+    cost,
+    heads::{Heads, Member},
+};
 use crate::{ids::ShardId, journal::event::Event, profile::dialect, time::Elapsed};
 use output::Output;
 use protocol::{MAX_LINE, WatcherCommand, WatcherConfig, WatcherMessage};
@@ -102,8 +106,12 @@ async fn watch() -> Result<(), WatcherError> {
     if dialect.is_none() && config.reads.requests.is_empty() {
         return Err(WatcherError::UnknownDialect(config.dialect));
     }
-    let nodes = config.nodes.iter();
-    let mut heads = Heads::new(nodes.map(|node| (node.name.clone(), node.shard)));
+    let members = config.nodes.iter().map(|node| Member {
+        name: node.name.clone(),
+        shard: node.shard,
+        power: node.power,
+    });
+    let mut heads = Heads::new(members, config.quorum);
     for block in &config.known {
         heads.know(block.shard, block.height, &block.hash);
     }

@@ -7,23 +7,29 @@
 //! Invariant: nothing is broken whose heal is not on disk. Healing is idempotent, so that two who heal do no harm.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{RunDirectory, RunState};
+use super::{
+    conductor::chain,
+    directory::{RunDirectory, RunState},
+    faults::carry_out::heal_all,
+};
 use crate::{
-    engine::{Docker, EngineError, inject, inject::Scene, labels::RunLabels, owner::Owner},
+    engine::{Docker, EngineError, inject::Scene, labels::RunLabels, owner::Owner},
     fault::operation::Operation,
     ids::RunId,
     journal::text::clean,
-    time::{RunClock, WallTime},
+    time::{Elapsed, RunClock, WallTime},
 };
 
 /// Folder of the run directory that holds the armed heals.
@@ -32,8 +38,15 @@ pub(super) const FOLDER: &str = "faults";
 const LOOK: Duration = Duration::from_millis(500);
 /// An owner that lives is given this long beyond a fault's time before it is taken for hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Tries of the guard at one heal before it is left to the next command.
-const TRIES: u32 = 10;
+/// ... and so much longer while it is still being broken: that ends by its deadline, and then its time begins.
+const PATIENCE_BREAKING: Duration = super::faults::BREAK_DEADLINE;
+/// Tries of the guard at one heal before it is left to the next command: with the waits between them some eight
+/// minutes, in which an engine that was ended is back.
+const TRIES: u32 = 20;
+/// Longest wait of the guard between two tries at one heal; the first is as long as a look, and each is twice the last.
+const PAUSE_MOST: Duration = Duration::from_secs(30);
+/// The guard gives one try so long.
+const TRY_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest wait for one heal that was left behind.
 const LEFT_DEADLINE: Duration = Duration::from_secs(20);
 /// Longest text about one.
@@ -52,6 +65,9 @@ pub struct Armed {
     pub heals: Vec<Operation>,
     /// When, by wall time.
     pub by: WallTime,
+    /// It is still being broken: its time begins when that is done, and `by` is moved then.
+    #[serde(default)]
+    pub breaking: bool,
     /// The run.
     pub run: RunId,
     /// Where the engine is, if not at its default.
@@ -88,6 +104,23 @@ impl Armed {
         fs::File::open(directory.join(FOLDER))?.sync_all()
     }
 
+    /// When a guard takes its owner for hanging, or for gone.
+    fn overdue(&self, owned: bool) -> WallTime {
+        let patience = match (owned, self.breaking) {
+            (false, _) => Duration::ZERO,
+            (true, false) => PATIENCE,
+            (true, true) => PATIENCE + PATIENCE_BREAKING,
+        };
+        self.by.plus(patience)
+    }
+
+    /// Heals it from wherever this process is.
+    async fn heal(&self) -> Result<(), String> {
+        // Where its containers are gone, so is what was broken; what is not, teardown finds by labels.
+        let scene = self.scene().await.map_err(|error| chain(&error))?;
+        heal_all(&scene, &self.heals).await
+    }
+
     /// The scene of its heal, found again by labels alone.
     async fn scene(&self) -> Result<Scene, EngineError> {
         let docker = Docker::connect(self.engine.as_deref()).await?;
@@ -102,6 +135,19 @@ impl Armed {
             clock_skew: None,
             requested: None,
         })
+    }
+}
+
+/// All of it is broken: its time begins now. One that cannot be written is healed when it was due.
+pub(super) fn broken(directory: &Path, id: &str, by: WallTime) {
+    // Where the file is gone, somebody has healed it.
+    for one in armed(directory).into_iter().filter(|one| one.id == id) {
+        let lasts = Armed {
+            by,
+            breaking: false,
+            ..one
+        };
+        let _ = lasts.arm(directory);
     }
 }
 
@@ -149,14 +195,7 @@ pub async fn heal_left(directory: &Path, which: Left) -> Vec<String> {
         if which == Left::Overdue && now.0 < one.by.0 {
             continue;
         }
-        let work = async {
-            let scene = one
-                .scene()
-                .await
-                .map_err(|error| super::conductor::chain(&error))?;
-            heal(&scene, &one.heals).await
-        };
-        let outcome = tokio::time::timeout(LEFT_DEADLINE, work)
+        let outcome = tokio::time::timeout(LEFT_DEADLINE, one.heal())
             .await
             .unwrap_or_else(|_| Err("it took too long".to_owned()));
         match outcome {
@@ -187,33 +226,11 @@ pub fn forget(directory: &Path) {
     }
 }
 
-/// Does all heals in order, each even if one before failed.
-///
-/// # Errors
-/// What failed, in one line.
-pub(super) async fn heal(scene: &Scene, heals: &[Operation]) -> Result<(), String> {
-    let mut failures = Vec::new();
-    for operation in heals {
-        if let Err(error) = inject::perform(scene, operation).await {
-            failures.push(format!(
-                "{}: {}",
-                operation.node(),
-                super::conductor::chain(&error)
-            ));
-        }
-    }
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures.join("; "))
-    }
-}
-
 /// Starts the guard of a run: a process of its own group that outlives this one.
 ///
 /// # Errors
 /// When it cannot be started: then nothing may be broken.
-pub(super) fn start_guard(directory: &Path) -> Result<(), io::Error> {
+pub(super) fn start_guard(directory: &Path) -> Result<Child, io::Error> {
     use std::os::unix::process::CommandExt as _;
     Command::new(std::env::current_exe()?)
         .arg("heal-guard")
@@ -224,14 +241,54 @@ pub(super) fn start_guard(directory: &Path) -> Result<(), io::Error> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .map(drop)
 }
 
-/// The guard: `canarynet heal-guard RUN-DIRECTORY`, hidden from people. It ends when nothing is armed and nobody owns
-/// the run any more, or when the run is over.
+/// What a guard tried in vain. Pure.
+#[derive(Debug, Default)]
+struct Tries(BTreeMap<String, Tried>);
+
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    times: u32,
+    /// Not again before.
+    next: Elapsed,
+}
+
+impl Tries {
+    /// Whether this heal is to be tried now.
+    fn is_due(&self, id: &str, now: Elapsed) -> bool {
+        self.0
+            .get(id)
+            .is_none_or(|tried| tried.times < TRIES && now >= tried.next)
+    }
+
+    /// Whether it is left to the next command.
+    fn gave_up(&self, id: &str) -> bool {
+        self.0.get(id).is_some_and(|tried| tried.times >= TRIES)
+    }
+
+    fn failed(&mut self, id: &str, now: Elapsed) {
+        let times = self.0.get(id).map_or(0, |tried| tried.times);
+        let pause = LOOK.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX));
+        let tried = Tried {
+            times: times + 1,
+            next: now + pause.min(PAUSE_MOST),
+        };
+        self.0.insert(id.to_owned(), tried);
+    }
+
+    /// Forgets heals that are not armed any more.
+    fn keep(&mut self, armed: &[Armed]) {
+        self.0.retain(|id, _| armed.iter().any(|one| one.id == *id));
+    }
+}
+
+/// The guard: `canarynet heal-guard RUN-DIRECTORY`, hidden from people. It ends when nobody owns the run any more and
+/// nothing is armed that it could still heal, or when the run is over.
 pub async fn guard(directory: PathBuf) {
     let run = RunDirectory::at(directory.clone());
-    let mut tries = 0;
+    let clock = RunClock::start();
+    let mut tries = Tries::default();
     loop {
         tokio::time::sleep(LOOK).await;
         let owned = run.owner().is_some();
@@ -239,23 +296,104 @@ pub async fn guard(directory: PathBuf) {
             .record()
             .map_or(true, |record| record.state == RunState::Finished);
         let armed = armed(&directory);
-        if over || (armed.is_empty() && !owned) || tries >= TRIES {
+        let left = armed.iter().any(|one| !tries.gave_up(&one.id));
+        if over || !(owned || left) {
             return;
         }
-        let patience = if owned { PATIENCE } else { Duration::ZERO };
-        let now = RunClock::wall();
-        for one in armed.iter().filter(|one| now.0 >= one.by.plus(patience).0) {
-            let healed = match one.scene().await {
-                Ok(scene) => heal(&scene, &one.heals).await.is_ok(),
-                // Its containers are gone, and with them what was broken; what is not, teardown finds by labels.
-                Err(_) => false,
-            };
+        tries.keep(&armed);
+        let (wall, now) = (RunClock::wall(), clock.elapsed());
+        let due = armed
+            .iter()
+            .filter(|one| wall.0 >= one.overdue(owned).0 && tries.is_due(&one.id, now));
+        // Side by side: one that hangs holds up no other.
+        let heals = due.map(|one| async move {
+            let healed = tokio::time::timeout(TRY_DEADLINE, one.heal()).await;
+            (one, matches!(healed, Ok(Ok(()))))
+        });
+        for (one, healed) in join_all(heals).await {
             if healed {
-                let _ = fs::write(healed_file(&directory, &one.id), now.to_string());
+                let _ = fs::write(healed_file(&directory, &one.id), wall.to_string());
                 disarm(&directory, &one.id);
             } else {
-                tries += 1;
+                tries.failed(&one.id, clock.elapsed());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn armed_heal(id: &str, by: WallTime, breaking: bool) -> Armed {
+        Armed {
+            id: id.to_owned(),
+            kind: "pause".to_owned(),
+            heals: Vec::new(),
+            by,
+            breaking,
+            run: "tested".parse().unwrap(),
+            engine: None,
+            helper: None,
+            user: "1:1".to_owned(),
+            disk_path: "/data".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_heal_that_fails_takes_no_try_from_another_and_outlasts_an_engine() {
+        let mut tries = Tries::default();
+        let (mut now, mut times) = (Elapsed::default(), 0);
+        while !tries.gave_up("f1") {
+            assert!(tries.is_due("f1", now));
+            tries.failed("f1", now);
+            assert!(!tries.is_due("f1", now), "not at once");
+            now = now + PAUSE_MOST;
+            times += 1;
+            assert!(times <= TRIES);
+        }
+        assert!(!tries.is_due("f1", now), "left to the next command");
+        assert!(tries.is_due("f2", now) && !tries.gave_up("f2"));
+        // The waits alone survive an engine that is away for five minutes.
+        let mut tries = Tries::default();
+        let mut now = Elapsed::default();
+        while !tries.gave_up("f1") {
+            tries.failed("f1", now);
+            now = tries.0["f1"].next;
+        }
+        assert!(now > Elapsed::from_secs(300), "{now:?}");
+        tries.keep(&[armed_heal("f2", WallTime(0), false)]);
+        assert!(
+            !tries.gave_up("f1"),
+            "healed by somebody else, and armed anew"
+        );
+    }
+
+    #[test]
+    fn an_owner_that_still_breaks_is_not_taken_for_hanging() {
+        let by = WallTime(1_000_000);
+        let lasting = armed_heal("f1", by, false);
+        let breaking = armed_heal("f1", by, true);
+        assert_eq!(lasting.overdue(false), by);
+        assert_eq!(breaking.overdue(false), by, "nobody breaks any more");
+        assert_eq!(lasting.overdue(true), by.plus(PATIENCE));
+        let longest = by.plus(super::super::faults::BREAK_DEADLINE);
+        assert!(breaking.overdue(true) > longest);
+    }
+
+    #[test]
+    fn the_time_of_a_fault_begins_when_all_of_it_is_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, later) = (folder.path(), WallTime(99_000));
+        armed_heal("f1", WallTime(5_000), true).arm(path).unwrap();
+        armed_heal("f2", WallTime(5_000), true).arm(path).unwrap();
+        broken(path, "f1", later);
+        let mut found = armed(path);
+        found.sort_by(|one, other| one.id.cmp(&other.id));
+        assert_eq!((found[0].by, found[0].breaking), (later, false));
+        assert_eq!((found[1].by, found[1].breaking), (WallTime(5_000), true));
+        disarm(path, "f1");
+        broken(path, "f1", later);
+        assert_eq!(armed(path).len(), 1, "what was healed stays so");
     }
 }

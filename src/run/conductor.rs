@@ -28,6 +28,7 @@ use super::{
     pause::PauseAt,
     recovering::Recovering,
     restart::{Decision, Restarts},
+    restarting::Restart,
     signal::{Interrupt, Signals},
     snapshots::{Came, Snapshots},
 };
@@ -42,7 +43,7 @@ use crate::{
         mask::Masks,
     },
     plan::Plan,
-    probe::{events::Operation, sink::ProbeEvent},
+    probe::sink::ProbeEvent,
     report::{
         Curves, openmetrics,
         progress::{self, Progress},
@@ -79,8 +80,8 @@ enum Input {
     Launched(Result<Launched, EngineError>),
     /// Operations of a fault were done.
     Fault(Done),
-    /// A node's wait before its restart is over.
-    RestartDue(NodeName),
+    /// A node is to be started again, or was.
+    Restart(Restart),
     /// Work for a snapshot was done.
     Snapshot(Came),
     /// A signal came.
@@ -151,7 +152,9 @@ pub(super) struct Conductor {
     pub(super) ticked_at: Elapsed,
     /// The full disk of the journal was told.
     pub(super) starved_told: bool,
-    pub(super) restarts_due: (mpsc::Sender<NodeName>, mpsc::Receiver<NodeName>),
+    pub(super) restarts_due: (mpsc::Sender<Restart>, mpsc::Receiver<Restart>),
+    /// Nodes that the engine is starting again.
+    pub(super) starting: usize,
     pub(super) faults: Faults,
     pub(super) snapshots: Snapshots,
     pub(super) recovering: Recovering,
@@ -176,7 +179,7 @@ impl Conductor {
                 biased;
                 signal = self.signals.next() => Input::Signal(signal),
                 launched = join(&mut self.launching) => Input::Launched(launched),
-                Some(node) = self.restarts_due.1.recv() => Input::RestartDue(node),
+                Some(restart) = self.restarts_due.1.recv() => Input::Restart(restart),
                 done = self.faults.next() => Input::Fault(done),
                 came = self.snapshots.next() => Input::Snapshot(came),
                 _ = housekeeping.tick() => Input::Housekeeping,
@@ -216,7 +219,7 @@ impl Conductor {
             }
             Input::Fault(done) => self.fault_came(done)?,
             Input::Snapshot(came) => self.snapshot_came(came)?,
-            Input::RestartDue(node) => self.restart(&node).await?,
+            Input::Restart(restart) => self.restart(restart)?,
             Input::Signal(interrupt) => {
                 self.record(Event::Signal {
                     name: interrupt.name().to_owned(),
@@ -331,42 +334,6 @@ impl Conductor {
                 }
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn restart_later(&self, node: NodeName, delay: Duration) {
-        let due = self.restarts_due.0.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            // The receiver is gone when the run has ended, and then nothing is to be restarted.
-            let _ = due.send(node).await;
-        });
-    }
-
-    async fn restart(&mut self, node: &NodeName) -> Result<(), RunError> {
-        let Some(handle) = self
-            .launched
-            .as_ref()
-            .and_then(|launched| launched.nodes.get(node))
-        else {
-            return Ok(());
-        };
-        let container = handle.container.clone();
-        if self.faults.holding() {
-            // A node that ran beside others that stand still would not be copied at one moment with them.
-            self.restart_later(node.clone(), HOUSEKEEPING);
-            return Ok(());
-        }
-        self.observers.requested().mark(node, Operation::Start);
-        if let Err(error) = self.docker.start(&container).await {
-            let detail =
-                journal::text::clean(&format!("restart of {node}: {}", chain(&error)), 400);
-            self.record(Event::Infra {
-                what: "engine".to_owned(),
-                detail,
-                fatal: false,
-            })?;
         }
         Ok(())
     }

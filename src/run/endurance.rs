@@ -215,7 +215,8 @@ impl Course<'_> {
         kinds: &[&'static KindInfo],
         tell: &mut impl FnMut(&Endured),
     ) -> Result<(), RunError> {
-        arm::start_guard(self.directory.path()).map_err(RunError::Guard)?;
+        // It ends by itself when the run is over.
+        let _guard = arm::start_guard(self.directory.path()).map_err(RunError::Guard)?;
         for info in kinds {
             let endured = match capability::missing(info, self.found) {
                 Some(why) => Endured::not_done(info, why),
@@ -308,6 +309,7 @@ impl Course<'_> {
             kind: info.kind.to_owned(),
             heals: heals.to_vec(),
             by: RunClock::wall().plus(LASTS),
+            breaking: false,
             run: self.scene.labels.run().clone(),
             engine: self.engine.clone(),
             helper: self.scene.helper.clone(),

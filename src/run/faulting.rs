@@ -11,6 +11,7 @@ use super::{
     conductor::Conductor,
     error::RunError,
     faults::{Done, Step, is_hold, is_recovery},
+    restarting::Restart,
 };
 use crate::{
     detect::world::{Down, Hand},
@@ -261,7 +262,7 @@ impl Conductor {
                 delay: Duration::ZERO,
             })?;
             // Full only if as many nodes wait already.
-            let _ = self.restarts_due.0.try_send(node);
+            let _ = self.restarts_due.0.try_send(Restart::Due(node));
         }
         Ok(())
     }

@@ -2,24 +2,24 @@
 //! conductor tells; the operations run beside the loop, so that no fault can hold it up.
 
 mod adopt;
+mod again;
 pub(super) mod carry_out;
 mod fire;
 mod hold;
 mod recover;
+mod standing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    process::Child,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::mpsc;
 
-use self::{
-    carry_out::{heal_all, perform_all},
-    fire::cast,
-};
+use self::{carry_out::heal_all, standing::Standing};
 pub(super) use self::{hold::is_hold, recover::is_recovery};
 use super::arm;
 use crate::{
@@ -35,16 +35,13 @@ use crate::{
         Plan,
         faults::{PlannedDrill, PlannedFault, Trigger},
     },
-    time::Elapsed,
+    time::{Elapsed, RunClock},
 };
 
 /// Longest text about one fault.
 const LONGEST: usize = 300;
-/// How often, and how long apart, it is asked whether a node ended while it was to be broken again.
-const ENDED_LOOKS: u32 = 10;
-const ENDED_EVERY: Duration = Duration::from_millis(200);
 /// Breaking that takes longer than this has failed.
-const BREAK_DEADLINE: Duration = Duration::from_secs(90);
+pub(super) const BREAK_DEADLINE: Duration = Duration::from_secs(90);
 /// Healing that takes longer than this has failed; the guard goes on trying.
 const HEAL_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -62,8 +59,8 @@ pub(super) enum Done {
     BrokeAgain {
         /// The fault.
         id: String,
-        /// What was read back, or the first failure.
-        outcome: Result<Outcome, String>,
+        /// What was read back, or the first failure; `None` if the node ended again meanwhile.
+        outcome: Option<Result<Outcome, String>>,
     },
     /// All that heals was tried.
     Healed {
@@ -82,13 +79,6 @@ pub(super) struct Step {
     pub(super) step: FaultStep,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Breaking,
-    InForce { until: Elapsed },
-    Healing,
-}
-
 #[derive(Debug)]
 struct Active {
     planned: PlannedFault,
@@ -98,7 +88,7 @@ struct Active {
     takes: Vec<NodeName>,
     claim: Claim,
     heals: Vec<Operation>,
-    state: State,
+    standing: Standing,
     drill: Option<ShardId>,
 }
 
@@ -112,7 +102,8 @@ pub(super) struct Faults {
     waiting: Vec<PlannedFault>,
     drill: Option<PlannedDrill>,
     active: BTreeMap<String, Active>,
-    guarded: bool,
+    /// The process that heals if this one cannot.
+    guard: Option<Child>,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
     /// What they need of the machine, as it was tried.
     capabilities: Vec<Capability>,
@@ -136,7 +127,7 @@ impl Faults {
             engine,
             scene: None,
             active: BTreeMap::new(),
-            guarded: false,
+            guard: None,
             done: mpsc::channel(64),
             capabilities: Vec::new(),
             by_hand: BTreeMap::new(),
@@ -219,7 +210,7 @@ impl Faults {
         let over: Vec<String> = self
             .active
             .iter()
-            .filter(|(_, active)| matches!(active.state, State::InForce { until } if now >= until))
+            .filter(|(_, active)| active.standing.is_over(now))
             .map(|(id, _)| id.clone())
             .collect();
         for id in over {
@@ -286,8 +277,14 @@ impl Faults {
     /// What operations came to.
     pub(super) fn came(&mut self, done: Done, now: Elapsed) -> Vec<Step> {
         match done {
-            Done::Broke { id, outcome } => self.broke(&id, outcome, now),
-            Done::BrokeAgain { id, outcome } => self.broke_again(&id, outcome),
+            Done::Broke { id, outcome } => {
+                self.has_broken(&id);
+                self.broke(&id, outcome, now)
+            }
+            Done::BrokeAgain { id, outcome } => {
+                self.has_broken(&id);
+                outcome.map_or_else(Vec::new, |outcome| self.broke_again(&id, outcome))
+            }
             Done::Healed { id, outcome } => self.healed(&id, outcome),
         }
     }
@@ -303,8 +300,9 @@ impl Faults {
             step,
         };
         let lasts = active.planned.lasts;
-        if active.state == State::Breaking {
-            active.state = State::InForce { until: now + lasts };
+        if active.standing.lasts(now + lasts) {
+            // Breaking took its time: the guard is to count from here, as this process does.
+            arm::broken(&self.directory, id, RunClock::wall().plus(lasts));
         }
         if is_hold(id) {
             let nodes = hold::count(active);
@@ -331,59 +329,48 @@ impl Faults {
         }
     }
 
-    fn broke_again(&mut self, id: &str, outcome: Result<Outcome, String>) -> Vec<Step> {
-        // One that is being healed meanwhile is not to work any more.
-        let Some(active) = self
-            .active
-            .get(id)
-            .filter(|active| matches!(active.state, State::InForce { .. }))
-        else {
-            return Vec::new();
-        };
-        let again = |text: &str| clean(&format!("after a start: {text}"), LONGEST);
-        let step = match outcome {
-            Ok(outcome) if outcome.effective => FaultStep::Effective {
-                proof: again(&outcome.proof),
-            },
-            Ok(outcome) => FaultStep::Ineffective {
-                why: again(&outcome.proof),
-            },
-            Err(why) => FaultStep::Ineffective { why: again(&why) },
-        };
-        vec![Step {
-            id: id.to_owned(),
-            kind: active.planned.kind.clone(),
-            step,
-        }]
+    /// A task that breaks has ended: what was to be healed meanwhile is healed now.
+    fn has_broken(&mut self, id: &str) {
+        let active = self.active.get_mut(id);
+        if active.is_some_and(|active| active.standing.has_ended()) {
+            self.begin_heal(id);
+        }
     }
 
     fn heal(&mut self, id: &str) -> Vec<Step> {
-        let (Some(active), Some(scene)) = (self.active.get_mut(id), self.scene.clone()) else {
-            return Vec::new();
-        };
-        if active.state == State::Healing {
+        if self.scene.is_none() {
             return Vec::new();
         }
-        active.state = State::Healing;
+        let Some(active) = self.active.get_mut(id) else {
+            return Vec::new();
+        };
+        let kind = active.planned.kind.clone();
+        let Some(at_once) = active.standing.heal() else {
+            return Vec::new();
+        };
+        if at_once {
+            self.begin_heal(id);
+        }
+        vec![Step {
+            id: id.to_owned(),
+            kind,
+            step: FaultStep::HealRequested,
+        }]
+    }
+
+    fn begin_heal(&self, id: &str) {
+        let (Some(active), Some(scene)) = (self.active.get(id), self.scene.clone()) else {
+            return;
+        };
         let heals = active.heals.clone();
         let sender = self.done.0.clone();
-        let healed = id.to_owned();
+        let id = id.to_owned();
         tokio::spawn(async move {
             let outcome = tokio::time::timeout(HEAL_DEADLINE, heal_all(&scene, &heals))
                 .await
                 .unwrap_or_else(|_| Err("healing took too long".to_owned()));
-            let _ = sender
-                .send(Done::Healed {
-                    id: healed,
-                    outcome,
-                })
-                .await;
+            let _ = sender.send(Done::Healed { id, outcome }).await;
         });
-        vec![Step {
-            id: id.to_owned(),
-            kind: active.planned.kind.clone(),
-            step: FaultStep::HealRequested,
-        }]
     }
 
     fn healed(&mut self, id: &str, outcome: Result<(), String>) -> Vec<Step> {
@@ -413,43 +400,8 @@ impl Faults {
         active.drill.map(|shard| (shard, active.targets.clone()))
     }
 
-    /// A node started (again): what went with its namespaces is broken once more.
-    pub(super) fn started(&mut self, node: &NodeName) {
-        let Some(scene) = self.scene.clone() else {
-            return;
-        };
-        for (id, active) in &self.active {
-            if !matches!(active.state, State::InForce { .. })
-                || !active.fault.breaks_again()
-                || !active.targets.contains(node)
-            {
-                continue;
-            }
-            let nodes = &self.plan.network.nodes;
-            let cast = cast(&active.planned, &active.targets, nodes);
-            let mut again = active.fault.breaks(&cast);
-            again.retain(|operation| operation.node() == node);
-            let scene = Arc::clone(&scene);
-            let sender = self.done.0.clone();
-            let id = id.clone();
-            let node = node.clone();
-            tokio::spawn(async move {
-                let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &again))
-                    .await
-                    .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
-                // One that ended again meanwhile, over this very fault, is broken with its next start.
-                if outcome.is_err() && has_ended(&scene, &node).await {
-                    return;
-                }
-                let _ = sender.send(Done::BrokeAgain { id, outcome }).await;
-            });
-        }
-    }
-
-    /// Begins to heal all that is broken: the engine was away, and nobody knows what still holds. The guard may have given
-    /// up meanwhile, so that the next fault gets another.
+    /// Begins to heal all that is broken: the engine was away, and nobody knows what still holds.
     pub(super) fn heal_in_force(&mut self) -> Vec<Step> {
-        self.guarded = false;
         let ids: Vec<String> = self.active.keys().cloned().collect();
         ids.iter().flat_map(|id| self.heal(id)).collect()
     }
@@ -461,22 +413,6 @@ impl Faults {
         let ids: Vec<String> = self.active.keys().cloned().collect();
         ids.iter().flat_map(|id| self.heal(id)).collect()
     }
-}
-
-/// Whether a node's container does not run, for sure. The engine takes a moment to notice an end that what runs
-/// containers has met already.
-async fn has_ended(scene: &Scene, node: &NodeName) -> bool {
-    let Some(handle) = scene.launched.nodes.get(node) else {
-        return false;
-    };
-    for _ in 0..ENDED_LOOKS {
-        let facts = scene.docker.inspect(&handle.container).await;
-        if facts.is_ok_and(|facts| !facts.running) {
-            return true;
-        }
-        tokio::time::sleep(ENDED_EVERY).await;
-    }
-    false
 }
 
 fn skipped(planned: &PlannedFault, why: &str) -> Step {

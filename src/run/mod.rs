@@ -33,6 +33,7 @@ pub mod prune;
 mod recovering;
 pub mod reserving;
 pub mod restart;
+mod restarting;
 pub mod retention;
 pub mod secrets;
 pub mod signal;

@@ -314,6 +314,7 @@ fn assemble(
         ticked_at: Elapsed::default(),
         starved_told: false,
         restarts_due: mpsc::channel(64),
+        starting: 0,
         faults_wait_for_lines: faults.wait_for_lines(),
         faults,
         snapshots,

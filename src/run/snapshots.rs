@@ -186,6 +186,8 @@ impl Conductor {
         if may
             && !self.snapshots.busy()
             && !self.faults.busy()
+            // One that starts in the middle of it would not be copied at one moment with the others.
+            && self.starting == 0
             && !self.judge.coming_back()
             && !self.recovering.climbs()
             && let Some(wanted) = self.snapshots.wanted.pop_front()

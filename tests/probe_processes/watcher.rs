@@ -30,6 +30,7 @@ pub fn launch(ports: &[u16]) -> WatcherLaunch {
     let nodes = ports.iter().zip(0..).map(|(port, index)| WatchedNode {
         name: name(index),
         shard: ShardId(0),
+        power: 1,
         address: Ipv4Addr::LOCALHOST,
         rpc_port: *port,
         metrics_port: None,
@@ -39,6 +40,7 @@ pub fn launch(ports: &[u16]) -> WatcherLaunch {
         command: vec![program(), "watcher".to_owned()],
         user: None,
         config: WatcherConfig {
+            quorum: Default::default(),
             reads: Default::default(),
             dialect: "harmony".to_owned(),
             interval: Duration::from_millis(100),
@@ -106,6 +108,25 @@ async fn every_block_is_written_in_order_though_polls_are_slower_than_blocks() {
     bench.until("its own cost", |_| true).await;
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert!(bench.context.costs.total().watcher_memory > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_runs_ahead_of_all_others_does_not_decide_how_high_the_shard_is() {
+    let (chain, ahead) = (
+        Chain::new(Duration::from_millis(200)),
+        Chain::new(Duration::from_millis(2)),
+    );
+    let mut ports = vec![serve(Manner::Good(ahead), 0, 0).await];
+    for index in 1..4 {
+        ports.push(serve(Manner::Good(chain.clone()), index, 0).await);
+    }
+    let mut bench = watch(&ports).await;
+    bench
+        .until("fifteen blocks", |seen| heights(seen).len() >= 15)
+        .await;
+    let written = heights(&bench.seen);
+    let expected: Vec<u64> = (written[0]..).take(written.len()).collect();
+    assert_eq!(written, expected, "block by block, as three of four say");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,9 @@
 //! Injected faults on a real network: effective, excused, healed, also when nobody is left to heal them.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{Machine, docker, json, text};
 
@@ -72,6 +75,60 @@ fn a_fault_heals_though_the_canary_was_killed_in_it() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while paused() {
         assert!(Instant::now() < deadline, "the guard did not heal");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let cleaned = machine.run(&["clean"]);
+    assert_eq!(cleaned.status.code(), Some(0));
+    machine.assert_nothing_left();
+}
+
+/// Processes that guard this run.
+fn guards(directory: &Path) -> Vec<u32> {
+    let path = directory.display().to_string();
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let guards = entries.filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let guards = line.contains("heal-guard") && line.contains(&path);
+        guards.then(|| entry.file_name().to_str()?.parse().ok())?
+    });
+    guards.collect()
+}
+
+#[test]
+fn a_guard_that_ended_is_replaced_before_the_next_fault() {
+    let Some(machine) = Machine::take() else {
+        return;
+    };
+    let rest = format!(
+        "until = \"60s\"\n{}{}",
+        fault("pause", "s0-n01", 1, 2),
+        fault("pause", "s0-n02", 8, 10)
+    );
+    let plan = plan(&machine, &rest);
+    let mut soak = machine.soak(&[&plan]);
+    let paused = |container: &str| {
+        docker(&["inspect", "-f", "{{.State.Paused}}", container]).trim() == "true"
+    };
+    let second = soak.container("s0-n02");
+    let directory = soak.directory().expect("run directory");
+    let wait = Duration::from_secs(40);
+    soak.wait_for("the first guard", wait, |_| !guards(&directory).is_empty());
+    let [guard] = guards(&directory)[..] else {
+        panic!("one guard: {:?}", guards(&directory))
+    };
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &guard.to_string()])
+        .status();
+    assert!(killed.expect("kill").success());
+    soak.wait_for("the second fault", wait, |_| paused(&second));
+    let now = guards(&directory);
+    assert!(now.len() == 1 && now[0] != guard, "{guard}: {now:?}");
+    soak.signal("KILL");
+    soak.end();
+    let deadline = Instant::now() + wait;
+    while paused(&second) {
+        assert!(Instant::now() < deadline, "the second guard did not heal");
         std::thread::sleep(Duration::from_millis(100));
     }
     let cleaned = machine.run(&["clean"]);

@@ -145,8 +145,9 @@ impl Poller {
                 Vec::new()
             };
             let mut shared = self.shared.borrow_mut();
+            let now = shared.now();
             let mut events = Vec::new();
-            fetch = shared.heads.fetched(self.index, headers, &mut events);
+            fetch = shared.heads.fetched(self.index, headers, now, &mut events);
             shared.send(events);
         }
     }

@@ -10,7 +10,10 @@ use crate::{
         event::{Event, ProbeError},
         text,
     },
-    plan::{MetricNames, NodeAddress, Plan, foreign::Reads},
+    plan::{
+        MetricNames, NodeAddress, Plan, Role,
+        foreign::{Quorum, Reads},
+    },
     time::micros,
 };
 
@@ -33,6 +36,9 @@ pub struct WatcherConfig {
     pub deadline: Duration,
     /// All nodes.
     pub nodes: Vec<WatchedNode>,
+    /// How much of a shard's voting power makes a block.
+    #[serde(default)]
+    pub quorum: Quorum,
     /// The newest blocks that the journal already has, one a shard at most: what follows them is not missed.
     #[serde(default)]
     pub known: Vec<KnownBlock>,
@@ -48,6 +54,9 @@ pub struct WatchedNode {
     pub name: NodeName,
     /// Its shard.
     pub shard: ShardId,
+    /// Its voting power; 0 for one that does not vote.
+    #[serde(default)]
+    pub power: u64,
     /// Its address in the management network.
     pub address: Ipv4Addr,
     /// Port of its RPC.
@@ -76,6 +85,10 @@ impl WatcherConfig {
             Some(WatchedNode {
                 name: node.name.clone(),
                 shard: node.shard,
+                power: match node.role {
+                    Role::Validator => node.voting_power,
+                    Role::Explorer => 0,
+                },
                 address: addresses.get(&node.name)?.management,
                 rpc_port: probe.rpc_port,
                 metrics_port: probe.metrics_port,
@@ -87,6 +100,7 @@ impl WatcherConfig {
             interval: probe.interval,
             deadline: probe.deadline,
             nodes: nodes.collect(),
+            quorum: plan.network.foreign.quorum,
             known: Vec::new(),
             metrics: probe.metrics.clone(),
         }

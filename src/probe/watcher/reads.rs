@@ -150,7 +150,11 @@ impl ReadPoller {
                         break;
                     };
                     let skipped = skipped(heights, &head, self.views);
-                    fetch = shared.heads.fetched(self.index, skipped, &mut events);
+                    fetch = if skipped.is_empty() {
+                        shared.heads.leave_out(self.index, now, &mut events)
+                    } else {
+                        shared.heads.fetched(self.index, skipped, now, &mut events)
+                    };
                 }
                 Ok(true)
             })

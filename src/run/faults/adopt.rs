@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Active, Faults, State, Step, arm, fire::cast, hold::left as left_of_hold, recover::is_recovery,
+    Active, Faults, Standing, Step, arm, fire::cast, hold::left as left_of_hold,
+    recover::is_recovery,
 };
 use crate::{
     fault::{kinds::Claim, recovery},
@@ -81,7 +82,7 @@ impl Faults {
                 fault,
                 targets,
                 heals: armed.heals,
-                state: State::InForce { until: now + left },
+                standing: Standing::in_force(now + left),
                 drill: drill.filter(|_| armed.id == "drill"),
             };
             // Armed, and ended before that was journalled: from now on it is one of the run's faults.
@@ -102,7 +103,6 @@ impl Faults {
             }
             self.active.insert(armed.id, active);
         }
-        self.guarded = false;
         steps
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::arm;
 use crate::{
     engine::inject::{self, Scene},
     fault::operation::{Operation, Outcome},
@@ -55,20 +54,25 @@ pub(in crate::run) async fn perform_all(
 }
 
 /// Does all that heals, whatever fails.
+///
+/// # Errors
+/// What failed, in one line.
 pub(in crate::run) async fn heal_all(
     scene: &Scene,
     operations: &[Operation],
 ) -> Result<(), String> {
     let nodes = by_node(operations);
     let work = nodes.into_values().map(|operations| async move {
-        let owned: Vec<Operation> = operations.into_iter().cloned().collect();
-        arm::heal(scene, &owned).await
+        let mut failures = Vec::new();
+        for operation in operations {
+            if let Err(error) = inject::perform(scene, operation).await {
+                let why = crate::run::conductor::chain(&error);
+                failures.push(format!("{}: {why}", operation.node()));
+            }
+        }
+        failures
     });
-    let failures: Vec<String> = join_all(work)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
+    let failures: Vec<String> = join_all(work).await.into_iter().flatten().collect();
     if failures.is_empty() {
         Ok(())
     } else {

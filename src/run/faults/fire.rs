@@ -1,8 +1,8 @@
 //! A fault fires: whom it is done to, whether it can be done now, its heal armed, its operations begun.
 
 use super::{
-    Active, BREAK_DEADLINE, Done, Faults, State, Step, arm, carry_out::perform_all, hold, recover,
-    skipped,
+    Active, BREAK_DEADLINE, Done, Faults, Standing, Step, arm, carry_out::perform_all,
+    decides_running, hold, recover, skipped,
 };
 use crate::{
     fault::{
@@ -93,7 +93,7 @@ impl Faults {
                 claim,
                 fault,
                 targets,
-                state: State::Breaking,
+                standing: Standing::breaking(),
                 drill,
             },
         })
@@ -118,6 +118,7 @@ impl Faults {
             kind: planned.kind.clone(),
             heals: active.heals.clone(),
             by: RunClock::wall().plus(by),
+            breaking: true,
             run: scene.labels.run().clone(),
             engine: self.engine.clone(),
             helper: scene.helper.clone(),
@@ -186,10 +187,11 @@ impl Faults {
         ))
     }
 
+    /// Sees to it that a guard lives. Asking also takes note of one that has ended.
     fn guard(&mut self) -> Result<(), std::io::Error> {
-        if !self.guarded {
-            arm::start_guard(&self.directory)?;
-            self.guarded = true;
+        let guard = self.guard.as_mut().map(std::process::Child::try_wait);
+        if !matches!(guard, Some(Ok(None))) {
+            self.guard = Some(arm::start_guard(&self.directory)?);
         }
         Ok(())
     }

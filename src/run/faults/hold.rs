@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Active, Faults, State, Step};
+use super::{Active, Faults, Step};
 use crate::{
     ids::NodeName,
     journal::event::FaultStep,
@@ -65,7 +65,7 @@ impl Faults {
     /// Whether the nodes of a standstill stand still: they were told to, and nothing lets them go yet.
     pub(in crate::run) fn stands(&self, id: &str) -> bool {
         let active = self.active.get(id);
-        active.is_some_and(|active| matches!(active.state, State::InForce { .. }))
+        active.is_some_and(|active| active.standing.is_in_force())
     }
 
     /// Lets them go.
