@@ -19,7 +19,10 @@ use canarynet::{
         },
         generate::{Generator, Incident, Request, Shape, What, generate_journal},
     },
-    plan::Plan,
+    plan::{
+        Plan,
+        faults::{PlannedFault, Target, Trigger, Who},
+    },
     time::{Elapsed, WallTime},
     verdict::{Outcome, decide},
 };
@@ -169,6 +172,52 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
             .enumerate()
             .all(|(place, entry)| entry.seq.0 == place as u64)
     );
+}
+
+#[test]
+fn a_plan_with_as_many_faults_as_can_be_is_written_read_continued_and_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = shape().plan();
+    plan.schedule = (0..20_000)
+        .map(|number| PlannedFault {
+            id: format!("f{number}-disk-fill"),
+            kind: "disk-fill".to_owned(),
+            parameters: serde_json::json!({"leave": 65_536, "hold": true}),
+            trigger: Trigger::After(Duration::from_secs(number)),
+            lasts: Duration::from_secs(5),
+            target: Target {
+                who: Who::One,
+                shard: Some(ShardId(1)),
+            },
+            seed: u64::MAX - number,
+            drawn: false,
+        })
+        .collect();
+    let mut generator = Generator::new(&shape(), 1, Vec::new());
+    let mut writer = Writer::create(folder.path(), settings()).unwrap();
+    let (mut count, half) = (0, 500);
+    while let Some((elapsed, mut event)) = generator.next_fact() {
+        if let Event::RunStarted { plan: first, .. } = &mut event {
+            *first = serde_json::to_value(&plan).unwrap();
+        }
+        count += writer.append(elapsed, event).unwrap().into_iter().count();
+        if count == half {
+            writer.finish().unwrap();
+            let (again, resumed) = Writer::resume(folder.path(), settings()).unwrap();
+            assert_eq!(resumed.next, Seq(half as u64));
+            writer = again;
+        }
+    }
+    writer.finish().unwrap();
+    let back = read(folder.path());
+    assert_eq!(back.len(), count);
+    let known = plan_of(&back[0]).unwrap().unwrap();
+    assert_eq!(known.schedule, plan.schedule);
+    let mut judge = Judge::new(&known);
+    for entry in &back {
+        judge.step(entry);
+    }
+    assert!(judge.finish().finished.is_some());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
 use super::{
     event::{Entry, Event, FORMAT},
     segments,
-    text_lines::{LINE_LIMIT, Line, Lines},
+    text_lines::{Line, Lines, longest},
     usual_lines,
 };
 use crate::journal::text::clean;
@@ -63,12 +63,14 @@ pub enum ReadError {
         source: io::Error,
     },
     /// A line is longer than an entry can be.
-    #[error("{path}:{line}: longer than {LINE_LIMIT} bytes")]
+    #[error("{path}:{line}: longer than {limit} bytes")]
     TooLong {
         /// The segment.
         path: PathBuf,
         /// The line.
         line: u64,
+        /// What is accepted in its place, in bytes.
+        limit: usize,
     },
     /// A line is no entry.
     #[error("{path}:{line}: not an entry: {text}")]
@@ -219,6 +221,7 @@ impl Reader {
                     return Some(Err(ReadError::TooLong {
                         path: open.path.clone(),
                         line: open.line,
+                        limit: longest(open.number == 0 && open.line == 1),
                     }));
                 }
                 Ok(Line::End(held)) => {
@@ -271,14 +274,15 @@ impl Reader {
                 }
             };
             self.next_number += 1;
-            let lines = if compressed {
+            let source: Box<dyn io::Read + Send> = if compressed {
                 match zstd::Decoder::new(file) {
-                    Ok(decoder) => Lines::new(Box::new(decoder)),
+                    Ok(decoder) => Box::new(decoder),
                     Err(source) => return Err(ReadError::Open { path, source }),
                 }
             } else {
-                Lines::new(Box::new(file))
+                Box::new(file)
             };
+            let lines = Lines::new(source, number == 0);
             self.open = Some(Open {
                 number,
                 path,

@@ -19,6 +19,7 @@ use super::{
     event::{Entry, Event},
     reader::{ReadError, Reader},
     segments::{self, RESERVE},
+    text_lines::longest,
     thinning::{Thinness, Thinning},
 };
 use crate::{ids::Seq, time::Elapsed};
@@ -318,6 +319,12 @@ impl Writer {
             self.held.truncate(before);
             return Err(JournalError::Encode(error));
         }
+        // What nobody could read again is refused, before anything rests on it.
+        let (bytes, limit) = (self.held.len() - before, longest(self.next == 0));
+        if bytes > limit {
+            self.held.truncate(before);
+            return Err(JournalError::TooLong { bytes, limit });
+        }
         self.held.push(b'\n');
         self.next += 1;
         self.segment_bytes += (self.held.len() - before) as u64;
@@ -570,6 +577,30 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(read, entries);
+    }
+
+    #[test]
+    fn what_nobody_could_read_again_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path(), Settings::for_budget(1 << 30)).unwrap();
+        let note = |bytes: usize| Event::Signal {
+            name: "x".repeat(bytes),
+        };
+        let refused = writer.append(Elapsed(0), note(longest(true)));
+        assert!(
+            matches!(refused, Err(JournalError::TooLong { .. })),
+            "{refused:?}"
+        );
+        writer.append(Elapsed(0), note(2 * longest(false))).unwrap();
+        let refused = writer.append(Elapsed(1), note(longest(false)));
+        assert!(
+            matches!(refused, Err(JournalError::TooLong { .. })),
+            "{refused:?}"
+        );
+        writer.append(Elapsed(1), note(1)).unwrap();
+        writer.finish().unwrap();
+        let read: Result<Vec<_>, _> = Reader::open(folder.path()).unwrap().collect();
+        assert_eq!(read.unwrap().len(), 2);
     }
 
     #[test]
