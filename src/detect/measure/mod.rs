@@ -188,7 +188,7 @@ impl Measures {
                         at: world.now,
                     });
                 }
-                if *stage == Stage::Soak {
+                if world.soak_begins {
                     self.begin_soak(world);
                 }
             }

@@ -364,7 +364,8 @@ impl World {
                     shard.from = self.now;
                 }
             }
-            Stage::Soak => {
+            Stage::Soak if !std::mem::replace(&mut self.soaked, true) => {
+                self.soak_begins = true;
                 for shard in &mut self.shards {
                     shard.rates.restart(self.now);
                 }
