@@ -75,7 +75,7 @@ impl Judge {
                 .into_iter()
                 .map(|(id, detector)| (id, Some(detector)))
                 .collect(),
-            findings: Findings::new(plan.clocks, plan.gate.severity.clone()),
+            findings: Findings::new(plan.clocks, plan.gate.clone()),
             causes: Causes::new(plan, &world),
             measures: Measures::new(&world),
             world,
@@ -95,7 +95,7 @@ impl Judge {
             return Vec::new();
         }
         let now = self.world.now;
-        self.findings.at(now, entry.seq);
+        self.findings.at(now, self.world.wall(), entry.seq);
         self.detect(entry);
         let world = &self.world;
         let again = world.pulse || matches!(entry.event, Event::Fault { .. } | Event::Drill { .. });
@@ -185,16 +185,9 @@ impl Judge {
     /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure.
     #[must_use]
     pub fn over_gate(&self) -> Option<&Finding> {
-        let wall = self.world.started.plus(self.world.now.as_duration());
-        self.findings.all().iter().find(|finding| {
-            finding.severity >= self.plan.gate.fail_on
-                && finding.excused_by.is_none()
-                && !crate::verdict::only_warns(&self.plan.gate, &finding.kind)
-                && !self.plan.gate.waive.iter().any(|waiver| {
-                    crate::verdict::waives(waiver, finding)
-                        && !crate::verdict::expired(waiver, wall)
-                })
-        })
+        let (gate, wall) = (&self.plan.gate, self.world.wall());
+        let fails = |finding: &&Finding| crate::verdict::fails(gate, finding, wall);
+        self.findings.all().iter().find(fails)
     }
 
     /// The first finding so far for which this holds.

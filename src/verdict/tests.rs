@@ -172,6 +172,35 @@ fn waivers_count_until_their_day_is_over() {
 }
 
 #[test]
+fn an_expired_waiver_of_what_fails_nothing_fails_nothing() {
+    let mut judgement = judgement();
+    judgement.findings = vec![finding("crash", Severity::Minor); 2];
+    judgement.findings.push(finding("crash", Severity::Major));
+    judgement.findings[2].excused_by = Some("kill-1".to_owned());
+    let mut plan = plan();
+    plan.gate.waive = vec![waiver("crash", "2027-01-14")];
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.reasons);
+    assert_eq!(gate(&verdict, "waiver crash").measured, "3 findings");
+    judgement.findings[0].severity = Severity::Major;
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(gate(&verdict, "waiver crash").outcome, Outcome::Fail);
+}
+
+#[test]
+fn findings_that_could_not_be_held_fail_and_those_that_fail_nothing_do_not() {
+    let mut judgement = judgement();
+    judgement.suppressed.insert("crash".to_owned(), 7);
+    let verdict = decide(&plan(), &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    assert_eq!(verdict.warnings.len(), 1);
+    judgement.beyond.insert("crash".to_owned(), 1);
+    let verdict = decide(&plan(), &judgement);
+    assert_eq!(outcomes(&verdict), [Outcome::Fail]);
+    assert_eq!(gate(&verdict, "findings").outcome, Outcome::Fail);
+}
+
+#[test]
 fn a_waiver_is_only_about_what_it_names() {
     let found = finding("crash", Severity::Major);
     let mut narrow = waiver("crash", "2030-01-01");

@@ -446,6 +446,7 @@ impl Measures {
             stages: self.stages.clone(),
             findings: findings.until(world.now),
             suppressed: findings.suppressed().clone(),
+            beyond: findings.beyond().clone(),
             pages: findings.pages().to_vec(),
             shards,
             nodes,

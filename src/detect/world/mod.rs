@@ -202,6 +202,12 @@ impl World {
         }
     }
 
+    /// Wall time of the entry at hand, by the run's clock.
+    #[must_use]
+    pub fn wall(&self) -> WallTime {
+        self.started.plus(self.now.as_duration())
+    }
+
     /// Whether the chain is to be judged: it was started and is not being taken down.
     #[must_use]
     pub fn judging(&self) -> bool {
