@@ -396,11 +396,22 @@ impl Findings {
         }
     }
 
-    /// Looks again at what excuses: at findings that changed at this entry, and, if `all`, at all that are open. The
-    /// changes at hand show the answer.
-    pub(super) fn excuse(&mut self, all: bool, excuse: impl Fn(&Finding) -> Option<String>) {
+    /// Looks again at what excuses: at findings that changed at this entry, if `all`, at all that are open, and at those
+    /// that were noticed `since`, over or not: what a fault did while it was begun is of its making once it is known to
+    /// have begun. The changes at hand show the answer.
+    pub(super) fn excuse(
+        &mut self,
+        all: bool,
+        since: Option<Elapsed>,
+        excuse: impl Fn(&Finding) -> Option<String>,
+    ) {
         let changed = self.restless(false);
-        for place in self.restless(all) {
+        let lately = since.map_or(self.all.len(), |since| {
+            self.all.partition_point(|finding| finding.noticed < since)
+        });
+        let mut places = self.restless(all);
+        places.extend(lately..self.all.len());
+        for place in places {
             let finding = &self.all[place];
             // What ended while it was excused stays so.
             if finding.end.is_some() && finding.excused_by.is_some() {

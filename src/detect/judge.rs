@@ -15,7 +15,7 @@ use super::{
     world::World,
 };
 use crate::{
-    journal::{Entry, Event},
+    journal::{Entry, Event, event::FaultStep},
     plan::Plan,
     time::{Elapsed, WallTime},
 };
@@ -99,9 +99,18 @@ impl Judge {
         self.detect(entry);
         let world = &self.world;
         let again = world.pulse || matches!(entry.event, Event::Fault { .. } | Event::Drill { .. });
+        let begun = match &entry.event {
+            Event::Fault {
+                id,
+                step: FaultStep::Acknowledged,
+                ..
+            } => world.expectation.requested(id),
+            _ => None,
+        };
         self.findings.excuse(
             again && (world.expectation.any() || world.drill.is_some()),
-            |finding| excuses::excuse(world, finding),
+            begun,
+            |finding| excuses::excuse(world, &world.expectation, finding),
         );
         let new = self.causes.step(entry, world, self.findings.changes());
         if new || !self.findings.changes().is_empty() {
@@ -182,11 +191,24 @@ impl Judge {
         &self.world
     }
 
-    /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure.
+    /// Whether a finding would be excused if the faults that are being begun had begun: nobody knows yet.
+    #[must_use]
+    pub fn is_undecided(&self, finding: &Finding) -> bool {
+        let supposed = self.world.expectation.supposed(self.world.now);
+        finding.excused_by.is_none()
+            && supposed.is_some_and(|expectation| {
+                excuses::excuse(&self.world, &expectation, finding).is_some()
+            })
+    }
+
+    /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure. What may be of the
+    /// making of a fault that is just being begun waits until that is known.
     #[must_use]
     pub fn over_gate(&self) -> Option<&Finding> {
         let (gate, wall) = (&self.plan.gate, self.world.wall());
-        let fails = |finding: &&Finding| crate::verdict::fails(gate, finding, wall);
+        let fails = |finding: &&Finding| {
+            crate::verdict::fails(gate, finding, wall) && !self.is_undecided(finding)
+        };
         self.findings.all().iter().find(fails)
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 pub(super) use self::hold::is_hold;
 use self::{
-    carry_out::{heal_all, perform_all},
+    carry_out::{Broken, heal_all, perform_all},
     fire::cast,
 };
 use super::arm;
@@ -20,7 +20,7 @@ use crate::{
     engine::inject::Scene,
     fault::{
         kinds::{self, Claim, Fault},
-        operation::{Operation, Outcome},
+        operation::Operation,
         target::Seen,
     },
     ids::{Height, NodeName, ShardId},
@@ -37,7 +37,7 @@ const LONGEST: usize = 300;
 /// How often, and how long apart, it is asked whether a node ended while it was to be broken again.
 const ENDED_LOOKS: u32 = 10;
 const ENDED_EVERY: Duration = Duration::from_millis(200);
-/// Breaking that takes longer than this has failed.
+/// Breaking one node that takes longer than this has failed.
 const BREAK_DEADLINE: Duration = Duration::from_secs(90);
 /// Healing that takes longer than this has failed; the guard goes on trying.
 const HEAL_DEADLINE: Duration = Duration::from_secs(120);
@@ -49,15 +49,15 @@ pub(super) enum Done {
     Broke {
         /// The fault.
         id: String,
-        /// What was read back, or the first failure.
-        outcome: Result<Outcome, String>,
+        /// What was read back, and what failed.
+        outcome: Broken,
     },
     /// A node of it started again, and what breaks there was done once more.
     BrokeAgain {
         /// The fault.
         id: String,
-        /// What was read back, or the first failure.
-        outcome: Result<Outcome, String>,
+        /// What was read back, and what failed.
+        outcome: Broken,
     },
     /// All that heals was tried.
     Healed {
@@ -277,13 +277,13 @@ impl Faults {
     /// What operations came to.
     pub(super) fn came(&mut self, done: Done, now: Elapsed) -> Vec<Step> {
         match done {
-            Done::Broke { id, outcome } => self.broke(&id, outcome, now),
-            Done::BrokeAgain { id, outcome } => self.broke_again(&id, outcome),
+            Done::Broke { id, outcome } => self.broke(&id, &outcome, now),
+            Done::BrokeAgain { id, outcome } => self.broke_again(&id, &outcome),
             Done::Healed { id, outcome } => self.healed(&id, outcome),
         }
     }
 
-    fn broke(&mut self, id: &str, outcome: Result<Outcome, String>, now: Elapsed) -> Vec<Step> {
+    fn broke(&mut self, id: &str, outcome: &Broken, now: Elapsed) -> Vec<Step> {
         let Some(active) = self.active.get_mut(id) else {
             return Vec::new();
         };
@@ -299,30 +299,18 @@ impl Faults {
         }
         if is_hold(id) {
             let nodes = hold::count(active);
-            let held = outcome.is_ok_and(|outcome| outcome.effective);
+            let held = outcome.everywhere();
             let proof = held.then(|| format!("{nodes} nodes stand still"));
             return self.held(id, &kind, proof);
         }
-        match outcome {
-            Ok(outcome) => {
-                let proof = clean(&outcome.proof, LONGEST);
-                let read = if outcome.effective {
-                    FaultStep::Effective { proof }
-                } else {
-                    FaultStep::Ineffective { why: proof }
-                };
-                vec![step(FaultStep::Acknowledged), step(read)]
-            }
-            Err(why) => {
-                let why = clean(&why, LONGEST);
-                let mut steps = vec![step(FaultStep::Ineffective { why })];
-                steps.extend(self.heal(id));
-                steps
-            }
+        let mut steps: Vec<Step> = outcome.steps().into_iter().map(step).collect();
+        if outcome.failed {
+            steps.extend(self.heal(id));
         }
+        steps
     }
 
-    fn broke_again(&mut self, id: &str, outcome: Result<Outcome, String>) -> Vec<Step> {
+    fn broke_again(&self, id: &str, outcome: &Broken) -> Vec<Step> {
         // One that is being healed meanwhile is not to work any more.
         let Some(active) = self
             .active
@@ -331,21 +319,12 @@ impl Faults {
         else {
             return Vec::new();
         };
-        let again = |text: &str| clean(&format!("after a start: {text}"), LONGEST);
-        let step = match outcome {
-            Ok(outcome) if outcome.effective => FaultStep::Effective {
-                proof: again(&outcome.proof),
-            },
-            Ok(outcome) => FaultStep::Ineffective {
-                why: again(&outcome.proof),
-            },
-            Err(why) => FaultStep::Ineffective { why: again(&why) },
-        };
-        vec![Step {
+        let step = |step| Step {
             id: id.to_owned(),
             kind: active.planned.kind.clone(),
             step,
-        }]
+        };
+        outcome.again().into_iter().map(step).collect()
     }
 
     fn heal(&mut self, id: &str) -> Vec<Step> {
@@ -425,11 +404,9 @@ impl Faults {
             let id = id.clone();
             let node = node.clone();
             tokio::spawn(async move {
-                let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &again))
-                    .await
-                    .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
+                let outcome = perform_all(&scene, &again).await;
                 // One that ended again meanwhile, over this very fault, is broken with its next start.
-                if outcome.is_err() && has_ended(&scene, &node).await {
+                if outcome.failed && has_ended(&scene, &node).await {
                     return;
                 }
                 let _ = sender.send(Done::BrokeAgain { id, outcome }).await;

@@ -427,12 +427,7 @@ fn filled(then: impl Fn(&mut Script)) -> Vec<Finding> {
             }),
         )
         .add(1200, fault(FaultStep::Acknowledged))
-        .add(
-            1300,
-            fault(FaultStep::Effective {
-                proof: "0 free".to_owned(),
-            }),
-        )
+        .add(1300, fault(FaultStep::effective("0 free".to_owned())))
         .add(1400, sample(0))
         .add(2400, sample(0))
         .add(3000, fault(FaultStep::HealRequested))
