@@ -77,7 +77,16 @@ impl Bench {
     /// A generator that falls behind is the canary's fault: the network was never asked for what it did not do.
     fn load(&mut self, plan: &Plan, judgement: &Judgement) {
         let least = plan.gate.coverage.exercised.load_share;
-        let Some(share) = judgement.coverage.load_share.filter(|_| least > 0.0) else {
+        if least <= 0.0 || plan.load.rate <= 0.0 {
+            return;
+        }
+        let Some(share) = judgement.coverage.load_share else {
+            self.gate_and_reason(
+                "load offered",
+                format!("at least {}", percent(least)),
+                "nobody told".to_owned(),
+                Outcome::Inconclusive,
+            );
             return;
         };
         let outcome = if share >= least {

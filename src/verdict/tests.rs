@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    detect::judgement::{Doubt, FaultView, Finish, InfraView, ShardView},
+    detect::judgement::{Doubt, DrillView, FaultView, Finish, InfraView, ShardView},
     ids::{NodeName, Seq, ShardId},
     journal::generate::Shape,
     plan::Limit,
@@ -286,6 +286,59 @@ fn a_canary_over_its_budget_is_infra_but_not_in_a_run_of_seconds() {
     assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Infra);
     judgement.coverage.watched = Duration::from_secs(20);
     assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Pass);
+}
+
+#[test]
+fn load_that_nobody_told_of_is_thin_evidence_where_it_was_asked_for() {
+    let mut plan = plan();
+    plan.load.rate = 5.0;
+    plan.gate.coverage.exercised.load_share = 0.9;
+    let mut judgement = judgement();
+    let held = |plan: &Plan, judgement: &Judgement| {
+        let verdict = decide(plan, judgement);
+        let told = verdict
+            .gates
+            .iter()
+            .find(|gate| gate.gate == "load offered");
+        (verdict.outcome, told.map(|gate| gate.measured.clone()))
+    };
+    let nobody = (Outcome::Inconclusive, Some("nobody told".to_owned()));
+    assert_eq!(held(&plan, &judgement), nobody);
+    judgement.coverage.load_share = Some(0.8);
+    assert_eq!(held(&plan, &judgement).0, Outcome::Infra);
+    judgement.coverage.load_share = Some(0.95);
+    assert_eq!(held(&plan, &judgement).0, Outcome::Pass);
+    judgement.coverage.load_share = None;
+    plan.load.rate = 0.0;
+    assert_eq!(held(&plan, &judgement), (Outcome::Pass, None));
+    plan.load.rate = 5.0;
+    plan.gate.coverage.exercised.load_share = 0.0;
+    assert_eq!(held(&plan, &judgement), (Outcome::Pass, None));
+}
+
+#[test]
+fn a_drill_that_was_cut_off_proves_nothing_either_way() {
+    let plan = plan();
+    let mut judgement = judgement();
+    let window = plan.thresholds.stall;
+    judgement.last = Elapsed::from_secs(100) + window * 4;
+    let drill = |lasts: Option<Duration>| DrillView {
+        shard: ShardId(1),
+        nodes: Vec::new(),
+        begins: Elapsed::from_secs(100),
+        ends: lasts.map(|lasts| Elapsed::from_secs(100) + lasts),
+        found: None,
+    };
+    for (lasts, outcome) in [
+        (Some(window / 2), Outcome::Inconclusive),
+        (Some(window * 2), Outcome::Infra),
+        (None, Outcome::Infra),
+    ] {
+        judgement.drills = vec![drill(lasts)];
+        assert_eq!(decide(&plan, &judgement).outcome, outcome, "{lasts:?}");
+    }
+    judgement.last = Elapsed::from_secs(100) + window / 2;
+    assert_eq!(decide(&plan, &judgement).outcome, Outcome::Inconclusive);
 }
 
 #[test]
