@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use contradiction::Contradiction;
 pub use disk::Disk;
+pub(in crate::detect) use node::HAND_GRACE;
 pub use node::{Container, Down, Hand, Node, Probe};
 pub use rates::{Rates, Sums};
 pub use shard::{Best, NewBlock, Shard};
