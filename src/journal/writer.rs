@@ -104,6 +104,8 @@ pub struct Writer {
     flushed: Elapsed,
     weighed: u64,
     starved_since: Option<Elapsed>,
+    /// What is left out was not told since the writer before left: it may have left out more.
+    untold: bool,
     thinning: Thinning,
     compressor: Compressor,
 }
@@ -149,6 +151,7 @@ impl Writer {
         let mut writer = Self::on(directory, settings, number, next)?;
         writer.last = last;
         writer.flushed = last;
+        writer.untold = true;
         let cut = writer.cut_torn_line()?;
         for segment in &found {
             if segment.compressed {
@@ -190,6 +193,7 @@ impl Writer {
             flushed: Elapsed::default(),
             weighed: 0,
             starved_since: None,
+            untold: false,
             thinning: Thinning::default(),
             compressor: Compressor::start(directory)?,
         })
@@ -204,7 +208,8 @@ impl Writer {
         let elapsed = elapsed.max(self.last);
         self.last = elapsed;
         let mut written = Written::default();
-        if self.weigh(elapsed) {
+        // Both are looked at: what has changed, and what was never told.
+        if self.weigh(elapsed) | std::mem::take(&mut self.untold) {
             written.announcement = Some(self.write(elapsed, self.thinning.announcement())?);
         }
         if self.thinning.keeps(&event) {
