@@ -222,8 +222,8 @@ impl Measures {
                 node, lines, lost, ..
             } => {
                 if let Some(place) = world.node(node) {
-                    self.nodes[place].lines = *lines;
-                    self.nodes[place].lost = *lost;
+                    self.nodes[place].lines.set(*lines);
+                    self.nodes[place].lost.set(*lost);
                 }
             }
             Event::Container {
@@ -246,13 +246,18 @@ impl Measures {
                 self.count_leader_kills(step, world);
                 self.faults.step(id, kind, step, world);
             }
-            Event::Attached { .. } => self.templates.attached(),
+            Event::Attached { .. } => {
+                self.templates.attached();
+                self.nodes.iter_mut().for_each(NodeMeasure::attached);
+                self.cost.attached();
+            }
             Event::Capability(capability) => self.capability(capability),
             Event::Drill {
                 shard,
                 nodes,
                 begins,
             } => self.drill(*shard, nodes, *begins, world.now),
+            Event::HostDisk { engine_free, .. } => self.host_disk(*engine_free, entry.seq, world),
             event => self.told(event, world),
         }
     }

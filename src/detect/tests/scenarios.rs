@@ -186,15 +186,58 @@ fn a_full_disk_that_recovers_is_closed_and_lag_stays_minor() {
 
 #[test]
 fn a_full_disk_is_not_the_nodes_when_the_host_is_dry() {
-    let dry = crate::journal::Event::HostDisk {
+    use crate::journal::{Event, event::LogClass};
+    let dry = Event::HostDisk {
         engine_free: 0,
         run_free: 0,
     };
-    let findings = check(vec![
-        at(9.0, What::Fact(Box::new(dry))),
-        at(10.0, What::DiskFull(node(1, 2))),
-    ]);
-    assert!(findings.iter().all(|finding| finding.kind != "disk-full"));
+    let says = |seconds: f64, class: LogClass| {
+        let line = Event::Log {
+            node: node(1, 2),
+            level: "error".into(),
+            rule: "rule".into(),
+            class,
+            message: "it is so".to_owned(),
+            error: None,
+            time: None,
+            at: None,
+        };
+        at(seconds, What::Fact(Box::new(line)))
+    };
+    let judgement = judge(Generator::new(
+        &shape(),
+        7,
+        vec![
+            at(9.0, What::Fact(Box::new(dry.clone()))),
+            at(10.0, What::DiskFull(node(1, 2))),
+            says(10.1, LogClass::DiskError),
+            says(10.2, LogClass::DoubleProposal),
+            says(10.3, LogClass::CommitSignaturesLost),
+            says(10.4, LogClass::InvalidAnnounce),
+            at(11.0, What::Fact(Box::new(dry))),
+        ],
+    ));
+    let found = |kind: &str| {
+        judgement
+            .findings
+            .iter()
+            .any(|finding| finding.kind == kind)
+    };
+    assert!(!found("disk-full") && !found("disk-error"));
+    // A full host explains nothing of these.
+    assert!(
+        found("double-proposal") && found("commit-signatures-lost") && found("invalid-announce")
+    );
+    // It is ours to answer for, and told once.
+    let infra: Vec<_> = judgement
+        .infra
+        .iter()
+        .map(|note| (&*note.what, note.fatal))
+        .collect();
+    assert_eq!(infra, [("host-disk", true)]);
+    let verdict = crate::verdict::decide(&shape().plan(), &judgement);
+    let infra = |reason: &crate::verdict::Reason| reason.outcome == crate::verdict::Outcome::Infra;
+    assert!(verdict.reasons.iter().any(infra), "{:?}", verdict.reasons);
 }
 
 #[test]
