@@ -158,15 +158,21 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
     assert_eq!((resumed.next, resumed.cut), (Seq(500), 30));
     let attached = Event::Attached { wall: WallTime(1) };
     let written = writer.append(Elapsed::default(), attached).unwrap();
+    // The writer before may have left things out.
+    let told = written.announcement.unwrap();
+    assert!(matches!(told.event, Event::Thinned { blocks: 1, .. }));
     let entry = written.entry.unwrap();
     assert_eq!(
         (entry.seq, entry.elapsed),
-        (Seq(500), resumed.last),
+        (Seq(501), resumed.last),
         "time never runs back"
     );
+    let tick = Event::Tick { wall: WallTime(2) };
+    let written = writer.append(Elapsed::default(), tick).unwrap();
+    assert_eq!(written.announcement, None, "once is enough");
     writer.finish().unwrap();
     let all = read(folder.path());
-    assert_eq!(all.len(), 501);
+    assert_eq!(all.len(), 503);
     assert!(
         all.iter()
             .enumerate()
@@ -739,6 +745,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         height,
         hash: hash.into(),
         leader: None,
+        was: None,
     });
     prop_oneof![
         4 => block,

@@ -224,6 +224,9 @@ pub enum Event {
             deserialize_with = "repeated_option"
         )]
         leader: Option<Arc<str>>,
+        /// The height of the node's own last head, where that was higher: it went back.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        was: Option<Height>,
     },
     /// Where the answering nodes of a shard stand: once a second, and whenever a node's mode or leader flag
     /// changes, or its view moves while its height does not.

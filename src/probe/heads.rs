@@ -370,12 +370,14 @@ impl Node {
             return;
         }
         self.contradiction = Some(contradiction);
+        let last = self.head.as_ref().map(|(height, _)| *height);
         events.push(Event::Head {
             node: self.name.clone(),
             shard: self.shard,
             height: header.height,
             hash: Arc::clone(&header.hash),
             leader: header.leader.clone(),
+            was: last.filter(|last| *last > header.height),
         });
     }
 

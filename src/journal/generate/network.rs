@@ -433,10 +433,12 @@ impl Network {
                     height: Height(node.height),
                     hash: "f0f0f0f0".into(),
                     leader: None,
+                    was: None,
                 });
             }
             What::GoBack(_, blocks) => {
                 let node = &mut self.nodes[place];
+                let was = Some(Height(node.height));
                 node.height = node.height.saturating_sub(*blocks);
                 out.push_back(Event::Head {
                     node: node.name.clone(),
@@ -444,6 +446,7 @@ impl Network {
                     height: Height(node.height),
                     hash: "0b0b0b0b".into(),
                     leader: None,
+                    was,
                 });
             }
             _ => {}
