@@ -16,7 +16,7 @@ use super::{
     text_lines::{Line, Lines, longest},
     usual_lines,
 };
-use crate::journal::text::clean;
+use crate::{journal::text::clean, time::Elapsed};
 
 /// Why an entry could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +177,7 @@ impl Reader {
     }
 
     /// Opens the end of a journal: its last two segments, because the last may still be empty.
-    pub(super) fn open_last(directory: &Path) -> Result<Self, ReadError> {
+    fn open_last(directory: &Path) -> Result<Self, ReadError> {
         let mut reader = Self::open(directory)?;
         let found = segments::list(directory).map_err(|source| ReadError::List {
             path: directory.to_owned(),
@@ -352,4 +352,20 @@ impl Iterator for Reader {
         self.next_line(parse)
             .map(|outcome| outcome.and_then(|entry| entry))
     }
+}
+
+/// Place after the last whole entry, and its time. Only the last segments are read: places are counted through.
+pub(super) fn last_entry(directory: &Path) -> Result<(u64, Elapsed), ReadError> {
+    let reader = match Reader::open_last(directory) {
+        Ok(reader) => reader,
+        // A writer that was killed before its first flush leaves a folder without a line.
+        Err(ReadError::Empty { .. }) => return Ok((0, Elapsed::default())),
+        Err(error) => return Err(error),
+    };
+    let mut last = (0, Elapsed::default());
+    for entry in reader {
+        let entry = entry?;
+        last = (entry.seq.0 + 1, entry.elapsed);
+    }
+    Ok(last)
 }

@@ -17,7 +17,7 @@ use super::{
     compressor::Compressor,
     error::JournalError,
     event::{Entry, Event},
-    reader::{ReadError, Reader},
+    reader::last_entry,
     segments::{self, RESERVE},
     text_lines::longest,
     thinning::{Thinness, Thinning},
@@ -141,7 +141,7 @@ impl Writer {
             source,
         };
         segments::tidy(directory).map_err(prepare)?;
-        let (next, last) = last_entry(directory)?;
+        let (next, last) = last_entry(directory).map_err(JournalError::Resume)?;
         let found = segments::list(directory).map_err(prepare)?;
         let number = match found.last() {
             Some(segment) if segment.compressed => segment.number + 1,
@@ -498,25 +498,10 @@ fn open_segment(path: &Path) -> Result<File, JournalError> {
         })
 }
 
-/// Place after the last whole entry, and its time. Only the last segments are read: places are counted through.
-fn last_entry(directory: &Path) -> Result<(u64, Elapsed), JournalError> {
-    let reader = match Reader::open_last(directory) {
-        Ok(reader) => reader,
-        // A writer that was killed before its first flush leaves a folder without a line.
-        Err(ReadError::Empty { .. }) => return Ok((0, Elapsed::default())),
-        Err(error) => return Err(JournalError::Resume(error)),
-    };
-    let mut last = (0, Elapsed::default());
-    for entry in reader {
-        let entry = entry.map_err(JournalError::Resume)?;
-        last = (entry.seq.0 + 1, entry.elapsed);
-    }
-    Ok(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Reader;
     use crate::{
         ids::{NodeName, ShardId},
         journal::generate::{Generator, Shape},

@@ -69,7 +69,7 @@ impl Conductor {
     pub(super) fn alert(&mut self, change: &FindingChange) {
         let finding = &change.finding;
         let world = self.judge.world();
-        let wall = world.started.plus(world.now.as_duration());
+        let wall = world.wall();
         let waives = |waiver: &Waiver| waives(waiver, finding) && !expired(waiver, wall);
         if self.plan.gate.waive.iter().any(waives) {
             return;
@@ -124,6 +124,7 @@ impl Conductor {
     /// Tells those who want it of the verdict and waits a little for what is under way. What was not delivered is told
     /// on the terminal.
     pub(super) async fn last_alerts(&mut self, input: &ReportInput, hurry: bool) {
+        self.alert_held();
         let verdict = match input.verdict.outcome {
             Outcome::Pass => AlertVerdict::Pass,
             Outcome::Fail => AlertVerdict::Fail,
