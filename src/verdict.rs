@@ -228,7 +228,7 @@ impl Bench {
         for waiver in &plan.gate.waive {
             let about = || {
                 let all = judgement.findings.iter();
-                all.filter(|finding| waives(waiver, finding))
+                all.filter(move |finding| waives(waiver, finding))
             };
             let used = about().count();
             // What fails nothing needs no waiver, not even one whose day is over.

@@ -210,7 +210,7 @@ impl Findings {
         if self.all.len() < MOST_OF_A_KIND {
             return true;
         }
-        let of_kind = || self.all.iter().filter(|finding| finding.kind == kind);
+        let of_kind = || self.all.iter().filter(move |finding| finding.kind == kind);
         let over = of_kind().filter(|finding| finding.end.is_some()).count();
         if over < MOST_OF_A_KIND && of_kind().count() < MOST_AT_ALL {
             return true;
