@@ -580,7 +580,7 @@ mod tests {
         assert!(expectation.works_everywhere("f1"));
         step(&mut expectation, "f1", FaultStep::Healed, 30);
         assert_eq!(excused(&expectation, 45), [1, 2, 3]);
-        assert_eq!(excused(&expectation, 46), []);
+        assert!(excused(&expectation, 46).is_empty());
     }
 
     #[test]
@@ -604,13 +604,13 @@ mod tests {
         // As older journals say it: of all at once, without names.
         step(&mut expectation, "f1", works_not(&[]), 70);
         assert_eq!(excused(&expectation, 85), [1, 2]);
-        assert_eq!(excused(&expectation, 86), []);
+        assert!(excused(&expectation, 86).is_empty());
         step(&mut expectation, "f1", works(&[]), 90);
         assert_eq!(excused(&expectation, 100), [1, 2]);
         step(&mut expectation, "f1", FaultStep::Healed, 110);
         // A snapshot tells what came of it when it is over.
         step(&mut expectation, "f1", works(&[]), 111);
-        assert_eq!(excused(&expectation, 126), []);
+        assert!(excused(&expectation, 126).is_empty());
     }
 
     #[test]

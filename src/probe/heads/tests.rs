@@ -163,13 +163,13 @@ fn contradictions_are_written_once_each() {
         events.iter().filter_map(was).collect::<Vec<_>>()
     };
     assert_eq!(contradicting(&mut heads, 1, 10, 7), [None], "a fork");
-    assert_eq!(contradicting(&mut heads, 1, 10, 7), [], "the same fork");
+    assert!(contradicting(&mut heads, 1, 10, 7).is_empty(), "the same");
     assert_eq!(
         contradicting(&mut heads, 0, 9, 0),
         [Some(10)],
         "a lower head"
     );
-    assert_eq!(contradicting(&mut heads, 0, 9, 0), []);
+    assert!(contradicting(&mut heads, 0, 9, 0).is_empty());
 }
 
 #[test]
