@@ -345,6 +345,12 @@ impl World {
                 }
             }
             Event::Stage { .. } if self.soak_begins => self.begin_trends(),
+            // Samplers and followers are other ones, which count from zero.
+            Event::Attached { .. } => {
+                for place in 0..self.nodes.len() {
+                    self.trends.interrupt(place);
+                }
+            }
             _ => {}
         }
     }
