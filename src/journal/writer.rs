@@ -352,7 +352,9 @@ impl Writer {
             self.weighed = 0;
         }
         // About sixteen times a segment, at some 256 bytes an entry.
-        if self.weighed != 0 && self.next - self.weighed < self.settings.segment / 4096 {
+        if self.weighed != 0
+            && self.next.saturating_sub(self.weighed) < self.settings.segment / 4096
+        {
             return false;
         }
         self.weighed = self.next.max(1);
