@@ -155,11 +155,11 @@ impl Bench {
     }
 
     fn findings(&mut self, plan: &Plan, judgement: &Judgement) {
+        let end = end_of(judgement);
         let over: Vec<&Finding> = judgement
             .findings
             .iter()
-            .filter(|finding| counts(finding) && finding.severity >= plan.gate.fail_on)
-            .filter(|finding| !only_warns(&plan.gate, &finding.kind))
+            .filter(|finding| fails(&plan.gate, finding, end))
             .collect();
         self.young(plan, judgement);
         let asked = format!("no finding from {} on", name(plan.gate.fail_on));
@@ -184,7 +184,11 @@ impl Bench {
                     .collect(),
             });
         }
-        let outcome = if over.is_empty() {
+        for (kind, count) in &judgement.beyond {
+            let text = format!("{count} more {kind} than can be held: any of them may fail");
+            self.reason(Outcome::Fail, text);
+        }
+        let outcome = if over.is_empty() && judgement.beyond.is_empty() {
             Outcome::Pass
         } else {
             Outcome::Fail
@@ -196,8 +200,7 @@ impl Bench {
     fn young(&mut self, plan: &Plan, judgement: &Judgement) {
         let mut young: Vec<(&str, u64)> = Vec::new();
         for finding in &judgement.findings {
-            let fails = counts(finding) && finding.severity >= plan.gate.fail_on;
-            if !fails || !only_warns(&plan.gate, &finding.kind) {
+            if !weighs(&plan.gate, finding) || !only_warns(&plan.gate, &finding.kind) {
                 continue;
             }
             match young.iter_mut().find(|(kind, _)| *kind == finding.kind) {
@@ -223,11 +226,15 @@ impl Bench {
     fn waivers(&mut self, plan: &Plan, judgement: &Judgement) {
         let end = end_of(judgement);
         for waiver in &plan.gate.waive {
-            let used = judgement
-                .findings
-                .iter()
-                .filter(|finding| waives(waiver, finding))
-                .count();
+            let about = || {
+                let all = judgement.findings.iter();
+                all.filter(move |finding| waives(waiver, finding))
+            };
+            let used = about().count();
+            // What fails nothing needs no waiver, not even one whose day is over.
+            let needed = about().any(|finding| {
+                weighs(&plan.gate, finding) && !only_warns(&plan.gate, &finding.kind)
+            });
             let gate = format!("waiver {}", waiver.finding);
             let asked = format!("until {}: {}", waiver.until, waiver.because);
             if used == 0 {
@@ -236,7 +243,7 @@ impl Bench {
                     waiver.finding, waiver.until
                 ));
                 self.gate(&gate, asked, "unused".to_owned(), Outcome::Pass);
-            } else if expired(waiver, end) {
+            } else if needed && expired(waiver, end) {
                 self.gate_and_reason(
                     &gate,
                     asked,
@@ -343,6 +350,22 @@ impl Bench {
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// Whether a finding fails this gate, at this moment of wall time (a waiver has a last day).
+#[must_use]
+pub fn fails(gate: &Gate, finding: &Finding, now: WallTime) -> bool {
+    weighs(gate, finding)
+        && !only_warns(gate, &finding.kind)
+        && !gate
+            .waive
+            .iter()
+            .any(|waiver| waives(waiver, finding) && !expired(waiver, now))
+}
+
+/// Whether a finding would fail this gate if its detector was old enough and no waiver was about it.
+fn weighs(gate: &Gate, finding: &Finding) -> bool {
+    counts(finding) && finding.severity >= gate.fail_on
+}
 
 /// Whether a finding counts at the gate.
 fn counts(finding: &Finding) -> bool {

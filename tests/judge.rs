@@ -19,7 +19,10 @@ use canarynet::{
         },
         generate::{Generator, Incident, Request, Shape, What, generate_journal},
     },
-    plan::Plan,
+    plan::{
+        Plan,
+        faults::{PlannedFault, Target, Trigger, Who},
+    },
     time::{Elapsed, WallTime},
     verdict::{Outcome, decide},
 };
@@ -155,20 +158,72 @@ fn a_killed_writer_loses_only_its_torn_line_and_goes_on_counting() {
     assert_eq!((resumed.next, resumed.cut), (Seq(500), 30));
     let attached = Event::Attached { wall: WallTime(1) };
     let written = writer.append(Elapsed::default(), attached).unwrap();
+    // The writer before may have left things out.
+    let told = written.announcement.unwrap();
+    assert!(matches!(told.event, Event::Thinned { blocks: 1, .. }));
     let entry = written.entry.unwrap();
     assert_eq!(
         (entry.seq, entry.elapsed),
-        (Seq(500), resumed.last),
+        (Seq(501), resumed.last),
         "time never runs back"
     );
+    let tick = Event::Tick { wall: WallTime(2) };
+    let written = writer.append(Elapsed::default(), tick).unwrap();
+    assert_eq!(written.announcement, None, "once is enough");
     writer.finish().unwrap();
     let all = read(folder.path());
-    assert_eq!(all.len(), 501);
+    assert_eq!(all.len(), 503);
     assert!(
         all.iter()
             .enumerate()
             .all(|(place, entry)| entry.seq.0 == place as u64)
     );
+}
+
+#[test]
+fn a_plan_with_as_many_faults_as_can_be_is_written_read_continued_and_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = shape().plan();
+    plan.schedule = (0..20_000)
+        .map(|number| PlannedFault {
+            id: format!("f{number}-disk-fill"),
+            kind: "disk-fill".to_owned(),
+            parameters: serde_json::json!({"leave": 65_536, "hold": true}),
+            trigger: Trigger::After(Duration::from_secs(number)),
+            lasts: Duration::from_secs(5),
+            target: Target {
+                who: Who::One,
+                shard: Some(ShardId(1)),
+            },
+            seed: u64::MAX - number,
+            drawn: false,
+        })
+        .collect();
+    let mut generator = Generator::new(&shape(), 1, Vec::new());
+    let mut writer = Writer::create(folder.path(), settings()).unwrap();
+    let (mut count, half) = (0, 500);
+    while let Some((elapsed, mut event)) = generator.next_fact() {
+        if let Event::RunStarted { plan: first, .. } = &mut event {
+            *first = serde_json::to_value(&plan).unwrap();
+        }
+        count += writer.append(elapsed, event).unwrap().into_iter().count();
+        if count == half {
+            writer.finish().unwrap();
+            let (again, resumed) = Writer::resume(folder.path(), settings()).unwrap();
+            assert_eq!(resumed.next, Seq(half as u64));
+            writer = again;
+        }
+    }
+    writer.finish().unwrap();
+    let back = read(folder.path());
+    assert_eq!(back.len(), count);
+    let known = plan_of(&back[0]).unwrap().unwrap();
+    assert_eq!(known.schedule, plan.schedule);
+    let mut judge = Judge::new(&known);
+    for entry in &back {
+        judge.step(entry);
+    }
+    assert!(judge.finish().finished.is_some());
 }
 
 #[test]
@@ -690,6 +745,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         height,
         hash: hash.into(),
         leader: None,
+        was: None,
     });
     prop_oneof![
         4 => block,

@@ -110,6 +110,7 @@ fn hostile(text: &str, mut input: ReportInput) -> ReportInput {
             height: Height(1),
             hash: text.into(),
             leader: None,
+            was: None,
         },
         Event::ProbeFailed {
             node: input::name(1, 2),

@@ -38,6 +38,7 @@ pub struct Desk {
     task: Option<JoinHandle<Outbox>>,
     give_up: watch::Sender<bool>,
     dropped: u64,
+    held: Vec<FindingChange>,
 }
 
 impl Desk {
@@ -51,6 +52,7 @@ impl Desk {
             task: None,
             give_up: watch::Sender::new(false),
             dropped: 0,
+            held: Vec::new(),
         };
         if !alerts.routes.is_empty() {
             let (to, from) = mpsc::channel(QUEUE);
@@ -68,6 +70,20 @@ impl Desk {
         {
             self.put(None, notice);
         }
+    }
+
+    /// Holds a change back until it is known what it is of; answers whether there is room for it.
+    pub fn hold(&mut self, change: &FindingChange) -> bool {
+        let room = self.held.len() < QUEUE;
+        if room && self.to.is_some() {
+            self.held.push(change.clone());
+        }
+        room
+    }
+
+    /// What was held back.
+    pub fn take_held(&mut self) -> Vec<FindingChange> {
+        std::mem::take(&mut self.held)
     }
 
     /// The run is over: heartbeats, and the verdict for those who want to be told of this one.

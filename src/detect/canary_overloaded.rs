@@ -68,7 +68,11 @@ impl Detector for Watch {
 
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
         match &entry.event {
-            Event::Stage { .. } | Event::WatchPaused | Event::WatchResumed => self.costs.clear(),
+            // Another owner's costs begin at zero.
+            Event::Stage { .. }
+            | Event::WatchPaused
+            | Event::WatchResumed
+            | Event::Attached { .. } => self.costs.clear(),
             Event::Cost(cost) if world.stage == Some(Stage::Soak) && !world.watch_paused => {
                 self.look(cost, world, findings);
             }

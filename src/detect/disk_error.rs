@@ -84,6 +84,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether a host without room makes a node say so: thin disks fail, tear, or turn read-only. What else is watched
+    /// in this way has nothing to do with room.
+    fn explained_by_a_dry_host(&self) -> bool {
+        matches!(
+            self.class,
+            LogClass::DiskError | LogClass::DiskReadOnly | LogClass::Corruption
+        )
+    }
+}
+
 impl StorageWatch {
     pub(super) fn step(
         &mut self,
@@ -131,7 +142,7 @@ impl StorageWatch {
         world: &World,
         findings: &mut Findings,
     ) {
-        if world.host_dry || !world.judging() {
+        if (kind.explained_by_a_dry_host() && world.host_dry) || !world.judging() {
             return;
         }
         self.last.resize(world.nodes.len(), Elapsed::default());

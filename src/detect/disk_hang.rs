@@ -47,7 +47,7 @@ impl Detector for Watch {
                 let stuck = Duration::from_micros(sample.stuck);
                 let hangs = stuck >= world.told.disk_hang;
                 match (self.open.get(place), hangs) {
-                    (None, true) if world.judging() && !world.host_dry => {
+                    (None, true) if world.judging() => {
                         let node = &world.nodes[place];
                         let summary = format!(
                             "the disk of {} does not answer: a thread waits for it since {}",

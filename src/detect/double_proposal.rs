@@ -8,7 +8,7 @@
 //! The log lines, from the first on.
 //!
 //! # When it stays quiet
-//! While the host's own disk is dry. It closes when the node said nothing of the kind for a while.
+//! Never while the network is judged. It closes when the node said nothing of the kind for a while.
 
 use serde::{Deserialize, Serialize};
 

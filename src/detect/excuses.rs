@@ -3,7 +3,11 @@
 //! Findings that are not named here are never excused: safety, what a node does by itself, the canary's own. Excuses
 //! are looked at again while a finding is open: one that outlives the fault and its recovery budget loses its excuse.
 
-use super::{expectation::LookBack, finding::Finding, world::World};
+use super::{
+    expectation::{Expectation, LookBack},
+    finding::Finding,
+    world::World,
+};
 use crate::{
     ids::NodeName,
     journal::effect::Effect::{self, *},
@@ -115,12 +119,16 @@ const OVER_A_WINDOW: &[&str] = &[
 /// What a node has signed, it has signed with or without a disk.
 const SIGNED: &[&str] = &["fork", "double-proposal"];
 
-/// The fault that excuses a finding now.
-pub(super) fn excuse(world: &World, finding: &Finding) -> Option<String> {
+/// The fault that excuses a finding now, by what is known of faults.
+pub(super) fn excuse(
+    world: &World,
+    expectation: &Expectation,
+    finding: &Finding,
+) -> Option<String> {
     if let Some(drill) = drilled(world, finding) {
         return Some(drill);
     }
-    let lost = |node: &&NodeName| world.expectation.had_no_disk(node, finding.noticed);
+    let lost = |node: &&NodeName| expectation.had_no_disk(node, finding.noticed);
     if !SIGNED.contains(&finding.kind.as_str())
         && let Some(node) = finding.nodes.iter().find(lost)
     {
@@ -141,7 +149,6 @@ pub(super) fn excuse(world: &World, finding: &Finding) -> Option<String> {
         "disk-full" => last_full(world, finding).max(finding.noticed),
         _ => finding.end.unwrap_or(world.now),
     };
-    let expectation = &world.expectation;
     let back = if OVER_A_WINDOW.contains(&finding.kind.as_str()) {
         LookBack::Window
     } else {

@@ -2,7 +2,8 @@
 //!
 //! Only a fault that the canary injected and journalled excuses: from its acknowledged start to its heal plus the
 //! recovery budget. A node that is down, full or cut off by itself, or by someone else's hand, is a finding and never
-//! lowers what is owed. A fault that had no effect excuses nothing.
+//! lowers what is owed. A fault that had no effect excuses nothing; one that works on some of its nodes excuses these;
+//! and where it does not work any more, because a node was started again, its excuse ends as with a heal.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,6 +26,9 @@ const CATCHING_UP: u32 = 3;
 /// What a node says of a disk that the canary has lost may come so long before the engine tells of the loss: the two
 /// come by different ways.
 const DISK_LOST_REACH: Duration = Duration::from_secs(10);
+/// Beginning a fault takes no longer (`BREAK_DEADLINE` of a run and its heal); whose beginning is not told by then was
+/// forgotten.
+const BEGINNING: Duration = Duration::from_secs(240);
 /// Some findings are over later than their last sign, by which they are excused: a fault is remembered for as long.
 const TOLD_LATE: Duration = Duration::from_secs(30);
 
@@ -37,7 +41,8 @@ pub enum LookBack {
     Window,
 }
 
-/// A fault with what it takes away while it is in force.
+/// A fault with what it takes away while it is in force. Where it comes to an end on some of its nodes before it does on
+/// others, or begins anew there, it is here more than once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Its id in the schedule, as findings name it.
@@ -52,13 +57,23 @@ pub struct Fault {
     pub requested: Elapsed,
     /// When all of it was acknowledged; until then it excuses nothing.
     pub start: Option<Elapsed>,
-    /// When it was healed; `None` while it is in force.
+    /// When it was healed, or was seen not to work any more; `None` while it is in force.
     pub healed: Option<Elapsed>,
     /// It had no effect.
     pub ineffective: bool,
+    /// All that it was to take.
+    asked: Vec<NodeName>,
+    /// Its effect was read back.
+    effective: bool,
+    /// It was healed for good: its nodes are not broken again.
+    over: bool,
 }
 
 impl Fault {
+    fn is_in_force(&self) -> bool {
+        self.healed.is_none() && !self.ineffective
+    }
+
     /// Whether it is in force or within `after` of its heal.
     fn excuses(&self, at: Elapsed, after: Duration) -> bool {
         !self.ineffective
@@ -154,18 +169,115 @@ impl Expectation {
                 start: None,
                 healed: None,
                 ineffective: false,
+                asked: takes.clone(),
+                effective: false,
+                over: false,
             });
             return;
         }
-        let Some(fault) = self.faults.iter_mut().rev().find(|fault| fault.id == *id) else {
-            return;
-        };
         match step {
-            FaultStep::Acknowledged => fault.start = fault.start.or(Some(at)),
-            FaultStep::Ineffective { .. } => fault.ineffective = true,
-            FaultStep::Healed => fault.healed = fault.healed.or(Some(at)),
+            FaultStep::Effective { nodes, .. } => self.works(id, nodes, at),
+            FaultStep::Ineffective { nodes, .. } => self.works_not(id, nodes, at),
+            FaultStep::Acknowledged => {
+                for fault in self.going_on(id) {
+                    fault.start = fault.start.or(Some(at));
+                }
+            }
+            FaultStep::Healed => {
+                for fault in self.going_on(id) {
+                    fault.healed = fault.healed.or(Some(at));
+                    fault.over = true;
+                }
+            }
             _ => {}
         }
+    }
+
+    fn going_on(&mut self, id: &str) -> impl Iterator<Item = &mut Fault> {
+        let of = move |fault: &&mut Fault| *fault.id == *id && !fault.over;
+        self.faults.iter_mut().filter(of)
+    }
+
+    /// A fault works on these nodes (none: on all). Where it did not, or did not any more, it begins now.
+    fn works(&mut self, id: &str, nodes: &[NodeName], at: Elapsed) {
+        let last = self.going_on(id).last().map(|fault| fault.clone());
+        let Some(mut again) = last else { return };
+        again.takes = again.asked.clone();
+        again
+            .takes
+            .retain(|node| nodes.is_empty() || nodes.contains(node));
+        for fault in self.going_on(id).filter(|fault| fault.is_in_force()) {
+            fault.effective = true;
+            again.takes.retain(|node| !fault.takes.contains(node));
+        }
+        if !again.takes.is_empty() {
+            (again.requested, again.start, again.healed) = (at, Some(at), None);
+            (again.ineffective, again.effective) = (false, true);
+            self.faults.push(again);
+        }
+    }
+
+    /// A fault does not work on these nodes (none: on any). Where it did, that is over now; else it never did.
+    fn works_not(&mut self, id: &str, nodes: &[NodeName], at: Elapsed) {
+        let meant = |node: &NodeName| nodes.is_empty() || nodes.contains(node);
+        let mut ended = Vec::new();
+        for fault in self.going_on(id).filter(|fault| fault.is_in_force()) {
+            let (gone, left) = fault.takes.iter().cloned().partition(meant);
+            match (fault.effective, nodes.is_empty()) {
+                (true, true) => fault.healed = Some(at),
+                (true, false) => {
+                    fault.takes = left;
+                    ended.push(Fault {
+                        takes: gone,
+                        healed: Some(at),
+                        ..fault.clone()
+                    });
+                }
+                (false, _) => {
+                    fault.takes = left;
+                    fault.ineffective = fault.takes.is_empty();
+                }
+            }
+        }
+        ended.retain(|fault| !fault.takes.is_empty());
+        self.faults.extend(ended);
+    }
+
+    /// When the last fault with this id was begun.
+    #[must_use]
+    pub fn requested(&self, id: &str) -> Option<Elapsed> {
+        let last = self.faults.iter().rfind(|fault| *fault.id == *id)?;
+        Some(last.requested)
+    }
+
+    /// What would be excused if all faults had begun that are being begun; `None` if there is no such fault.
+    #[must_use]
+    pub fn supposed(&self, now: Elapsed) -> Option<Self> {
+        let begins = |fault: &Fault| {
+            fault.start.is_none() && fault.is_in_force() && now <= fault.requested + BEGINNING
+        };
+        if !self.faults.iter().any(begins) {
+            return None;
+        }
+        let mut supposed = self.clone();
+        for fault in supposed.faults.iter_mut().filter(|fault| begins(fault)) {
+            fault.start = Some(now);
+        }
+        Some(supposed)
+    }
+
+    /// Whether a fault works now on all that it was to take.
+    #[must_use]
+    pub fn works_everywhere(&self, id: &str) -> bool {
+        let of = |fault: &&Fault| *fault.id == *id && fault.effective && fault.healed.is_none();
+        let Some(asked) = self.faults.iter().find(of).map(|fault| &fault.asked) else {
+            return false;
+        };
+        let works = |node: &NodeName| {
+            let mut faults = self.faults.iter().filter(of);
+            faults.any(|fault| fault.takes.contains(node))
+        };
+        asked.iter().all(works)
     }
 
     /// How long after a heal what was measured may still be of the fault's making.
@@ -434,9 +546,89 @@ mod tests {
         assert_eq!(shard(&expectation, 11), None);
         step(&mut expectation, "f1", FaultStep::Acknowledged, 12);
         assert!(shard(&expectation, 13).is_some());
-        let why = String::new();
-        step(&mut expectation, "f1", FaultStep::Ineffective { why }, 14);
+        let none = FaultStep::ineffective(String::new());
+        step(&mut expectation, "f1", none, 14);
         assert_eq!(shard(&expectation, 15), None);
+    }
+
+    fn works(nodes: &[u32]) -> FaultStep {
+        FaultStep::Effective {
+            proof: String::new(),
+            nodes: nodes.iter().copied().map(node).collect(),
+        }
+    }
+
+    fn works_not(nodes: &[u32]) -> FaultStep {
+        FaultStep::Ineffective {
+            why: String::new(),
+            nodes: nodes.iter().copied().map(node).collect(),
+        }
+    }
+
+    fn excused(expectation: &Expectation, at: u64) -> Vec<u32> {
+        let at = Elapsed::from_secs(at);
+        let excuses = |index: &u32| {
+            let fault =
+                expectation.excuses_node(&node(*index), &[Effect::Down], at, LookBack::Moment);
+            fault.is_some()
+        };
+        (0..4).filter(excuses).collect()
+    }
+
+    #[test]
+    fn a_fault_that_works_in_part_excuses_that_part() {
+        let mut expectation = expectation();
+        let requested = FaultStep::Requested {
+            targets: Vec::new(),
+            takes: vec![node(1), node(2), node(3)],
+            effects: vec![Effect::Down],
+            lasts: Duration::from_secs(9),
+        };
+        step(&mut expectation, "f1", requested, 10);
+        step(&mut expectation, "f1", works_not(&[3]), 11);
+        step(&mut expectation, "f1", FaultStep::Acknowledged, 11);
+        step(&mut expectation, "f1", works(&[1, 2]), 11);
+        assert_eq!(excused(&expectation, 12), [1, 2]);
+        assert_eq!(shard(&expectation, 12).unwrap(), "f1", "two are no quorum");
+        assert!(!expectation.works_everywhere("f1"));
+        // It works on the third too, once that was started again.
+        step(&mut expectation, "f1", works(&[3]), 20);
+        assert_eq!(excused(&expectation, 20), [1, 2, 3]);
+        assert_eq!(excused(&expectation, 19), [1, 2], "not before");
+        assert!(expectation.works_everywhere("f1"));
+        step(&mut expectation, "f1", FaultStep::Healed, 30);
+        assert_eq!(excused(&expectation, 45), [1, 2, 3]);
+        assert!(excused(&expectation, 46).is_empty());
+    }
+
+    #[test]
+    fn a_fault_that_works_no_more_after_a_start_is_healed_there_until_it_does() {
+        let mut expectation = expectation();
+        inject(&mut expectation, "f1", &[1, 2], 10);
+        step(&mut expectation, "f1", works(&[]), 11);
+        assert!(expectation.works_everywhere("f1"));
+        step(&mut expectation, "f1", works_not(&[2]), 20);
+        assert!(!expectation.works_everywhere("f1"));
+        assert_eq!(excused(&expectation, 15), [1, 2], "what was, was");
+        assert_eq!(excused(&expectation, 35), [1, 2], "three budgets");
+        assert_eq!(excused(&expectation, 36), [1]);
+        assert_eq!(shard(&expectation, 25).unwrap(), "f1");
+        assert_eq!(shard(&expectation, 26), None, "a quorum, and its budget");
+        let at = Elapsed::from_secs;
+        assert_eq!(expectation.healed(ShardId(0), at(26)).unwrap().0, at(20));
+        step(&mut expectation, "f1", works(&[2]), 40);
+        assert_eq!(excused(&expectation, 60), [1, 2]);
+        assert_eq!(shard(&expectation, 60).unwrap(), "f1");
+        // As older journals say it: of all at once, without names.
+        step(&mut expectation, "f1", works_not(&[]), 70);
+        assert_eq!(excused(&expectation, 85), [1, 2]);
+        assert!(excused(&expectation, 86).is_empty());
+        step(&mut expectation, "f1", works(&[]), 90);
+        assert_eq!(excused(&expectation, 100), [1, 2]);
+        step(&mut expectation, "f1", FaultStep::Healed, 110);
+        // A snapshot tells what came of it when it is over.
+        step(&mut expectation, "f1", works(&[]), 111);
+        assert!(excused(&expectation, 126).is_empty());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! # What it reports
-//! An injected fault without effect, or one that could not be healed. `info`.
+//! An injected fault without effect, on all of its nodes or on some, or one that could not be healed. `info`.
 //!
 //! # Why it matters
 //! A fault that did nothing must never be counted as survived: the run says less than its plan asked.
@@ -19,7 +19,10 @@ use super::{
     judgement::Source,
     world::World,
 };
-use crate::journal::{Entry, Event, event::FaultStep, text::clean};
+use crate::{
+    ids::NodeName,
+    journal::{Entry, Event, event::FaultStep, text::clean},
+};
 
 /// Watches every fault.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -35,7 +38,17 @@ impl Detector for Watch {
             return;
         };
         let summary = match step {
-            FaultStep::Ineffective { why } => format!("{id} had no effect: {}", clean(why, 300)),
+            FaultStep::Ineffective { why, nodes } if nodes.is_empty() => {
+                format!("{id} had no effect: {}", clean(why, 300))
+            }
+            FaultStep::Ineffective { why, nodes } => {
+                let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+                format!(
+                    "{id} had no effect on {}: {}",
+                    names.join(", "),
+                    clean(why, 300)
+                )
+            }
             FaultStep::HealFailed { why } => {
                 format!("{id} could not be healed: {}", clean(why, 300))
             }

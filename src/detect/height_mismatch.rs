@@ -102,7 +102,7 @@ impl Detector for Watch {
                     self.position(place, position, world, findings);
                 }
             }
-            Event::Container { .. } | Event::Attached { .. } | Event::WatchResumed => {
+            Event::Container { .. } => {
                 if let Some(place) = world.touched_node
                     && let Some(known) = self.nodes.get_mut(place)
                 {

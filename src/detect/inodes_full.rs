@@ -52,7 +52,7 @@ impl Detector for Watch {
             self.first[place] = Some(world.now);
             return;
         };
-        if self.open.get(place).is_none() && world.judging() && !world.host_dry {
+        if self.open.get(place).is_none() && world.judging() {
             let node = &world.nodes[place];
             let summary = format!("not one free inode on the data disk of {}", node.name);
             let opening = Opening::new("inodes-full", Severity::Major, since, summary)

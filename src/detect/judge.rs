@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ids::ShardId,
-    journal::{Entry, Event},
+    journal::{Entry, Event, event::FaultStep},
     plan::Plan,
     time::{Elapsed, WallTime},
 };
@@ -76,7 +76,7 @@ impl Judge {
                 .into_iter()
                 .map(|(id, detector)| (id, Some(detector)))
                 .collect(),
-            findings: Findings::new(plan.clocks, plan.gate.severity.clone()),
+            findings: Findings::new(plan.clocks, plan.gate.clone()),
             causes: Causes::new(plan, &world),
             measures: Measures::new(&world),
             world,
@@ -96,13 +96,22 @@ impl Judge {
             return Vec::new();
         }
         let now = self.world.now;
-        self.findings.at(now, entry.seq);
+        self.findings.at(now, self.world.wall(), entry.seq);
         self.detect(entry);
         let world = &self.world;
         let again = world.pulse || matches!(entry.event, Event::Fault { .. } | Event::Drill { .. });
+        let begun = match &entry.event {
+            Event::Fault {
+                id,
+                step: FaultStep::Acknowledged,
+                ..
+            } => world.expectation.requested(id),
+            _ => None,
+        };
         self.findings.excuse(
             again && (world.expectation.any() || world.drill.is_some()),
-            |finding| excuses::excuse(world, finding),
+            begun,
+            |finding| excuses::excuse(world, &world.expectation, finding),
         );
         let new = self.causes.step(entry, world, self.findings.changes());
         if new || !self.findings.changes().is_empty() {
@@ -183,11 +192,22 @@ impl Judge {
         &self.world
     }
 
-    /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure.
+    /// Whether a finding would be excused if the faults that are being begun had begun: nobody knows yet.
+    #[must_use]
+    pub fn is_undecided(&self, finding: &Finding) -> bool {
+        let supposed = self.world.expectation.supposed(self.world.now);
+        finding.excused_by.is_none()
+            && supposed.is_some_and(|expectation| {
+                excuses::excuse(&self.world, &expectation, finding).is_some()
+            })
+    }
+
+    /// Whether a finding so far would fail the plan's gate: for a run that ends at its first failure. What may be of the
+    /// making of a fault that is just being begun waits until that is known.
     #[must_use]
     pub fn over_gate(&self) -> Option<&Finding> {
         let mut findings = self.findings.all().iter();
-        findings.find(|finding| self.fails(finding))
+        findings.find(|finding| self.fails(finding) && !self.is_undecided(finding))
     }
 
     /// The newest open finding of a kind about a shard that would fail the plan's gate.
@@ -199,17 +219,13 @@ impl Judge {
                 && finding.shard == Some(shard)
                 && finding.kind == kind
                 && self.fails(finding)
+                && !self.is_undecided(finding)
         })
     }
 
     fn fails(&self, finding: &Finding) -> bool {
-        let wall = self.world.started.plus(self.world.now.as_duration());
-        finding.severity >= self.plan.gate.fail_on
-            && finding.excused_by.is_none()
-            && !crate::verdict::only_warns(&self.plan.gate, &finding.kind)
-            && !self.plan.gate.waive.iter().any(|waiver| {
-                crate::verdict::waives(waiver, finding) && !crate::verdict::expired(waiver, wall)
-            })
+        let wall = self.world.wall(self.world.now);
+        crate::verdict::fails(&self.plan.gate, finding, wall)
     }
 
     /// The first finding so far for which this holds.

@@ -49,8 +49,11 @@ pub struct Judgement {
     pub stages: Vec<StageStart>,
     /// All findings, in the order in which they were noticed.
     pub findings: Vec<Finding>,
-    /// Findings beyond the bound of one kind, counted only: kind to number.
+    /// Findings beyond the bound of one kind, counted only: kind to number. None of them fails the gate.
     pub suppressed: BTreeMap<String, u64>,
+    /// Findings that came when even more of their kind could not be held, and that may fail the gate: kind to number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beyond: BTreeMap<String, u64>,
     /// Pages that went out: the finding's id and when.
     pub pages: Vec<Page>,
     /// Per shard, ordered by number.

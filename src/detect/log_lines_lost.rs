@@ -34,6 +34,10 @@ impl Detector for Watch {
     }
 
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        if let Event::Attached { .. } = &entry.event {
+            // Another owner counts from zero.
+            self.lost.fill(0);
+        }
         let Event::LogCount {
             node, lines, lost, ..
         } = &entry.event
@@ -66,6 +70,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::COUNTS
+        Wants::COUNTS | Wants::OTHERS
     }
 }

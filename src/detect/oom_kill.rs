@@ -8,7 +8,8 @@
 //! The engine's word, and the end that followed.
 //!
 //! # When it stays quiet
-//! Never while the network is judged. It closes when the node is started again; at once if its main process lived on.
+//! Never while the network is judged. It closes when the node is started again; if its main process lived on, as soon as
+//! that is certain.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use super::{
     finding::Severity,
     findings::{Findings, Opening},
     judgement::Source,
-    world::World,
+    world::{HAND_GRACE, World},
 };
 use crate::journal::{Entry, Event, event::ContainerChange};
 
@@ -33,6 +34,7 @@ impl Detector for Watch {
     }
 
     fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        self.look(world, findings);
         let Event::Container { node, change, .. } = &entry.event else {
             return;
         };
@@ -68,6 +70,24 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::CONTAINERS
+        Wants::CONTAINERS | Wants::PULSE
+    }
+}
+
+impl Watch {
+    /// A node that goes on running when its end would have been told had lost another process than its main one.
+    fn look(&mut self, world: &World, findings: &mut Findings) {
+        if !world.pulse || !self.open.any() {
+            return;
+        }
+        for (place, node) in world.nodes.iter().enumerate() {
+            let killed = node.out_of_memory().map(|(at, _)| at);
+            if node.runs()
+                && killed.is_none_or(|at| world.now.since(at) > HAND_GRACE)
+                && let Some(handle) = self.open.take(place)
+            {
+                findings.close(handle, world.now);
+            }
+        }
     }
 }

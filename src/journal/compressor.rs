@@ -1,7 +1,7 @@
 //! Compresses finished segments in the background.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +24,38 @@ pub(super) struct Compressor {
     waiting: Vec<(u64, u64)>,
     raw: Arc<AtomicU64>,
     stored: Arc<AtomicU64>,
-    problem: Arc<Mutex<Option<String>>>,
+    failed: Arc<Mutex<Failed>>,
+    directory: PathBuf,
+}
+
+/// Segments that could not be compressed; they stay raw and readable until a later try.
+#[derive(Debug, Default)]
+struct Failed {
+    segments: Vec<(u64, u64)>,
+    /// Why the last one could not.
+    problem: Option<String>,
+}
+
+/// Compresses one segment, and keeps the counts.
+fn compress(
+    directory: &Path,
+    (number, bytes): (u64, u64),
+    (raw, stored): (&AtomicU64, &AtomicU64),
+    failed: &Mutex<Failed>,
+) {
+    let outcome = segments::compress(directory, number);
+    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+    match outcome {
+        Ok(compressed) => {
+            stored.fetch_add(compressed, Ordering::Relaxed);
+            raw.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        // A full disk is dealt with by the writer.
+        Err(error) => {
+            failed.problem = Some(format!("segment {number}: {error}"));
+            failed.segments.push((number, bytes));
+        }
+    }
 }
 
 impl Compressor {
@@ -33,25 +64,15 @@ impl Compressor {
         let (queue, jobs) = sync_channel::<(u64, u64)>(QUEUE);
         let raw = Arc::new(AtomicU64::new(0));
         let stored = Arc::new(AtomicU64::new(0));
-        let problem = Arc::new(Mutex::new(None));
+        let failed = Arc::new(Mutex::new(Failed::default()));
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn({
-                let (raw, stored, problem) = (raw.clone(), stored.clone(), problem.clone());
+                let (raw, stored, failed) = (raw.clone(), stored.clone(), failed.clone());
                 let directory = directory.to_owned();
                 move || {
-                    for (number, bytes) in jobs {
-                        match segments::compress(&directory, number) {
-                            Ok(compressed) => {
-                                stored.fetch_add(compressed, Ordering::Relaxed);
-                                raw.fetch_sub(bytes, Ordering::Relaxed);
-                            }
-                            // The raw segment stays and stays readable; a full disk is dealt with by the writer.
-                            Err(error) => {
-                                *problem.lock().unwrap_or_else(PoisonError::into_inner) =
-                                    Some(format!("segment {number}: {error}"));
-                            }
-                        }
+                    for job in jobs {
+                        compress(&directory, job, (&raw, &stored), &failed);
                     }
                 }
             })
@@ -62,7 +83,8 @@ impl Compressor {
             waiting: Vec::new(),
             raw,
             stored,
-            problem,
+            failed,
+            directory: directory.to_owned(),
         })
     }
 
@@ -81,18 +103,26 @@ impl Compressor {
         self.stored.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Why the last segment that could not be compressed could not.
+    /// Why the last segment that could not be compressed could not; `None` when all that failed was done later.
     pub fn problem(&self) -> Option<String> {
-        self.problem
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.problem.clone()
     }
 
-    /// A segment is finished. Never waits: where the thread is behind, the segment stays raw until later.
+    /// Takes those that failed, to try them again.
+    fn take_failed(&self) -> Vec<(u64, u64)> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.problem = None;
+        std::mem::take(&mut failed.segments)
+    }
+
+    /// A segment is finished. Never waits: where the thread is behind, the segment stays raw until later. What could not
+    /// be compressed before is tried again.
     pub fn push(&mut self, number: u64, bytes: u64) {
         self.raw.fetch_add(bytes, Ordering::Relaxed);
         self.waiting.push((number, bytes));
+        let again = self.take_failed();
+        self.waiting.extend(again);
         let Some(queue) = &self.queue else { return };
         while let Some(&job) = self.waiting.first() {
             match queue.try_send(job) {
@@ -116,5 +146,71 @@ impl Compressor {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        for job in self.take_failed() {
+            compress(
+                &self.directory,
+                job,
+                (&self.raw, &self.stored),
+                &self.failed,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+
+    /// A folder in the place of the temporary file: nothing can be written there.
+    fn blocked(directory: &Path) -> PathBuf {
+        let obstacle = directory.join("000000.jsonl.zst.tmp");
+        fs::create_dir(&obstacle).unwrap();
+        obstacle
+    }
+
+    fn segment(directory: &Path, number: u64) -> u64 {
+        fs::write(segments::raw_path(directory, number), b"{}\n{}\n").unwrap();
+        6
+    }
+
+    #[test]
+    fn what_could_not_be_compressed_is_tried_again_with_the_next_segment() {
+        let folder = tempfile::tempdir().unwrap();
+        let obstacle = blocked(folder.path());
+        let mut compressor = Compressor::start(folder.path()).unwrap();
+        compressor.push(0, segment(folder.path(), 0));
+        // For as long as it takes on a machine that does much else; the test ends without it only if it never fails.
+        while compressor.problem().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(compressor.problem().unwrap().starts_with("segment 0"));
+        assert_eq!(compressor.raw(), 6);
+        fs::remove_dir(obstacle).unwrap();
+        compressor.push(1, segment(folder.path(), 1));
+        while compressor.raw() > 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(compressor.problem(), None);
+        compressor.finish();
+        for number in 0..2 {
+            assert!(!segments::raw_path(folder.path(), number).exists());
+            assert!(segments::compressed_path(folder.path(), number).exists());
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_compressed_stays_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        blocked(folder.path());
+        let mut compressor = Compressor::start(folder.path()).unwrap();
+        compressor.push(0, segment(folder.path(), 0));
+        compressor.push(1, segment(folder.path(), 1));
+        compressor.finish();
+        assert!(compressor.problem().unwrap().starts_with("segment 0"));
+        assert_eq!(compressor.raw(), 6);
+        assert!(segments::raw_path(folder.path(), 0).exists());
+        assert!(!segments::raw_path(folder.path(), 1).exists());
     }
 }

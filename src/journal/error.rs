@@ -47,6 +47,16 @@ pub enum JournalError {
     /// The journal that is to be continued cannot be read.
     #[error("cannot read the journal that is to be continued")]
     Resume(#[source] ReadError),
+    /// An entry is longer than what a reader accepts.
+    #[error(
+        "an entry of the journal takes {bytes} bytes, and {limit} can be read again; the first one holds the plan: plan fewer faults"
+    )]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+        /// What is accepted in its place, in bytes.
+        limit: usize,
+    },
     /// An entry cannot be encoded.
     #[error("cannot encode a journal entry")]
     Encode(#[source] serde_json::Error),

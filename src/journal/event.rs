@@ -248,6 +248,9 @@ pub enum Event {
             deserialize_with = "repeated_option"
         )]
         leader: Option<Arc<str>>,
+        /// The height of the node's own last head, where that was higher: it went back.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        was: Option<Height>,
     },
     /// Where the answering nodes of a shard stand: once a second, and whenever a node's mode or leader flag
     /// changes, or its view moves while its height does not.
@@ -413,11 +416,17 @@ pub enum FaultStep {
     Effective {
         /// What was read.
         proof: String,
+        /// The nodes that this is about; none: all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<NodeName>,
     },
-    /// It had no effect: never to be taken for survived.
+    /// It had no effect, or has none any more after it had one: never to be taken for survived.
     Ineffective {
         /// What was read, or what failed.
         why: String,
+        /// The nodes that this is about; none: all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<NodeName>,
     },
     /// It did not fire.
     Skipped {
@@ -433,6 +442,22 @@ pub enum FaultStep {
         /// What.
         why: String,
     },
+}
+
+impl FaultStep {
+    /// Its effect was read back on all nodes.
+    #[must_use]
+    pub fn effective(proof: String) -> Self {
+        let nodes = Vec::new();
+        Self::Effective { proof, nodes }
+    }
+
+    /// It had no effect on any node.
+    #[must_use]
+    pub fn ineffective(why: String) -> Self {
+        let nodes = Vec::new();
+        Self::Ineffective { why, nodes }
+    }
 }
 
 /// The stages of a run.

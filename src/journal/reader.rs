@@ -13,10 +13,10 @@ use std::{
 use super::{
     event::{Entry, Event, FORMAT},
     segments,
-    text_lines::{LINE_LIMIT, Line, Lines},
+    text_lines::{Line, Lines, longest},
     usual_lines,
 };
-use crate::journal::text::clean;
+use crate::{journal::text::clean, time::Elapsed};
 
 /// Why an entry could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +63,14 @@ pub enum ReadError {
         source: io::Error,
     },
     /// A line is longer than an entry can be.
-    #[error("{path}:{line}: longer than {LINE_LIMIT} bytes")]
+    #[error("{path}:{line}: longer than {limit} bytes")]
     TooLong {
         /// The segment.
         path: PathBuf,
         /// The line.
         line: u64,
+        /// What is accepted in its place, in bytes.
+        limit: usize,
     },
     /// A line is no entry.
     #[error("{path}:{line}: not an entry: {text}")]
@@ -219,6 +221,7 @@ impl Reader {
                     return Some(Err(ReadError::TooLong {
                         path: open.path.clone(),
                         line: open.line,
+                        limit: longest(open.number == 0 && open.line == 1),
                     }));
                 }
                 Ok(Line::End(held)) => {
@@ -271,14 +274,15 @@ impl Reader {
                 }
             };
             self.next_number += 1;
-            let lines = if compressed {
+            let source: Box<dyn io::Read + Send> = if compressed {
                 match zstd::Decoder::new(file) {
-                    Ok(decoder) => Lines::new(Box::new(decoder)),
+                    Ok(decoder) => Box::new(decoder),
                     Err(source) => return Err(ReadError::Open { path, source }),
                 }
             } else {
-                Lines::new(Box::new(file))
+                Box::new(file)
             };
+            let lines = Lines::new(source, number == 0);
             self.open = Some(Open {
                 number,
                 path,
@@ -348,4 +352,20 @@ impl Iterator for Reader {
         self.next_line(parse)
             .map(|outcome| outcome.and_then(|entry| entry))
     }
+}
+
+/// Place after the last whole entry, and its time. Only the last segments are read: places are counted through.
+pub(super) fn last_entry(directory: &Path) -> Result<(u64, Elapsed), ReadError> {
+    let reader = match Reader::open_last(directory) {
+        Ok(reader) => reader,
+        // A writer that was killed before its first flush leaves a folder without a line.
+        Err(ReadError::Empty { .. }) => return Ok((0, Elapsed::default())),
+        Err(error) => return Err(error),
+    };
+    let mut last = (0, Elapsed::default());
+    for entry in reader {
+        let entry = entry?;
+        last = (entry.seq.0 + 1, entry.elapsed);
+    }
+    Ok(last)
 }

@@ -2,8 +2,16 @@
 
 use std::io::{self, Read};
 
-/// Longest line that is accepted. Entries are far shorter, but for the first one, which carries the plan.
+/// Longest line that is accepted. Entries are far shorter.
 pub(super) const LINE_LIMIT: usize = 1024 * 1024;
+/// ... but for the first one of a journal, which carries the plan: with as many faults as a schedule may have it takes
+/// some four megabytes.
+pub(super) const FIRST_LINE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Longest line in bytes that is accepted, as the first one of a journal or as another.
+pub(super) const fn longest(first: bool) -> usize {
+    if first { FIRST_LINE_LIMIT } else { LINE_LIMIT }
+}
 
 /// What came next.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,10 +33,13 @@ pub(super) struct Lines {
     /// Bytes from `start` that are known to hold no line end.
     searched: usize,
     skipping: bool,
+    /// Longest line that is accepted now.
+    limit: usize,
 }
 
 impl Lines {
-    pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
+    /// `first`: of a journal's first segment, whose first line may be longer.
+    pub(super) fn new(source: Box<dyn Read + Send>, first: bool) -> Self {
         Self {
             source,
             buffer: vec![0; 128 * 1024],
@@ -36,6 +47,7 @@ impl Lines {
             end: 0,
             searched: 0,
             skipping: false,
+            limit: longest(first),
         }
     }
 
@@ -47,13 +59,14 @@ impl Lines {
                 let line = self.start..from + offset;
                 self.start = from + offset + 1;
                 self.searched = 0;
-                if std::mem::take(&mut self.skipping) || line.len() > LINE_LIMIT {
+                let limit = std::mem::replace(&mut self.limit, LINE_LIMIT);
+                if std::mem::take(&mut self.skipping) || line.len() > limit {
                     return Ok(Line::TooLong);
                 }
                 return Ok(Line::Whole(&self.buffer[line]));
             }
             self.searched = self.end - self.start;
-            if self.searched > LINE_LIMIT {
+            if self.searched > self.limit {
                 self.skipping = true;
                 self.start = self.end;
                 self.searched = 0;
@@ -71,7 +84,7 @@ impl Lines {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            // Bounded: a line beyond LINE_LIMIT was dropped above, so this at most doubles past it once.
+            // Bounded: a line beyond the limit was dropped above, so this at most doubles past it once.
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
         loop {
@@ -93,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn all(bytes: Vec<u8>) -> (Vec<Option<Vec<u8>>>, usize) {
-        let mut lines = Lines::new(Box::new(io::Cursor::new(bytes)));
+        let mut lines = Lines::new(Box::new(io::Cursor::new(bytes)), false);
         let mut found = Vec::new();
         loop {
             match lines.next().unwrap() {
@@ -115,6 +128,18 @@ mod tests {
             [Some(b"a".to_vec()), None, Some(b"b".to_vec()), Some(vec![])]
         );
         assert_eq!(held, 4);
+    }
+
+    #[test]
+    fn only_the_first_line_of_a_journal_may_be_longer() {
+        let long = vec![b'x'; LINE_LIMIT + 1];
+        let bytes = [&long[..], b"\n", &long[..], b"\nc\n"].concat();
+        let mut lines = Lines::new(Box::new(io::Cursor::new(bytes.clone())), true);
+        assert_eq!(lines.next().unwrap(), Line::Whole(&long));
+        assert_eq!(lines.next().unwrap(), Line::TooLong);
+        assert_eq!(lines.next().unwrap(), Line::Whole(b"c"));
+        let (found, _) = all(bytes);
+        assert_eq!(found, [None, None, Some(b"c".to_vec())]);
     }
 
     proptest! {

@@ -18,9 +18,10 @@ use super::{
     compressor::Compressor,
     error::JournalError,
     event::{Entry, Event},
-    reader::{ReadError, Reader},
+    reader::last_entry,
     room::{self, Room},
     segments::{self, RESERVE},
+    text_lines::longest,
     thinning::{Thinness, Thinning},
 };
 use crate::{ids::Seq, time::Elapsed};
@@ -105,6 +106,8 @@ pub struct Writer {
     flushed: Elapsed,
     weighed: u64,
     starved_since: Option<Elapsed>,
+    /// What is left out was not told since the writer before left: it may have left out more.
+    untold: bool,
     thinning: Thinning,
     compressor: Compressor,
     /// Asks for the room on the disk.
@@ -142,7 +145,7 @@ impl Writer {
             source,
         };
         segments::tidy(directory).map_err(prepare)?;
-        let (next, last) = last_entry(directory)?;
+        let (next, last) = last_entry(directory).map_err(JournalError::Resume)?;
         let found = segments::list(directory).map_err(prepare)?;
         let number = match found.last() {
             Some(segment) if segment.compressed => segment.number + 1,
@@ -152,6 +155,7 @@ impl Writer {
         let mut writer = Self::on(directory, settings, number, next)?;
         writer.last = last;
         writer.flushed = last;
+        writer.untold = true;
         let cut = writer.cut_torn_line()?;
         for segment in &found {
             if segment.compressed {
@@ -193,6 +197,7 @@ impl Writer {
             flushed: Elapsed::default(),
             weighed: 0,
             starved_since: None,
+            untold: false,
             thinning: Thinning::default(),
             compressor: Compressor::start(directory)?,
             room: Room::of,
@@ -215,7 +220,8 @@ impl Writer {
         let elapsed = elapsed.max(self.last);
         self.last = elapsed;
         let mut written = Written::default();
-        if self.weigh(elapsed) {
+        // Both are looked at: what has changed, and what was never told.
+        if self.weigh(elapsed) | std::mem::take(&mut self.untold) {
             written.announcement = Some(self.write(elapsed, self.thinning.announcement())?);
         }
         if self.thinning.keeps(&event) {
@@ -323,6 +329,12 @@ impl Writer {
             self.held.truncate(before);
             return Err(JournalError::Encode(error));
         }
+        // What nobody could read again is refused, before anything rests on it.
+        let (bytes, limit) = (self.held.len() - before, longest(self.next == 0));
+        if bytes > limit {
+            self.held.truncate(before);
+            return Err(JournalError::TooLong { bytes, limit });
+        }
         self.held.push(b'\n');
         self.next += 1;
         self.segment_bytes += (self.held.len() - before) as u64;
@@ -345,7 +357,9 @@ impl Writer {
             self.weighed = 0;
         }
         // About sixteen times a segment, at some 256 bytes an entry.
-        if self.weighed != 0 && self.next - self.weighed < self.settings.segment / 4096 {
+        if self.weighed != 0
+            && self.next.saturating_sub(self.weighed) < self.settings.segment / 4096
+        {
             return false;
         }
         self.weighed = self.next.max(1);
@@ -480,25 +494,10 @@ fn open_segment(path: &Path) -> Result<File, JournalError> {
         })
 }
 
-/// Place after the last whole entry, and its time. Only the last segments are read: places are counted through.
-fn last_entry(directory: &Path) -> Result<(u64, Elapsed), JournalError> {
-    let reader = match Reader::open_last(directory) {
-        Ok(reader) => reader,
-        // A writer that was killed before its first flush leaves a folder without a line.
-        Err(ReadError::Empty { .. }) => return Ok((0, Elapsed::default())),
-        Err(error) => return Err(JournalError::Resume(error)),
-    };
-    let mut last = (0, Elapsed::default());
-    for entry in reader {
-        let entry = entry.map_err(JournalError::Resume)?;
-        last = (entry.seq.0 + 1, entry.elapsed);
-    }
-    Ok(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Reader;
     use crate::{
         ids::{NodeName, ShardId},
         journal::generate::{Generator, Shape},
@@ -596,6 +595,30 @@ mod tests {
         }
         assert_eq!(writer.left_out(), left_out);
         writer.finish().unwrap();
+    }
+
+    #[test]
+    fn what_nobody_could_read_again_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(folder.path(), Settings::for_budget(1 << 30)).unwrap();
+        let note = |bytes: usize| Event::Signal {
+            name: "x".repeat(bytes),
+        };
+        let refused = writer.append(Elapsed(0), note(longest(true)));
+        assert!(
+            matches!(refused, Err(JournalError::TooLong { .. })),
+            "{refused:?}"
+        );
+        writer.append(Elapsed(0), note(2 * longest(false))).unwrap();
+        let refused = writer.append(Elapsed(1), note(longest(false)));
+        assert!(
+            matches!(refused, Err(JournalError::TooLong { .. })),
+            "{refused:?}"
+        );
+        writer.append(Elapsed(1), note(1)).unwrap();
+        writer.finish().unwrap();
+        let read: Result<Vec<_>, _> = Reader::open(folder.path()).unwrap().collect();
+        assert_eq!(read.unwrap().len(), 2);
     }
 
     #[test]

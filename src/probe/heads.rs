@@ -312,7 +312,7 @@ impl Heads {
         };
         if let Some(known) = shard.known(header.height) {
             if *known != header.hash {
-                state.contradicts(&header, events);
+                state.contradicts(&header, None, events);
             }
             return;
         }
@@ -328,7 +328,7 @@ impl Heads {
             .known(header.height)
             .is_some_and(|known| *known != header.hash)
         {
-            state.contradicts(header, events);
+            state.contradicts(header, None, events);
         }
     }
 
@@ -376,16 +376,14 @@ impl Heads {
 impl Node {
     /// Writes a head that is lower than the node's own last one.
     fn note_head(&mut self, head: &Header, events: &mut Vec<Event>) {
-        if self
-            .head
-            .as_ref()
-            .is_some_and(|(height, _)| head.height < *height)
-        {
-            self.contradicts(head, events);
+        let last = self.head.as_ref().map(|(height, _)| *height);
+        if let Some(was) = last.filter(|last| head.height < *last) {
+            self.contradicts(head, Some(was), events);
         }
     }
 
-    fn contradicts(&mut self, header: &Header, events: &mut Vec<Event>) {
+    /// Writes a header that contradicts what was seen; `was`, where the node's head went back, is the one before.
+    fn contradicts(&mut self, header: &Header, was: Option<Height>, events: &mut Vec<Event>) {
         let contradiction = (header.height, Arc::clone(&header.hash));
         if self.contradiction.as_ref() == Some(&contradiction) {
             return;
@@ -397,6 +395,7 @@ impl Node {
             height: header.height,
             hash: Arc::clone(&header.hash),
             leader: header.leader.clone(),
+            was,
         });
     }
 

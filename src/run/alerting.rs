@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use super::{baseline::summary_of, conclude, conductor::Conductor, directory::StateFolder};
 use crate::{
     alert::{Desk, notice::About},
-    detect::{ChangeKind, FindingChange, Judge},
+    detect::{ChangeKind, Finding, FindingChange, Judge},
     ids::RunId,
     plan::{Plan, Waiver, alerts::AlertVerdict},
     report::{ReportInput, history, markdown, summary::Summary},
@@ -69,15 +69,39 @@ impl Conductor {
     pub(super) fn alert(&mut self, change: &FindingChange) {
         let finding = &change.finding;
         let world = self.judge.world();
-        let wall = world.started.plus(world.now.as_duration());
+        let wall = world.wall();
         let waives = |waiver: &Waiver| waives(waiver, finding) && !expired(waiver, wall);
         if self.plan.gate.waive.iter().any(waives) {
+            return;
+        }
+        // What may be of a fault's making that is just being begun wakes nobody before that is known.
+        if self.judge.is_undecided(finding) && self.desk.hold(change) {
             return;
         }
         let drilled = |shard| world.drilled(shard, world.now).is_some();
         let drill = finding.shard.is_some_and(drilled);
         let leader = self.curves.leaders.get(&finding.id).map(String::as_str);
         self.desk.finding(change, leader, drill);
+    }
+
+    /// Tells of what was held back and is decided by now, as it stands now.
+    pub(super) fn alert_held(&mut self) {
+        for held in self.desk.take_held() {
+            let same = |finding: &&Finding| finding.id == held.finding.id;
+            let Some(finding) = self.judge.findings().iter().rfind(same).cloned() else {
+                continue;
+            };
+            let kind = held.kind;
+            let over = finding.end.is_some() && kind == ChangeKind::Opened;
+            self.alert(&FindingChange {
+                kind,
+                finding: finding.clone(),
+            });
+            if over {
+                let kind = ChangeKind::Closed;
+                self.alert(&FindingChange { kind, finding });
+            }
+        }
     }
 
     /// Tells again of what was open when the run was taken over: their keys are the same, so that nobody is told twice.
@@ -100,6 +124,7 @@ impl Conductor {
     /// Tells those who want it of the verdict and waits a little for what is under way. What was not delivered is told
     /// on the terminal.
     pub(super) async fn last_alerts(&mut self, input: &ReportInput, hurry: bool) {
+        self.alert_held();
         let verdict = match input.verdict.outcome {
             Outcome::Pass => AlertVerdict::Pass,
             Outcome::Fail => AlertVerdict::Fail,

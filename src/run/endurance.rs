@@ -280,12 +280,11 @@ impl Course<'_> {
         heals: &[Operation],
         endured: &mut Endured,
     ) {
-        let late = || Err("it took too long".to_owned());
         let broke = tokio::time::timeout(DEADLINE, perform_all(self.scene, breaks)).await;
-        let why = match broke.unwrap_or_else(|_| late()) {
-            Ok(outcome) if outcome.effective => None,
-            Ok(outcome) => Some(outcome.proof),
-            Err(why) => Some(why),
+        let why = match broke {
+            Ok(broken) if broken.everywhere() => None,
+            Ok(broken) => Some(broken.without()),
+            Err(_) => Some("it took too long".to_owned()),
         };
         if let Some(why) = why {
             endured.ineffective += 1;

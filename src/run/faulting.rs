@@ -124,7 +124,7 @@ impl Conductor {
     pub(super) fn fault_came(&mut self, done: Done) -> Result<(), RunError> {
         let held = match &done {
             Done::Broke { id, outcome } if is_hold(id) => {
-                let held = outcome.as_ref().is_ok_and(|outcome| outcome.effective);
+                let held = outcome.everywhere();
                 Some((id.clone(), Some(held)))
             }
             Done::Healed { id, .. } if is_hold(id) => Some((id.clone(), None)),
@@ -214,8 +214,12 @@ impl Conductor {
                     let names: Vec<&str> = targets.iter().map(NodeName::as_str).collect();
                     Some(format!("fault {id} on {}", names.join(", ")))
                 }
-                FaultStep::Effective { proof } => Some(format!("fault {id} is effective: {proof}")),
-                FaultStep::Ineffective { why } => Some(format!("fault {id} had no effect: {why}")),
+                FaultStep::Effective { proof, .. } => {
+                    Some(format!("fault {id} is effective: {proof}"))
+                }
+                FaultStep::Ineffective { why, .. } => {
+                    Some(format!("fault {id} had no effect: {why}"))
+                }
                 FaultStep::Skipped { why } => Some(format!("fault {id} skipped: {why}")),
                 FaultStep::Healed => Some(format!("fault {id} healed")),
                 FaultStep::HealFailed { why } => Some(format!("fault {id} not healed: {why}")),

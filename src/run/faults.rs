@@ -19,14 +19,17 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use self::{carry_out::heal_all, standing::Standing};
+use self::{
+    carry_out::{Broken, heal_all},
+    standing::Standing,
+};
 pub(super) use self::{hold::is_hold, recover::is_recovery};
 use super::arm;
 use crate::{
     engine::inject::Scene,
     fault::{
         kinds::{Claim, Fault},
-        operation::{Operation, Outcome},
+        operation::Operation,
         target::Seen,
     },
     ids::{Height, NodeName, ShardId},
@@ -40,7 +43,7 @@ use crate::{
 
 /// Longest text about one fault.
 const LONGEST: usize = 300;
-/// Breaking that takes longer than this has failed.
+/// Breaking one node that takes longer than this has failed.
 pub(super) const BREAK_DEADLINE: Duration = Duration::from_secs(90);
 /// Healing that takes longer than this has failed; the guard goes on trying.
 const HEAL_DEADLINE: Duration = Duration::from_secs(120);
@@ -52,15 +55,15 @@ pub(super) enum Done {
     Broke {
         /// The fault.
         id: String,
-        /// What was read back, or the first failure.
-        outcome: Result<Outcome, String>,
+        /// What was read back, and what failed.
+        outcome: Broken,
     },
     /// A node of it started again, and what breaks there was done once more.
     BrokeAgain {
         /// The fault.
         id: String,
-        /// What was read back, or the first failure; `None` if the node ended again meanwhile.
-        outcome: Option<Result<Outcome, String>>,
+        /// What was read back, and what failed; `None` if the node ended again meanwhile.
+        outcome: Option<Broken>,
     },
     /// All that heals was tried.
     Healed {
@@ -279,17 +282,17 @@ impl Faults {
         match done {
             Done::Broke { id, outcome } => {
                 self.has_broken(&id);
-                self.broke(&id, outcome, now)
+                self.broke(&id, &outcome, now)
             }
             Done::BrokeAgain { id, outcome } => {
                 self.has_broken(&id);
-                outcome.map_or_else(Vec::new, |outcome| self.broke_again(&id, outcome))
+                outcome.map_or_else(Vec::new, |outcome| self.broke_again(&id, &outcome))
             }
             Done::Healed { id, outcome } => self.healed(&id, outcome),
         }
     }
 
-    fn broke(&mut self, id: &str, outcome: Result<Outcome, String>, now: Elapsed) -> Vec<Step> {
+    fn broke(&mut self, id: &str, outcome: &Broken, now: Elapsed) -> Vec<Step> {
         let Some(active) = self.active.get_mut(id) else {
             return Vec::new();
         };
@@ -306,27 +309,15 @@ impl Faults {
         }
         if is_hold(id) {
             let nodes = hold::count(active);
-            let held = outcome.is_ok_and(|outcome| outcome.effective);
+            let held = outcome.everywhere();
             let proof = held.then(|| format!("{nodes} nodes stand still"));
             return self.held(id, &kind, proof);
         }
-        match outcome {
-            Ok(outcome) => {
-                let proof = clean(&outcome.proof, LONGEST);
-                let read = if outcome.effective {
-                    FaultStep::Effective { proof }
-                } else {
-                    FaultStep::Ineffective { why: proof }
-                };
-                vec![step(FaultStep::Acknowledged), step(read)]
-            }
-            Err(why) => {
-                let why = clean(&why, LONGEST);
-                let mut steps = vec![step(FaultStep::Ineffective { why })];
-                steps.extend(self.heal(id));
-                steps
-            }
+        let mut steps: Vec<Step> = outcome.steps().into_iter().map(step).collect();
+        if outcome.failed {
+            steps.extend(self.heal(id));
         }
+        steps
     }
 
     /// A task that breaks has ended: what was to be healed meanwhile is healed now.

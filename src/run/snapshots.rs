@@ -422,9 +422,7 @@ impl Conductor {
         self.record(Event::Fault {
             id: working.id.into(),
             kind: SNAPSHOT.into(),
-            step: FaultStep::Effective {
-                proof: clean(&line, 300),
-            },
+            step: FaultStep::effective(clean(&line, 300)),
         })
     }
 

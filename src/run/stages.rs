@@ -18,6 +18,7 @@ impl Conductor {
     /// Moves on to the next stage when the present one is done.
     pub(super) async fn advance(&mut self) -> Result<Option<FinishReason>, RunError> {
         let now = self.clock.elapsed();
+        self.alert_held();
         if self
             .plan
             .deadline

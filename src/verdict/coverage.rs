@@ -77,19 +77,14 @@ impl Bench {
     /// A generator that falls behind is the canary's fault: the network was never asked for what it did not do.
     fn load(&mut self, plan: &Plan, judgement: &Judgement) {
         let least = plan.gate.coverage.exercised.load_share;
-        let Some(share) = judgement.coverage.load_share.filter(|_| least > 0.0) else {
-            return;
+        let (measured, outcome) = match judgement.coverage.load_share {
+            _ if least <= 0.0 => return,
+            Some(share) if share >= least => (percent(share), Outcome::Pass),
+            Some(share) => (percent(share), Outcome::Infra),
+            None if plan.load.rate > 0.0 => ("nobody told".to_owned(), Outcome::Inconclusive),
+            None => return,
         };
-        let outcome = if share >= least {
-            Outcome::Pass
-        } else {
-            Outcome::Infra
-        };
-        self.gate_and_reason(
-            "load offered",
-            format!("at least {}", percent(least)),
-            percent(share),
-            outcome,
-        );
+        let asked = format!("at least {}", percent(least));
+        self.gate_and_reason("load offered", asked, measured, outcome);
     }
 }

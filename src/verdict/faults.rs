@@ -48,12 +48,20 @@ impl Bench {
                         Outcome::Pass,
                     );
                 }
-                None => self.gate_and_reason(
-                    "drill",
-                    asked,
-                    "the canary did not report its own fake stall".to_owned(),
-                    Outcome::Infra,
-                ),
+                None => {
+                    let lasted = drill.ends.unwrap_or(judgement.last).since(drill.begins);
+                    // Counted from the last block, which may be one that was on its way when the nodes were paused.
+                    let window = plan.thresholds.stall + plan.clocks.block_interval;
+                    let (measured, outcome) = if lasted > window {
+                        let missed = "the canary did not report its own fake stall";
+                        (missed.to_owned(), Outcome::Infra)
+                    } else {
+                        let lasted = human(lasted);
+                        let cut = format!("it was cut off after {lasted}, before it had to be");
+                        (cut, Outcome::Inconclusive)
+                    };
+                    self.gate_and_reason("drill", asked, measured, outcome);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    detect::judgement::{Doubt, FaultView, Finish, InfraView, ShardView},
+    detect::judgement::{Doubt, DrillView, FaultView, Finish, InfraView, ShardView},
     ids::{NodeName, Seq, ShardId},
     journal::generate::Shape,
     plan::Limit,
@@ -172,6 +172,35 @@ fn waivers_count_until_their_day_is_over() {
 }
 
 #[test]
+fn an_expired_waiver_of_what_fails_nothing_fails_nothing() {
+    let mut judgement = judgement();
+    judgement.findings = vec![finding("crash", Severity::Minor); 2];
+    judgement.findings.push(finding("crash", Severity::Major));
+    judgement.findings[2].excused_by = Some("kill-1".to_owned());
+    let mut plan = plan();
+    plan.gate.waive = vec![waiver("crash", "2027-01-14")];
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.reasons);
+    assert_eq!(gate(&verdict, "waiver crash").measured, "3 findings");
+    judgement.findings[0].severity = Severity::Major;
+    let verdict = decide(&plan, &judgement);
+    assert_eq!(gate(&verdict, "waiver crash").outcome, Outcome::Fail);
+}
+
+#[test]
+fn findings_that_could_not_be_held_fail_and_those_that_fail_nothing_do_not() {
+    let mut judgement = judgement();
+    judgement.suppressed.insert("crash".to_owned(), 7);
+    let verdict = decide(&plan(), &judgement);
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    assert_eq!(verdict.warnings.len(), 1);
+    judgement.beyond.insert("crash".to_owned(), 1);
+    let verdict = decide(&plan(), &judgement);
+    assert_eq!(outcomes(&verdict), [Outcome::Fail]);
+    assert_eq!(gate(&verdict, "findings").outcome, Outcome::Fail);
+}
+
+#[test]
 fn a_waiver_is_only_about_what_it_names() {
     let found = finding("crash", Severity::Major);
     let mut narrow = waiver("crash", "2030-01-01");
@@ -257,6 +286,59 @@ fn a_canary_over_its_budget_is_infra_but_not_in_a_run_of_seconds() {
     assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Infra);
     judgement.coverage.watched = Duration::from_secs(20);
     assert_eq!(decide(&plan(), &judgement).outcome, Outcome::Pass);
+}
+
+#[test]
+fn load_that_nobody_told_of_is_thin_evidence_where_it_was_asked_for() {
+    let mut plan = plan();
+    plan.load.rate = 5.0;
+    plan.gate.coverage.exercised.load_share = 0.9;
+    let mut judgement = judgement();
+    let held = |plan: &Plan, judgement: &Judgement| {
+        let verdict = decide(plan, judgement);
+        let told = verdict
+            .gates
+            .iter()
+            .find(|gate| gate.gate == "load offered");
+        (verdict.outcome, told.map(|gate| gate.measured.clone()))
+    };
+    let nobody = (Outcome::Inconclusive, Some("nobody told".to_owned()));
+    assert_eq!(held(&plan, &judgement), nobody);
+    judgement.coverage.load_share = Some(0.8);
+    assert_eq!(held(&plan, &judgement).0, Outcome::Infra);
+    judgement.coverage.load_share = Some(0.95);
+    assert_eq!(held(&plan, &judgement).0, Outcome::Pass);
+    judgement.coverage.load_share = None;
+    plan.load.rate = 0.0;
+    assert_eq!(held(&plan, &judgement), (Outcome::Pass, None));
+    plan.load.rate = 5.0;
+    plan.gate.coverage.exercised.load_share = 0.0;
+    assert_eq!(held(&plan, &judgement), (Outcome::Pass, None));
+}
+
+#[test]
+fn a_drill_that_was_cut_off_proves_nothing_either_way() {
+    let plan = plan();
+    let mut judgement = judgement();
+    let window = plan.thresholds.stall;
+    judgement.last = Elapsed::from_secs(100) + window * 4;
+    let drill = |lasts: Option<Duration>| DrillView {
+        shard: ShardId(1),
+        nodes: Vec::new(),
+        begins: Elapsed::from_secs(100),
+        ends: lasts.map(|lasts| Elapsed::from_secs(100) + lasts),
+        found: None,
+    };
+    for (lasts, outcome) in [
+        (Some(window / 2), Outcome::Inconclusive),
+        (Some(window * 2), Outcome::Infra),
+        (None, Outcome::Infra),
+    ] {
+        judgement.drills = vec![drill(lasts)];
+        assert_eq!(decide(&plan, &judgement).outcome, outcome, "{lasts:?}");
+    }
+    judgement.last = Elapsed::from_secs(100) + window / 2;
+    assert_eq!(decide(&plan, &judgement).outcome, Outcome::Inconclusive);
 }
 
 #[test]

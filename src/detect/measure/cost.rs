@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::node::Count;
 use crate::{
     detect::{
         canary_overloaded::{cpu, memory},
@@ -86,14 +87,14 @@ pub(super) struct CostMeasure {
     memory_peak: u64,
     own_memory: OwnMemory,
     lag: Duration,
-    dropped: u64,
+    dropped: Count,
     run_directory: u64,
 }
 
 impl CostMeasure {
     pub fn step(&mut self, cost: &Cost, world: &World) {
         self.engine_seen |= cost.engine_cpu > 0;
-        self.dropped = cost.dropped;
+        self.dropped.set(cost.dropped);
         self.run_directory = cost.run_directory;
         self.memory = memory(cost);
         let paused = world.watch_paused;
@@ -132,6 +133,12 @@ impl CostMeasure {
         }
     }
 
+    /// The run was taken over: another process's costs, and counts from zero.
+    pub fn attached(&mut self) {
+        self.dropped.attached();
+        self.last = None;
+    }
+
     pub fn view(&self, budget: &Budget) -> CostView {
         // The kernel counts in hundredths of a second: over a shorter stretch a share says nothing.
         let seen = |share: Share| {
@@ -152,7 +159,7 @@ impl CostMeasure {
             engine_cpu_share_unwatched: seen(self.engine_unwatched),
             run_directory: self.run_directory,
             lag: self.lag,
-            dropped: self.dropped,
+            dropped: self.dropped.all(),
             observer: None,
             within_budget: cpu_share <= budget.cpu_share && self.memory_peak <= budget.memory,
         }

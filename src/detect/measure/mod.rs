@@ -192,7 +192,7 @@ impl Measures {
                         at: world.now,
                     });
                 }
-                if *stage == Stage::Soak {
+                if world.soak_begins {
                     self.begin_soak(world);
                 }
             }
@@ -226,8 +226,8 @@ impl Measures {
                 node, lines, lost, ..
             } => {
                 if let Some(place) = world.node(node) {
-                    self.nodes[place].lines = *lines;
-                    self.nodes[place].lost = *lost;
+                    self.nodes[place].lines.set(*lines);
+                    self.nodes[place].lost.set(*lost);
                 }
             }
             Event::Container {
@@ -254,13 +254,18 @@ impl Measures {
                 self.count_leader_kills(step, world);
                 self.faults.step(id, kind, step, world);
             }
-            Event::Attached { .. } => self.templates.attached(),
+            Event::Attached { .. } => {
+                self.templates.attached();
+                self.nodes.iter_mut().for_each(NodeMeasure::attached);
+                self.cost.attached();
+            }
             Event::Capability(capability) => self.capability(capability),
             Event::Drill {
                 shard,
                 nodes,
                 begins,
             } => self.drill(*shard, nodes, *begins, world.now),
+            Event::HostDisk { engine_free, .. } => self.host_disk(*engine_free, entry.seq, world),
             event => self.told(event, world),
         }
     }
@@ -454,6 +459,7 @@ impl Measures {
             stages: self.stages.clone(),
             findings: findings.until(world.now),
             suppressed: findings.suppressed().clone(),
+            beyond: findings.beyond().clone(),
             pages: findings.pages().to_vec(),
             shards,
             nodes,

@@ -44,8 +44,8 @@ pub(super) struct NodeMeasure {
     disk: (u64, u64),
     disk_peak: u64,
     pub exits: u64,
-    pub lines: u64,
-    pub lost: u64,
+    pub lines: Count,
+    pub lost: Count,
     /// Blind time of RPC, log and sampler.
     pub blind: [Duration; 3],
     /// The same of its metrics page, which no verdict rests on alone.
@@ -53,13 +53,45 @@ pub(super) struct NodeMeasure {
     /// Whether its metrics page answers nothing now.
     pub metrics_failing: bool,
     /// Log lines whose form was not looked at.
-    pub passed_over: u64,
+    pub passed_over: Count,
+}
+
+/// A count that begins anew with each owner of the run.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Count {
+    /// What the owners before counted.
+    before: u64,
+    now: u64,
+}
+
+impl Count {
+    /// It stands at this, as the present owner counts.
+    pub fn set(&mut self, count: u64) {
+        self.now = count;
+    }
+
+    /// Another owner counts from here on.
+    pub fn attached(&mut self) {
+        (self.before, self.now) = (self.all(), 0);
+    }
+
+    /// What all of them counted.
+    pub fn all(self) -> u64 {
+        self.before.saturating_add(self.now)
+    }
 }
 
 impl NodeMeasure {
     pub fn begin_soak(&mut self) {
         self.blind = Default::default();
         self.blind_metrics = Duration::ZERO;
+    }
+
+    /// The run was taken over.
+    pub fn attached(&mut self) {
+        for count in [&mut self.lines, &mut self.lost, &mut self.passed_over] {
+            count.attached();
+        }
     }
 
     pub fn sample(&mut self, sample: &Sample, now: Elapsed) {
@@ -139,8 +171,8 @@ impl NodeMeasure {
             restarts: node.starts.saturating_sub(1),
             exits: self.exits,
             blind_share: self.blind_share(watched),
-            lines: (self.lines, self.lost),
-            lines_passed_over: self.passed_over,
+            lines: (self.lines.all(), self.lost.all()),
+            lines_passed_over: self.passed_over.all(),
             participation: Participation::default(),
             memory: self.memory,
             memory_peak: self.memory_peak,

@@ -54,6 +54,8 @@ impl ObserverMeasure {
     pub fn step(&mut self, event: &Event, world: &World) {
         match event {
             Event::WatchPaused => self.off(world),
+            // A turn that was cut off by a takeover is none.
+            Event::Attached { .. } => self.places.clear(),
             Event::WatchResumed => {
                 for place in &mut self.places {
                     (place.seen, place.on) = (0, None);

@@ -68,11 +68,15 @@ impl FaultMeasure {
         let view = &mut self.views[place];
         match step {
             FaultStep::Acknowledged => view.acknowledged = Some(now),
-            FaultStep::Effective { proof } => {
-                view.effective = Some(true);
-                view.proof = clean(proof, 300);
+            FaultStep::Effective { proof, .. } => {
+                // One that works on some of its nodes only is not what the plan asked for.
+                let everywhere = world.expectation.works_everywhere(id);
+                view.effective = Some(everywhere);
+                if everywhere {
+                    view.proof = clean(proof, 300);
+                }
             }
-            FaultStep::Ineffective { why } => {
+            FaultStep::Ineffective { why, .. } => {
                 view.effective = Some(false);
                 view.proof = clean(why, 300);
             }

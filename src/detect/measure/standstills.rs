@@ -44,7 +44,7 @@ impl Standstills {
                 }
             }
             (
-                FaultStep::Effective { proof } | FaultStep::Ineffective { why: proof },
+                FaultStep::Effective { proof, .. } | FaultStep::Ineffective { why: proof, .. },
                 Some(view),
             ) => {
                 view.told = clean(proof, 300);

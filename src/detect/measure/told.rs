@@ -7,16 +7,19 @@ use crate::{
     detect::{
         canary_overloaded, excuses,
         expectation::LookBack,
-        judgement::{Doubt, Latencies},
+        judgement::{Doubt, InfraView, Latencies},
         world::World,
     },
-    ids::NodeName,
+    ids::{NodeName, Seq},
     journal::{
         Event,
         effect::Effect,
         event::{Cost, FaultStep, ProbeKind, Stage},
     },
 };
+
+/// What is told of the host's own disk.
+const HOST_DISK: &str = "host-disk";
 
 impl Measures {
     /// What nodes tell of themselves.
@@ -54,10 +57,28 @@ impl Measures {
                 counts, dropped, ..
             } => {
                 self.templates.counted(shard, counts, world);
-                self.nodes[place].passed_over = *dropped;
+                self.nodes[place].passed_over.set(*dropped);
             }
             _ => {}
         }
+    }
+
+    /// A host without room is ours to answer for: what nodes do without it says nothing about them.
+    pub(super) fn host_disk(&mut self, engine_free: u64, seq: Seq, world: &World) {
+        let told = |note: &InfraView| note.fatal && note.what == HOST_DISK;
+        if !world.host_dry || !world.judging() || self.infra.iter().any(told) {
+            return;
+        }
+        self.infra(InfraView {
+            at: world.now,
+            what: HOST_DISK.to_owned(),
+            detail: format!(
+                "the host's disk is dry: {} MiB are free where the engine keeps its data",
+                engine_free >> 20
+            ),
+            fatal: true,
+            seq,
+        });
     }
 
     /// A stretch in which facts waited for seconds is one that was judged late.

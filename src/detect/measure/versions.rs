@@ -79,9 +79,7 @@ impl VersionMeasure {
     pub fn step(&mut self, entry: &Entry, world: &World, changes: &[FindingChange]) {
         match &entry.event {
             Event::Version { node, version } => self.turn(node, version, world),
-            Event::Stage {
-                stage: Stage::Soak, ..
-            } => self.begin_soak(world),
+            Event::Stage { .. } if world.soak_begins => self.begin_soak(world),
             Event::Container {
                 node,
                 change,

@@ -330,16 +330,17 @@ fn nobody_leads() {
 }
 
 #[test]
-fn another_hash_at_a_known_height_is_a_fork_and_the_same_is_not() {
+fn another_hash_at_a_known_height_is_a_fork() {
     let head = |height, hash: &str| Event::Head {
         node: node(0, 1),
         shard: ShardId(0),
         height: Height(height),
         hash: hash.into(),
         leader: None,
+        was: None,
     };
     let mut script = Script::started();
-    script.block(1200, 2, "bb").add(1300, head(2, "bb"));
+    script.block(1200, 2, "bb");
     assert_eq!(names(&script.findings()), []);
     script.add(1400, head(2, "b2")).add(1500, head(2, "b3"));
     let findings = script.findings();
@@ -363,6 +364,7 @@ fn a_head_that_goes_back_on_the_same_chain_is_a_regression() {
                 height: Height(1),
                 hash: "aa".into(),
                 leader: None,
+                was: None,
             },
         );
     let findings = script.findings();
@@ -373,6 +375,45 @@ fn a_head_that_goes_back_on_the_same_chain_is_a_regression() {
     assert_eq!(findings[0].heights, Some((Height(1), Height(2))));
     script.heads(1400, 2, 3, Some(true));
     assert!(script.findings()[0].end.is_some());
+}
+
+#[test]
+fn a_head_that_goes_back_by_blocks_of_the_last_second_is_a_regression() {
+    let back = |height, hash: &str, was: Option<u64>| {
+        let mut script = Script::started();
+        // Of node 1 it was only told that it had block 1.
+        script
+            .heads(1100, 1, 2, Some(true))
+            .block(1200, 2, "bb")
+            .block(1400, 3, "cc");
+        script.add(
+            1500,
+            Event::Head {
+                node: node(0, 1),
+                shard: ShardId(0),
+                height: Height(height),
+                hash: hash.into(),
+                leader: None,
+                was: was.map(Height),
+            },
+        );
+        let findings = script.findings();
+        let kinds: Vec<String> = findings
+            .iter()
+            .map(|finding| finding.kind.clone())
+            .collect();
+        (kinds, findings[0].heights)
+    };
+    let regression = |to, from| {
+        let heights = Some((Height(to), Height(from)));
+        (vec!["height-regression".to_owned()], heights)
+    };
+    assert_eq!(back(2, "bb", Some(3)), regression(2, 3));
+    // As older journals tell it.
+    assert_eq!(back(2, "bb", None), regression(2, 3));
+    // A block that is not known any more, or never was.
+    assert_eq!(back(0, "00", Some(3)), regression(0, 3));
+    assert_eq!(back(2, "xx", Some(3)).0, ["fork"], "another block is worse");
 }
 
 #[test]
@@ -427,12 +468,7 @@ fn filled(then: impl Fn(&mut Script)) -> Vec<Finding> {
             }),
         )
         .add(1200, fault(FaultStep::Acknowledged))
-        .add(
-            1300,
-            fault(FaultStep::Effective {
-                proof: "0 free".to_owned(),
-            }),
-        )
+        .add(1300, fault(FaultStep::effective("0 free".to_owned())))
         .add(1400, sample(0))
         .add(2400, sample(0))
         .add(3000, fault(FaultStep::HealRequested))
@@ -484,6 +520,62 @@ fn what_a_process_said_of_its_disk_ends_with_it() {
 }
 
 #[test]
+fn who_outlives_a_process_that_was_ended_for_memory_may_still_crash() {
+    let mut script = Script::started();
+    script.change(1200, 1, ContainerChange::OutOfMemory, false);
+    script
+        .heads(1300, 1, 2, Some(true))
+        .heads(1800, 1, 2, Some(true));
+    script.change(2000, 1, ContainerChange::Died { exit_code: 1 }, false);
+    let findings = script.findings();
+    assert_eq!(
+        names(&findings),
+        [
+            ("oom-kill", Severity::Major, "s0-n01"),
+            ("crash", Severity::Major, "s0-n01")
+        ]
+    );
+    assert_eq!(findings[0].end, Some(Elapsed::from_millis(1800)));
+}
+
+#[test]
+fn a_hog_of_the_canary_that_is_ended_for_memory_is_excused_for_good() {
+    let fault = |step| Event::Fault {
+        id: "f1-memory-hog".into(),
+        kind: "memory-hog".into(),
+        step,
+    };
+    let mut script = Script::started();
+    script
+        .add(
+            1100,
+            fault(FaultStep::Requested {
+                targets: vec![node(0, 1)],
+                takes: vec![node(0, 1)],
+                effects: vec![Effect::MemoryPressed],
+                lasts: Duration::from_secs(2),
+            }),
+        )
+        .add(1150, fault(FaultStep::Acknowledged))
+        .change(1200, 1, ContainerChange::OutOfMemory, false)
+        .add(2000, fault(FaultStep::Healed));
+    // Far beyond all budgets, in which blocks come.
+    for round in 0..400 {
+        let (millis, height) = (2100 + round * 200, 2 + round);
+        script
+            .block(millis, height, "bb")
+            .heads(millis + 10, height, height + 1, Some(true));
+    }
+    let findings = script.findings();
+    let kill = one(&findings, "oom-kill");
+    assert_eq!(kill.excused_by.as_deref(), Some("f1-memory-hog"));
+    assert!(
+        kill.end
+            .is_some_and(|end| end <= Elapsed::from_millis(2200))
+    );
+}
+
+#[test]
 fn lost_lines_are_counted() {
     let count = |lost| Event::LogCount {
         node: node(0, 1),
@@ -504,6 +596,59 @@ fn lost_lines_are_counted() {
     );
     assert!(findings[0].summary.starts_with("7 "));
     assert!(findings[0].end.is_some());
+}
+
+#[test]
+fn what_was_lost_before_a_takeover_stays_counted() {
+    let count = |lines, lost| Event::LogCount {
+        node: node(0, 1),
+        lines,
+        bytes: 1,
+        lost,
+        cut: 0,
+    };
+    let forms = |dropped| Event::TemplateCounts {
+        node: node(0, 1),
+        counts: Vec::new(),
+        rest: 0,
+        dropped,
+    };
+    let cost = |dropped| {
+        Event::Cost(crate::journal::event::Cost {
+            dropped,
+            ..Default::default()
+        })
+    };
+    let mut script = Script::started();
+    script
+        .add(1010, count(100, 7))
+        .add(1011, forms(3))
+        .add(1012, cost(2))
+        .add(1020, count(110, 7))
+        .add(
+            1030,
+            Event::Attached {
+                wall: crate::time::WallTime(0),
+            },
+        )
+        .add(1040, count(10, 0))
+        .add(1050, count(20, 5))
+        .add(1051, forms(1))
+        .add(1052, cost(1))
+        .add(1060, count(30, 5));
+    let mut plan = shape();
+    plan.shards = 1;
+    let judgement = taken_over(&plan.plan(), &script.entries);
+    assert_eq!(judgement.nodes[1].lines, (140, 12));
+    assert_eq!(judgement.nodes[1].lines_passed_over, 4);
+    assert_eq!(judgement.cost.dropped, 3);
+    let lost: Vec<&str> = judgement
+        .findings
+        .iter()
+        .filter(|finding| finding.kind == "log-lines-lost")
+        .map(|finding| finding.summary.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(lost, ["7", "5"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{at, judge, judge_with, node, shape, soak};
 use crate::{
-    detect::Judgement,
+    detect::{Finding, Judge, Judgement, Severity},
     ids::NodeName,
     journal::{
         Event,
@@ -47,14 +47,7 @@ fn fault(
             },
         ),
         step(from, id, kind, FaultStep::Acknowledged),
-        step(
-            from,
-            id,
-            kind,
-            FaultStep::Effective {
-                proof: "seen".to_owned(),
-            },
-        ),
+        step(from, id, kind, FaultStep::effective("seen".to_owned())),
         step(healed, id, kind, FaultStep::HealRequested),
         step(healed, id, kind, FaultStep::Healed),
     ];
@@ -200,7 +193,7 @@ fn what_had_no_effect_recovers_from_nothing() {
         _ => false,
     });
     let why = "nothing was seen".to_owned();
-    incidents.push(step(5.1, "f1-kill", "kill", FaultStep::Ineffective { why }));
+    incidents.push(step(5.1, "f1-kill", "kill", FaultStep::ineffective(why)));
     let judgement = run(incidents);
     let kind = &judgement.kinds[0];
     assert_eq!((kind.fired, kind.effective), (1, 0));
@@ -233,6 +226,59 @@ fn faults_that_follow_each_other_excuse_together_what_lasts_through_both() {
         alone.iter().all(|(.., excuse)| excuse.is_none()),
         "{alone:?}"
     );
+}
+
+/// A fault that takes fourteen seconds to be begun on all of its nodes, of which the first one froze at once.
+#[test]
+fn what_a_fault_does_while_it_is_being_begun_stops_nobody_and_is_excused_in_the_end() {
+    let two = [node(0, 0), node(0, 1)];
+    let mut incidents = fault("f1-pause", "pause", &two, 10.0, 40.0, 40.0);
+    for incident in &mut incidents[1..3] {
+        incident.at = soak(24.0);
+    }
+    // Back before the fault was acknowledged: what this made is over by then.
+    incidents.push(at(18.0, What::Unhang(node(0, 0))));
+    incidents.push(at(18.0, What::Unhang(node(0, 1))));
+    incidents.sort_by_key(|incident| incident.at);
+    let over = |incidents: &[Incident], until: f64| {
+        let mut judge = Judge::new(&shape().plan());
+        let entries = Generator::new(&shape(), 7, incidents.to_vec());
+        let (mut over, mut undecided) = (0, 0);
+        for entry in entries.take_while(|entry| entry.elapsed < soak(until)) {
+            judge.step(&entry);
+            over += usize::from(judge.over_gate().is_some());
+            undecided = undecided.max(
+                judge
+                    .findings()
+                    .iter()
+                    .filter(|finding| judge.is_undecided(finding))
+                    .count(),
+            );
+        }
+        let excused =
+            |finding: &Finding| finding.excused_by.is_some() || finding.severity < Severity::Major;
+        (
+            over,
+            undecided > 0,
+            judge.findings().iter().all(excused),
+            judge.findings().len(),
+        )
+    };
+    let (stops, undecided, excused, found) = over(&incidents, 30.0);
+    assert!(undecided && found > 0);
+    assert_eq!((stops, excused), (0, true));
+    // One that turns out to have had no effect excused nothing, and holds nothing back any more.
+    let mut without = incidents.clone();
+    without.retain(|incident| incident.at != soak(24.0));
+    let why = FaultStep::ineffective("it failed".to_owned());
+    without.push(step(24.0, "f1-pause", "pause", why));
+    let (stops, undecided, excused, _) = over(&without, 30.0);
+    assert!(stops > 0 && undecided && !excused);
+    // Nor does one of which nobody heard again.
+    let mut plain = incidents;
+    plain.retain(|incident| !matches!(incident.what, What::Fact(_)));
+    let (stops, undecided, ..) = over(&plain, 20.0);
+    assert!(stops > 0 && !undecided);
 }
 
 #[test]

@@ -188,15 +188,58 @@ fn a_full_disk_that_recovers_is_closed_and_lag_stays_minor() {
 
 #[test]
 fn a_full_disk_is_not_the_nodes_when_the_host_is_dry() {
-    let dry = crate::journal::Event::HostDisk {
+    use crate::journal::{Event, event::LogClass};
+    let dry = Event::HostDisk {
         engine_free: 0,
         run_free: 0,
     };
-    let findings = check(vec![
-        at(9.0, What::Fact(Box::new(dry))),
-        at(10.0, What::DiskFull(node(1, 2))),
-    ]);
-    assert!(findings.iter().all(|finding| finding.kind != "disk-full"));
+    let says = |seconds: f64, class: LogClass| {
+        let line = Event::Log {
+            node: node(1, 2),
+            level: "error".into(),
+            rule: "rule".into(),
+            class,
+            message: "it is so".to_owned(),
+            error: None,
+            time: None,
+            at: None,
+        };
+        at(seconds, What::Fact(Box::new(line)))
+    };
+    let judgement = judge(Generator::new(
+        &shape(),
+        7,
+        vec![
+            at(9.0, What::Fact(Box::new(dry.clone()))),
+            at(10.0, What::DiskFull(node(1, 2))),
+            says(10.1, LogClass::DiskError),
+            says(10.2, LogClass::DoubleProposal),
+            says(10.3, LogClass::CommitSignaturesLost),
+            says(10.4, LogClass::InvalidAnnounce),
+            at(11.0, What::Fact(Box::new(dry))),
+        ],
+    ));
+    let found = |kind: &str| {
+        judgement
+            .findings
+            .iter()
+            .any(|finding| finding.kind == kind)
+    };
+    assert!(!found("disk-full") && !found("disk-error"));
+    // A full host explains nothing of these.
+    assert!(
+        found("double-proposal") && found("commit-signatures-lost") && found("invalid-announce")
+    );
+    // It is ours to answer for, and told once.
+    let infra: Vec<_> = judgement
+        .infra
+        .iter()
+        .map(|note| (&*note.what, note.fatal))
+        .collect();
+    assert_eq!(infra, [("host-disk", true)]);
+    let verdict = crate::verdict::decide(&shape().plan(), &judgement);
+    let infra = |reason: &crate::verdict::Reason| reason.outcome == crate::verdict::Outcome::Infra;
+    assert!(verdict.reasons.iter().any(infra), "{:?}", verdict.reasons);
 }
 
 #[test]
@@ -520,4 +563,52 @@ fn half_a_day_of_a_slow_chain_has_no_finding() {
     assert!(judgement.coverage.blocks > 21_000);
     let slope = judgement.nodes[0].disk_slope.expect("a slope");
     assert!(slope.flat, "{slope:?}");
+}
+
+/// The soak is taken over after half of it, as runs did it that told the stage again, and in the middle of a settle that
+/// is then begun again later.
+#[test]
+fn what_was_measured_before_a_takeover_counts() {
+    use crate::{
+        detect::world::Series,
+        journal::event::{Event, Stage},
+        time::WallTime,
+    };
+    let fact = |seconds: f64, event: Event| at(seconds, What::Fact(Box::new(event)));
+    let stage = |seconds: f64, stage: Stage| fact(seconds, Event::Stage { stage });
+    let attached = |seconds: f64| {
+        let wall = WallTime(1_893_456_000_000).plus(soak(seconds).as_duration());
+        fact(seconds, Event::Attached { wall })
+    };
+    let judged = |incidents: Vec<Incident>| {
+        let mut judge = Judge::new(&shape().plan());
+        for entry in Generator::new(&shape(), 1, incidents) {
+            judge.step(&entry);
+        }
+        let points = judge.world().trends.points(Series::Disk, 0).points.len();
+        (judge.finish(), points)
+    };
+    let (whole, all_points) = judged(Vec::new());
+    let (taken, points) = judged(vec![attached(30.0), stage(30.0, Stage::Soak)]);
+    let (settled, _) = judged(vec![
+        stage(30.0, Stage::Settle),
+        fact(30.0, Event::WatchPaused),
+        attached(32.0),
+        stage(32.0, Stage::Soak),
+    ]);
+    for (judgement, what) in [(&taken, "soak"), (&settled, "settle")] {
+        let (seen, all) = (&judgement.coverage, &whole.coverage);
+        assert_eq!(seen.soak, all.soak, "{what}");
+        assert!(
+            seen.watched + Duration::from_secs(3) > all.watched,
+            "{what}: {seen:?}"
+        );
+        let (seen, all) = (&judgement.shards[0].whole, &whole.shards[0].whole);
+        assert!(seen.count + 20 > all.count, "{what}: {seen:?}");
+        let (seen, all) = (judgement.acceleration.mainnet, whole.acceleration.mainnet);
+        assert_eq!(seen, all, "{what}");
+        assert_eq!(names(&judgement.findings), [], "{what}");
+    }
+    assert!(points + 2 >= all_points, "{points} of {all_points}");
+    assert!(all_points > 10, "{all_points}");
 }

@@ -29,8 +29,12 @@ impl World {
             }
             Event::Block { .. } => self.fold_block(event),
             Event::Head {
-                node, height, hash, ..
-            } => self.fold_contradicting_head(node, *height, hash),
+                node,
+                height,
+                hash,
+                was,
+                ..
+            } => self.fold_contradicting_head(node, *height, hash, *was),
             Event::Heads { shard, nodes } => {
                 if let Some(&place) = self.by_shard.get(shard) {
                     self.fold_heads(place, nodes);
@@ -243,14 +247,21 @@ impl World {
         shard.rates.add(now, &sums);
     }
 
-    fn fold_contradicting_head(&mut self, node: &NodeName, height: Height, hash: &Arc<str>) {
+    fn fold_contradicting_head(
+        &mut self,
+        node: &NodeName,
+        height: Height,
+        hash: &Arc<str>,
+        was: Option<Height>,
+    ) {
         let Some(place) = self.touch_node(node) else {
             return;
         };
         self.answered(place);
         let shard = self.nodes[place].shard;
         let known = self.shards[shard].hash_at(height).cloned();
-        let before = self.nodes[place].height;
+        // The watcher knows each head; here only what is told once a second is known.
+        let before = was.max(self.nodes[place].height);
         self.nodes[place].height = Some(height);
         self.contradiction = match (before, known) {
             (_, Some(known)) if known != *hash => Some(Contradiction::Fork {
@@ -269,8 +280,12 @@ impl World {
                 from,
                 to: height,
             }),
-            // The same block after all.
-            (_, Some(_)) => None,
+            // The same block as the shard's: then the node itself had a higher one, by the fact's own meaning.
+            (_, Some(_)) => Some(Contradiction::Regression {
+                node: place,
+                from: Height(height.0.saturating_add(1)),
+                to: height,
+            }),
             // Not a step back, and a contradiction by the fact's own meaning.
             (_, None) => Some(Contradiction::Fork {
                 shard,
@@ -368,7 +383,8 @@ impl World {
                     shard.from = self.now;
                 }
             }
-            Stage::Soak => {
+            Stage::Soak if !std::mem::replace(&mut self.soaked, true) => {
+                self.soak_begins = true;
                 for shard in &mut self.shards {
                     shard.rates.restart(self.now);
                 }

@@ -22,6 +22,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use contradiction::Contradiction;
 pub use disk::Disk;
+pub(in crate::detect) use node::HAND_GRACE;
 pub use node::{Container, Down, Hand, Node, Probe};
 pub use rates::{Rates, Sums};
 pub use shard::{Best, NewBlock, Shard};
@@ -73,6 +74,8 @@ pub struct World {
     pub since_pulse: Duration,
     /// The stage.
     pub stage: Option<Stage>,
+    /// The entry at hand begins the soak. One that goes on, because the run was taken over, does not begin again.
+    pub soak_begins: bool,
     /// All shards.
     pub shards: Vec<Shard>,
     /// All nodes.
@@ -117,6 +120,7 @@ pub struct World {
     engine_away: Option<bool>,
     first_entry: bool,
     last_wall: Option<(WallTime, Elapsed)>,
+    soaked: bool,
     /// No shard's wait for its next block passes one of its windows before this moment.
     next_window: Elapsed,
 }
@@ -167,6 +171,7 @@ impl World {
             pulse: false,
             since_pulse: Duration::ZERO,
             stage: None,
+            soak_begins: false,
             by_name: names::Names::new(nodes.iter().map(|node: &Node| &node.name)),
             by_shard,
             trends: Trends::new(plan, shards.len()),
@@ -197,6 +202,7 @@ impl World {
             engine_away: None,
             first_entry: true,
             last_wall: None,
+            soaked: false,
             next_window: Elapsed::default(),
         }
     }
@@ -331,6 +337,8 @@ impl World {
             Event::Drill { .. } => self.fold_drill(&entry.event),
             Event::Attached { wall } => {
                 self.last_wall = Some((*wall, self.now));
+                // Who takes a run over watches it, whatever the owner before had switched off.
+                self.watch_paused = false;
                 self.restart_windows();
             }
             Event::EngineAway { .. } | Event::EngineReturned { .. } => {
@@ -383,6 +391,7 @@ impl World {
         let before = std::mem::replace(&mut self.now, now);
         let passed = now.since(before);
         self.seq = seq;
+        self.soak_begins = false;
         self.touched_node = None;
         self.contradiction = None;
         if let Some(shard) = self.touched_shard.take() {

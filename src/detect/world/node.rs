@@ -14,7 +14,9 @@ use crate::{
 
 /// After a death that looks like a kill: the engine's word on who sent it, or on memory, may come this much later,
 /// because the two travel by different threads of the engine.
-const HAND_GRACE: Duration = Duration::from_millis(500);
+pub(in crate::detect) const HAND_GRACE: Duration = Duration::from_millis(500);
+/// Exit code after SIGKILL.
+const KILLED: i64 = 137;
 /// A signal that is not followed by the end for this long did not cause it. Longer than any stop timeout in use.
 const KILL_REACH: Duration = Duration::from_secs(30);
 /// An engine in trouble takes containers along within this time.
@@ -303,7 +305,9 @@ impl Node {
         if down.hand != Hand::Undecided {
             return;
         }
+        // The kernel kills. Who ended otherwise outlived the process that was ended for memory, and did it by itself.
         if let Some((at, _)) = self.out_of_memory_at
+            && down.exit_code == KILLED
             && down.since.since(at) <= KILL_REACH
         {
             down.out_of_memory = true;
@@ -323,7 +327,7 @@ impl Node {
         }
         // SIGKILL and SIGTERM come from outside the process; their sender may not have been told yet. All other
         // ends are its own.
-        let may_be_sent = matches!(down.exit_code, 137 | 143);
+        let may_be_sent = matches!(down.exit_code, KILLED | 143);
         if !may_be_sent || now.since(down.since) >= HAND_GRACE {
             down.hand = Hand::Itself;
         }

@@ -15,7 +15,7 @@ use crate::{
         statistics::{Least, Rate, Windows},
     },
     ids::{NodeName, Seq},
-    journal::event::{ContainerChange, Event, Sample, Stage},
+    journal::event::{ContainerChange, Event, Sample},
     plan::Plan,
     time::Elapsed,
 };
@@ -344,7 +344,13 @@ impl World {
                     self.trends.restart(place, height);
                 }
             }
-            Event::Stage { stage: Stage::Soak } => self.begin_trends(),
+            Event::Stage { .. } if self.soak_begins => self.begin_trends(),
+            // Samplers and followers are other ones, which count from zero.
+            Event::Attached { .. } => {
+                for place in 0..self.nodes.len() {
+                    self.trends.interrupt(place);
+                }
+            }
             _ => {}
         }
     }

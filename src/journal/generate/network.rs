@@ -425,28 +425,27 @@ impl Network {
                 self.probe_answered(place, out);
             }
             What::StickSyncing(_) => self.nodes[place].stuck = true,
-            What::Fork(_) => {
-                let node = &self.nodes[place];
-                out.push_back(Event::Head {
-                    node: node.name.clone(),
-                    shard: self.shards[node.shard].id,
-                    height: Height(node.height),
-                    hash: "f0f0f0f0".into(),
-                    leader: None,
-                });
-            }
+            What::Fork(_) => out.push_back(self.head(place, "f0f0f0f0", None)),
             What::GoBack(_, blocks) => {
                 let node = &mut self.nodes[place];
+                let was = Some(Height(node.height));
                 node.height = node.height.saturating_sub(*blocks);
-                out.push_back(Event::Head {
-                    node: node.name.clone(),
-                    shard: self.shards[node.shard].id,
-                    height: Height(node.height),
-                    hash: "0b0b0b0b".into(),
-                    leader: None,
-                });
+                out.push_back(self.head(place, "0b0b0b0b", was));
             }
             _ => {}
+        }
+    }
+
+    /// A node's head that contradicts what was seen.
+    fn head(&self, place: usize, hash: &str, was: Option<Height>) -> Event {
+        let node = &self.nodes[place];
+        Event::Head {
+            node: node.name.clone(),
+            shard: self.shards[node.shard].id,
+            height: Height(node.height),
+            hash: hash.into(),
+            leader: None,
+            was,
         }
     }
 

@@ -115,7 +115,7 @@ fn fault_and_drill(second: u64, shard: u64, index: u32) -> Vec<Incident> {
     vec![
         step(0, requested),
         step(10, FaultStep::Acknowledged),
-        step(20, FaultStep::Effective { proof }),
+        step(20, FaultStep::effective(proof)),
         drill(30, true),
         drill(4_000, false),
         step(5_000, FaultStep::Healed),

@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{BREAK_DEADLINE, Done, Faults, LONGEST, Step, carry_out::perform_all, fire::cast};
-use crate::{
-    engine::inject::Scene,
-    fault::operation::Outcome,
-    ids::NodeName,
-    journal::{event::FaultStep, text::clean},
+use super::{
+    BREAK_DEADLINE, Done, Faults, Step,
+    carry_out::{Broken, perform_all},
+    fire::cast,
 };
+use crate::{engine::inject::Scene, ids::NodeName};
 
 /// How often, and how long apart, it is asked whether a node ended while it was to be broken again.
 const ENDED_LOOKS: u32 = 10;
@@ -37,38 +36,27 @@ impl Faults {
             let id = id.clone();
             let node = node.clone();
             tokio::spawn(async move {
-                let outcome = tokio::time::timeout(BREAK_DEADLINE, perform_all(&scene, &again))
-                    .await
-                    .unwrap_or_else(|_| Err("breaking took too long".to_owned()));
+                let outcome = perform_all(&scene, &again, BREAK_DEADLINE).await;
                 // One that ended again meanwhile, over this very fault, is broken with its next start.
-                let ended = outcome.is_err() && has_ended(&scene, &node).await;
+                let ended = outcome.failed && has_ended(&scene, &node).await;
                 let outcome = (!ended).then_some(outcome);
                 let _ = sender.send(Done::BrokeAgain { id, outcome }).await;
             });
         }
     }
 
-    pub(super) fn broke_again(&self, id: &str, outcome: Result<Outcome, String>) -> Vec<Step> {
+    pub(super) fn broke_again(&self, id: &str, outcome: &Broken) -> Vec<Step> {
         // What came too late is healed with the rest, and nothing is told of it.
         let active = self.active.get(id);
         let Some(active) = active.filter(|active| active.standing.is_in_force()) else {
             return Vec::new();
         };
-        let again = |text: &str| clean(&format!("after a start: {text}"), LONGEST);
-        let step = match outcome {
-            Ok(outcome) if outcome.effective => FaultStep::Effective {
-                proof: again(&outcome.proof),
-            },
-            Ok(outcome) => FaultStep::Ineffective {
-                why: again(&outcome.proof),
-            },
-            Err(why) => FaultStep::Ineffective { why: again(&why) },
-        };
-        vec![Step {
+        let step = |step| Step {
             id: id.to_owned(),
             kind: active.planned.kind.clone(),
             step,
-        }]
+        };
+        outcome.again().into_iter().map(step).collect()
     }
 }
 

@@ -92,7 +92,7 @@ impl Faults {
         };
         let mut steps = vec![step(FaultStep::Acknowledged)];
         match proof {
-            Some(proof) => steps.push(step(FaultStep::Effective { proof })),
+            Some(proof) => steps.push(step(FaultStep::effective(proof))),
             None => steps.extend(self.heal(id)),
         }
         steps
