@@ -61,9 +61,7 @@ pub(super) fn try_failed(error: &TryError) -> Failure {
         TryError::Interrupted(interrupt) => {
             Failure::interrupted(interrupt.exit(), error.to_string())
         }
-        TryError::Io { .. } => {
-            Failure::infra("a repetition could not be made").because(error)
-        }
+        TryError::Io { .. } => Failure::infra("a repetition could not be made").because(error),
     }
 }
 
