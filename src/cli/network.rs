@@ -25,7 +25,6 @@ use crate::{
         self, Docker, Launched,
         docker::{ExecSession, LogChunk},
     },
-    exit::Exit,
     ids::NodeName,
     journal::text::{clean, clean_bytes},
     plan::Plan,
@@ -241,22 +240,26 @@ pub(super) fn forward(common: &Common, verb: &ForwardArguments) -> Result<ExitCo
         print_line(&format!("{} port {} is at {} until Ctrl-C", verb.node, verb.port, listener.local_addr()?))?;
         let places = std::sync::Arc::new(tokio::sync::Semaphore::new(FORWARDS_MOST));
         let mut connections = tokio::task::JoinSet::new();
+        // Listened for once and all the time: also while all places are taken.
+        let mut ended = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
-            let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else { return Ok(Exit::Infra.into()) };
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let (socket, _) = accepted?;
-                    let (reached, node, port) = (std::sync::Arc::clone(&reached), verb.node.clone(), verb.port);
-                    connections.spawn(async move {
-                        let _place = place;
-                        carry(&reached, &node, port, socket).await
-                    });
-                }
-                _ = tokio::signal::ctrl_c() => {
+            let next = async {
+                let place = std::sync::Arc::clone(&places).acquire_owned().await?;
+                let (socket, _) = listener.accept().await?;
+                Ok::<_, Box<dyn std::error::Error>>((place, socket))
+            };
+            let (place, socket) = tokio::select! {
+                next = next => next.map_err(|error| Failure::infra("cannot take connections").because(&*error))?,
+                _ = &mut ended => {
                     connections.shutdown().await;
                     return Ok(ExitCode::SUCCESS);
                 }
-            }
+            };
+            let (reached, node, port) = (std::sync::Arc::clone(&reached), verb.node.clone(), verb.port);
+            connections.spawn(async move {
+                let _place = place;
+                carry(&reached, &node, port, socket).await
+            });
             while let Some(ended) = connections.try_join_next() {
                 if let Ok(Err(failure)) = ended {
                     print(failure.render().as_bytes())?;
