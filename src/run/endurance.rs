@@ -249,6 +249,7 @@ impl Course<'_> {
                 fault: &id,
                 targets: &targets,
                 nodes,
+                quorum: self.plan.network.foreign.quorum,
                 duration: LASTS,
                 seed: u64::from(number),
             };

@@ -241,7 +241,7 @@ fn pinned(fault: &PlannedFault, plan: &Plan, views: &[FaultView]) -> PlannedFaul
             let nodes = if recorded.is_empty() {
                 target::resolve(
                     &fault.target,
-                    &plan.network.nodes,
+                    &plan.network,
                     &Seen::default(),
                     fault.seed,
                 )
