@@ -4,6 +4,7 @@ mod alerting;
 pub mod arm;
 pub mod baseline;
 pub mod by_hand;
+pub mod child;
 mod capability;
 mod conclude;
 mod conductor;

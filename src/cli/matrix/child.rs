@@ -1,14 +1,8 @@
-//! One cell's soak: a child process in a process group of its own, so that a Ctrl-C reaches the matrix alone.
+//! One cell's soak, in a child process.
 
-use std::{
-    ffi::OsString,
-    path::Path,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{ffi::OsString, path::Path, process::ExitStatus, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::{process::Child, sync::watch, time::timeout};
+use tokio::sync::watch;
 
 use super::{RECORD, RUNS};
 use crate::{
@@ -18,13 +12,11 @@ use crate::{
     },
     matrix::Cell,
     run::{
+        child::{Patience, SoakChild},
         directory::{RunDirectory, StateFolder},
         signal::Interrupt,
     },
 };
-
-/// A soak that was asked to end is killed so long after that.
-const LAST_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Writes a cell's files and starts its soak.
 pub(super) fn start(
@@ -32,14 +24,14 @@ pub(super) fn start(
     verb: &MatrixArguments,
     cell: &Cell,
     folder: &Path,
-) -> Result<Child, Failure> {
+) -> Result<SoakChild, Failure> {
     let plan = folder.join(format!("{}.toml", cell.id));
     std::fs::create_dir_all(folder)?;
     forget(folder)?;
     std::fs::write(folder.join("profile.toml"), &cell.profile)?;
     std::fs::write(&plan, &cell.plan)?;
     let output = std::fs::File::create(folder.join("output.txt"))?;
-    let mut words: Vec<OsString> = vec!["soak".into(), plan.into()];
+    let mut words: Vec<OsString> = vec![plan.into()];
     words.extend(["--state".into(), folder.join(RUNS).into()]);
     if let Some(engine) = &common.engine {
         words.extend(["--engine".into(), engine.into()]);
@@ -47,17 +39,17 @@ pub(super) fn start(
     if let Some(binary) = &verb.linux_binary {
         words.extend(["--linux-binary".into(), binary.into()]);
     }
-    let mut command = tokio::process::Command::new(std::env::current_exe()?);
-    command
-        .args(words)
-        .env("NO_COLOR", "1")
-        // Which disks and faults a cell has is the cell's own.
-        .env_remove("CANARYNET_ALLOW_HELPER")
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .process_group(0);
-    Ok(command.spawn()?)
+    let errors = output.try_clone()?;
+    let child = SoakChild::start(|command| {
+        command
+            .args(words)
+            .env("NO_COLOR", "1")
+            // Which disks and faults a cell has is the cell's own.
+            .env_remove("CANARYNET_ALLOW_HELPER")
+            .stdout(output)
+            .stderr(errors);
+    })?;
+    Ok(child)
 }
 
 /// Takes away what an earlier soak of the cell left: a record must not outlive the plan that it is about, nor an old run
@@ -83,39 +75,22 @@ fn forget(folder: &Path) -> Result<(), Failure> {
 
 /// Waits for a soak's end; passes signals on; ends one that does not end by itself.
 pub(super) async fn wait(
-    mut child: Child,
+    child: SoakChild,
     patience: Duration,
     mut interrupts: watch::Receiver<Option<Interrupt>>,
 ) -> std::io::Result<ExitStatus> {
-    let signal = |child: &Child, signal| {
-        // A child that was not waited for keeps its id, so nobody else is meant.
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(id) = id.and_then(Pid::from_raw) {
-            // One that has just ended needs no signal.
-            let _ = kill_process(id, signal);
+    let next = async || {
+        loop {
+            if interrupts.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Some(interrupt) = *interrupts.borrow_and_update() {
+                return interrupt;
+            }
         }
     };
-    let until = tokio::time::sleep(patience);
-    tokio::pin!(until);
-    loop {
-        tokio::select! {
-            status = child.wait() => return status,
-            Ok(()) = interrupts.changed() => {
-                let which = match *interrupts.borrow_and_update() {
-                    Some(Interrupt::Term) => Signal::TERM,
-                    _ => Signal::INT,
-                };
-                signal(&child, which);
-            }
-            () = &mut until => break,
-        }
-    }
-    signal(&child, Signal::TERM);
-    if let Ok(status) = timeout(LAST_PATIENCE, child.wait()).await {
-        return status;
-    }
-    child.kill().await?;
-    child.wait().await
+    let ended = child.wait(Patience::of(patience), next).await?;
+    Ok(ended.status)
 }
 
 #[cfg(test)]
