@@ -103,7 +103,10 @@ pub(super) fn repeat(common: &Common, run: &Path, retries: u32) -> Result<PathBu
     if let Some(interrupt) = ended.interrupt {
         return Err(Failure::interrupted(
             interrupt.exit(),
-            format!("ended by {}; the repetition has ended too", interrupt.name()),
+            format!(
+                "ended by {}; the repetition has ended too",
+                interrupt.name()
+            ),
         ));
     }
     let mut runs = state

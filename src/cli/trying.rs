@@ -90,7 +90,10 @@ fn run(common: &Common, plan: &Plan, folder: &Path) -> Result<String, Failure> {
     if let Some(interrupt) = ended.interrupt {
         return Err(Failure::interrupted(
             interrupt.exit(),
-            format!("ended by {}; the node that was tried is gone", interrupt.name()),
+            format!(
+                "ended by {}; the node that was tried is gone",
+                interrupt.name()
+            ),
         ));
     }
     Ok(std::fs::read_to_string(&output)?)

@@ -120,7 +120,7 @@ pub fn resolve(
                 if !quorum.is_met(total, left) {
                     break;
                 }
-                left -= node.voting_power;
+                left = left.saturating_sub(node.voting_power);
                 taken.push(node.name.clone());
             }
             Ok(taken)
@@ -236,7 +236,12 @@ mod tests {
             ]
             .into(),
         };
-        let found = resolve(&target.parse().unwrap(), &network(powers, quorum), &seen, seed)?;
+        let found = resolve(
+            &target.parse().unwrap(),
+            &network(powers, quorum),
+            &seen,
+            seed,
+        )?;
         Ok(found.iter().map(ToString::to_string).collect())
     }
 
@@ -305,7 +310,13 @@ mod tests {
             assert_eq!(count(majority, "minority-third", &[1; 4], seed), Ok(1));
             assert_eq!(count(majority, "minority-third", &[1; 7], seed), Ok(2));
             assert!(count(majority, "minority-third", &[1; 3], seed).is_err());
-            for powers in [&[1; 3][..], &[1; 4], &[1; 7], &[3, 1, 1, 1, 2], &[u64::MAX, 1]] {
+            for powers in [
+                &[1; 3][..],
+                &[1; 4],
+                &[1; 7],
+                &[3, 1, 1, 1, 2],
+                &[u64::MAX, 1],
+            ] {
                 for quorum in [Quorum::TwoThirds, majority] {
                     let network = network(powers, quorum);
                     let taken = |target: &str| {

@@ -70,8 +70,16 @@ fn a_bare_majority_is_relied_on_where_it_is_a_quorum() {
         };
         fault("partition", serde_json::json!({})).takes(&cast)
     };
-    assert_eq!(by(Quorum::Majority), targets, "three of five still owe blocks");
-    assert_eq!(by(Quorum::TwoThirds).len(), 5, "three of five are no quorum");
+    assert_eq!(
+        by(Quorum::Majority),
+        targets,
+        "three of five still owe blocks"
+    );
+    assert_eq!(
+        by(Quorum::TwoThirds).len(),
+        5,
+        "three of five are no quorum"
+    );
 }
 
 #[test]
