@@ -146,8 +146,7 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
     let me = config.node();
     let crypto = genesis.bls(me).ok_or(NodeError::Gone("key of this node"))?;
     announce(&config, &genesis, &logger);
-    let (results_sender, results) = mpsc::unbounded_channel();
-    let (store, recovered) = open_store(&config, &genesis, &logger, &results_sender).await?;
+    let (store, recovered, results) = open_store(&config, &genesis, &logger).await?;
     let (store, head) = (Arc::new(store), recovered.head.clone());
     let restarted = !recovered.fresh;
     let state = recovered.state.clone();
@@ -286,13 +285,13 @@ fn network_settings(config: &NodeConfig, genesis: &Genesis) -> network::Settings
     }
 }
 
-/// Opens the store. A disk that is full or fails is waited for; a store that is damaged is not.
+/// Opens the store. A disk that is full or fails is waited for; a store that is damaged is not. What it has done comes
+/// through the channel, whose other end only the store's thread holds: it closes when that thread ends.
 async fn open_store(
     config: &NodeConfig,
     genesis: &Genesis,
     logger: &Logger,
-    results: &mpsc::UnboundedSender<Done>,
-) -> Result<(Store, Recovered), NodeError> {
+) -> Result<(Store, Recovered, mpsc::UnboundedReceiver<Done>), NodeError> {
     let shard = config.node().shard;
     let (mut pause, longest) = OPEN_PAUSE;
     loop {
@@ -310,8 +309,9 @@ async fn open_store(
             };
             (head, genesis.state(shard))
         };
-        match Store::open(settings, first, results.clone()) {
-            Ok(opened) => return Ok(opened),
+        let (sender, results) = mpsc::unbounded_channel();
+        match Store::open(settings, first, sender) {
+            Ok((store, recovered)) => return Ok((store, recovered, results)),
             Err(error) if error.is_transient() && !config.defects.has(Defect::ExitOnNonfatal) => {
                 logger.write_plain(
                     &Event::new(Level::Error, "Failed to open the store").error(chain(&error)),
@@ -373,4 +373,32 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        config: NodeConfig,
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_thread_has_ended_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let config = Flags::parse_from(["node", "--data", data]).config;
+        let genesis = Genesis::new(genesis_config(&config)).unwrap();
+        let log = folder.path().join("log");
+        let logger = Logger::start(config.log_level, &log, config.defects).unwrap();
+        let (store, _, mut results) = open_store(&config, &genesis, &logger).await.unwrap();
+        // Its thread ends with its last handle, as it would by a panic.
+        drop(store);
+        let ended = tokio::time::timeout(Duration::from_secs(300), results.recv()).await;
+        assert!(ended.is_ok_and(|done| done.is_none()));
+    }
 }
