@@ -260,6 +260,7 @@ impl Node {
                         payload,
                     });
                 }
+                Output::Refused(transactions) => self.mempool.refused(&transactions, self.head),
                 Output::ServeBlocks { to, from, count } => self.serve(to, from, count),
                 Output::Committed {
                     committed,
@@ -317,6 +318,7 @@ impl Node {
         self.head = block.header.height;
         self.state = state;
         self.mempool.committed(block, &self.state);
+        self.mempool.forget_stranded(self.head, &self.state);
         if let Some(load) = &mut self.load {
             load.committed(block, synced, Instant::now());
         }
