@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -205,7 +205,6 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
         defects: config.defects,
         gave_up: None,
         repeat_every,
-        wall_ahead: 0,
         next_repeat: Instant::now() + repeat_every,
     };
     node.carry_out(outputs);
@@ -244,9 +243,6 @@ fn restore(
     crypto: &crate::reference_node::crypto::Bls,
     recovered: Recovered,
 ) -> (Consensus<crate::reference_node::crypto::Bls>, Vec<Output>) {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let settings = ConsensusConfig {
         node: config.node(),
         interval: micros(config.block_interval),
@@ -254,7 +250,7 @@ fn restore(
         view_change_timeout_max: micros(config.view_change_max),
         retry_interval: micros(config.retry()),
         sync_interval: micros(config.sync()),
-        wall_origin_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        wall_origin_ms: wall::now_ms(),
         log_level: config.log_level,
         defects: config.defects,
     };

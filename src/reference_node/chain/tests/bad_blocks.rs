@@ -64,6 +64,23 @@ fn verdict(fix_root: bool, change: impl FnOnce(&mut Net, &mut Block)) -> BlockEr
         .expect_err("a bad block was accepted")
 }
 
+/// Else a clock that is set back would stop the chain until it shows the parent's date again.
+#[test]
+fn the_earliest_date_after_the_parent_is_good_by_any_clock() {
+    let (net, mut block) = scene();
+    let parent = net.shards[0].header.timestamp_ms;
+    let set_back = Check::Proposal {
+        now_ms: parent - 3_600_000,
+    };
+    block.header.timestamp_ms = parent + 1;
+    assert!(net.check(0, &block, set_back).is_ok());
+    block.header.timestamp_ms = parent + 2;
+    assert!(matches!(
+        net.check(0, &block, set_back),
+        Err(BlockError::TimestampInFuture { .. })
+    ));
+}
+
 fn header_fault(change: impl FnOnce(&mut Net, &mut Block)) -> BlockError {
     verdict(false, change)
 }
