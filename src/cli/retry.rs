@@ -98,7 +98,7 @@ pub(super) fn repeat(common: &Common, run: &Path, retries: u32) -> Result<PathBu
     let ended = runtime()?.block_on(async {
         let mut signals = Signals::install()?;
         let child = SoakChild::start(with)?;
-        child.wait(patience, async || signals.next().await).await
+        child.wait(patience, &mut signals).await
     })?;
     if let Some(interrupt) = ended.interrupt {
         return Err(Failure::interrupted(

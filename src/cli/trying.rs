@@ -85,7 +85,7 @@ fn run(common: &Common, plan: &Plan, folder: &Path) -> Result<String, Failure> {
     let ended = runtime()?.block_on(async {
         let mut signals = Signals::install()?;
         let child = SoakChild::start(with)?;
-        child.wait(patience, async || signals.next().await).await
+        child.wait(patience, &mut signals).await
     })?;
     if let Some(interrupt) = ended.interrupt {
         return Err(Failure::interrupted(

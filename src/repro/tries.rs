@@ -153,7 +153,7 @@ impl Bench {
         let own = plan.deadline.map_or(LONGEST, |deadline| deadline.0) + AROUND;
         let patience = Patience::of(most.min(own));
         let ended = child
-            .wait(patience, async || self.signals.next().await)
+            .wait(patience, &mut self.signals)
             .await
             .map_err(failed("wait for the soak of", path))?;
         match ended.interrupt {

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::signal::Interrupt;
+use super::signal::{Interrupt, Interrupts};
 
 /// What a soak may take beyond its plan's deadline: packing, launch, reports, teardown.
 pub const AROUND: Duration = Duration::from_secs(10 * 60);
@@ -93,7 +93,7 @@ impl SoakChild {
     pub async fn wait(
         mut self,
         patience: Patience,
-        mut signals: impl AsyncFnMut() -> Interrupt,
+        signals: &mut impl Interrupts,
     ) -> io::Result<Ended> {
         let mut until = Instant::now() + patience.whole;
         let mut interrupt = None;
@@ -105,7 +105,7 @@ impl SoakChild {
         loop {
             tokio::select! {
                 status = self.child.wait() => return Ok(ended(status?, interrupt, false)),
-                which = signals() => {
+                which = signals.next() => {
                     if interrupt.is_none() {
                         until = until.min(Instant::now() + patience.drain);
                     }
@@ -143,7 +143,7 @@ impl SoakChild {
 mod tests {
     use std::os::unix::process::ExitStatusExt as _;
 
-    use tokio::sync::mpsc;
+    use tokio::sync::watch;
 
     use super::*;
 
@@ -178,18 +178,18 @@ mod tests {
     async fn every_signal_is_handed_on_as_it_came() {
         let folder = tempfile::tempdir().unwrap();
         let child = shell(folder.path(), 3);
-        let (sender, mut receiver) = mpsc::channel(1);
+        let (sender, mut receiver) = watch::channel::<Option<Interrupt>>(None);
         let send = async {
             for (place, which) in [Interrupt::Int, Interrupt::Term, Interrupt::Int]
                 .into_iter()
                 .enumerate()
             {
                 lines(folder.path(), place + 1).await;
-                sender.send(which).await.unwrap();
+                sender.send_replace(Some(which));
             }
             std::future::pending::<()>().await;
         };
-        let wait = child.wait(Patience::of(LONG), async || receiver.recv().await.unwrap());
+        let wait = child.wait(Patience::of(LONG), &mut receiver);
         let ended = tokio::select! {
             ended = wait => ended.unwrap(),
             () = send => unreachable!("it waits for ever"),
@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_does_not_end_is_asked_and_then_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let nobody = async || std::future::pending::<Interrupt>().await;
+        let (_, mut nobody) = watch::channel::<Option<Interrupt>>(None);
         let child = shell(folder.path(), 99);
         lines(folder.path(), 1).await;
         let patience = Patience {
@@ -210,7 +210,7 @@ mod tests {
             drain: LONG,
             last: Duration::from_millis(200),
         };
-        let ended = child.wait(patience, nobody).await.unwrap();
+        let ended = child.wait(patience, &mut nobody).await.unwrap();
         assert!(ended.late && ended.interrupt.is_none());
         assert_eq!(ended.status.signal(), Some(Signal::KILL.as_raw()));
     }
@@ -225,15 +225,9 @@ mod tests {
             drain: Duration::ZERO,
             last: LONG,
         };
-        let mut told = false;
-        // Once; nobody presses a second time.
-        let once = async || {
-            if std::mem::replace(&mut told, true) {
-                std::future::pending::<()>().await;
-            }
-            Interrupt::Int
-        };
-        let ended = child.wait(patience, once).await.unwrap();
+        let (sender, mut once) = watch::channel::<Option<Interrupt>>(None);
+        sender.send_replace(Some(Interrupt::Int));
+        let ended = child.wait(patience, &mut once).await.unwrap();
         assert_eq!(ended.status.code(), Some(7), "asked to end after the drain");
         assert_eq!((ended.interrupt, ended.late), (Some(Interrupt::Int), true));
     }
@@ -250,7 +244,7 @@ mod tests {
             last: LONG,
         };
         lines(folder.path(), 1).await;
-        let nobody = async || std::future::pending::<Interrupt>().await;
-        child.wait(patience, nobody).await.unwrap();
+        let (_, mut nobody) = watch::channel::<Option<Interrupt>>(None);
+        child.wait(patience, &mut nobody).await.unwrap();
     }
 }

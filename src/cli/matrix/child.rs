@@ -79,17 +79,7 @@ pub(super) async fn wait(
     patience: Duration,
     mut interrupts: watch::Receiver<Option<Interrupt>>,
 ) -> std::io::Result<ExitStatus> {
-    let next = async || {
-        loop {
-            if interrupts.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            if let Some(interrupt) = *interrupts.borrow_and_update() {
-                return interrupt;
-            }
-        }
-    };
-    let ended = child.wait(Patience::of(patience), next).await?;
+    let ended = child.wait(Patience::of(patience), &mut interrupts).await?;
     Ok(ended.status)
 }
 
