@@ -334,7 +334,7 @@ mod tests {
         let carry = |mut socket: TcpStream| async move {
             // Told that it has a place, the other side knows that all are taken.
             socket.write_all(b"!").await?;
-            std::future::pending().await
+            std::future::pending::<Result<(), Failure>>().await
         };
         let client = async {
             let mut taken = TcpStream::connect(address).await.unwrap();
