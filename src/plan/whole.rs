@@ -10,7 +10,7 @@ use crate::fault::{kinds::kind, target};
 const LONGEST_ID: usize = 80;
 
 /// How holds begin that snapshots put on nodes: they are armed like faults, in the same folder.
-const HOLDS: &str = "snapshot-";
+pub const HOLDS: &str = "snapshot-";
 /// What the canary's test of itself is armed as.
 const DRILL: &str = "drill";
 
