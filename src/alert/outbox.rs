@@ -139,13 +139,14 @@ impl Outbox {
                 }
             }
             Sent::Later(why) => {
-                let wait = FIRST_WAIT.saturating_mul(1 << lane.tries.min(16));
-                lane.tries = lane.tries.saturating_add(1);
-                lane.next = now + wait.min(LONGEST_WAIT);
+                lane.pause(now);
                 lane.problem = Some(why);
             }
             Sent::Refused(why) => {
-                lane.queue.pop_front();
+                if let Some(notice) = lane.queue.pop_front() {
+                    lane.refused(&notice, now);
+                }
+                lane.pause(now);
                 lane.lost = lane.lost.saturating_add(1);
                 lane.problem = Some(why);
             }
@@ -236,6 +237,28 @@ impl Lane {
             }
             State::Heartbeat => {}
         }
+    }
+
+    /// What was refused is not said again at once: what lasts when its time comes, what is over never.
+    fn refused(&mut self, notice: &Notice, now: Elapsed) {
+        match notice.state {
+            State::Firing => {
+                if let Some((_, told)) = self.open.get_mut(&notice.key) {
+                    *told = now;
+                }
+            }
+            State::Resolved => {
+                self.open.remove(&notice.key);
+            }
+            State::Heartbeat => {}
+        }
+    }
+
+    /// A receiver that did not take something is left alone for a while, each time for longer.
+    fn pause(&mut self, now: Elapsed) {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.tries.min(16));
+        self.tries = self.tries.saturating_add(1);
+        self.next = now + wait.min(LONGEST_WAIT);
     }
 
     fn repeats(&self) -> bool {

@@ -155,6 +155,7 @@ fn operations(info: &KindInfo) -> Vec<Operation> {
         fault: "any",
         targets: &any,
         nodes: &[],
+        quorum: Default::default(),
         duration: std::time::Duration::ZERO,
         seed: 0,
     };

@@ -44,6 +44,8 @@ const FOLDER: &str = "matrix";
 /// Healthy soak of a case, where only some cases are asked for.
 const OF_EACH: Duration = Duration::from_secs(120);
 const RECORD: &str = "cell.json";
+/// Folder of a cell's run.
+const RUNS: &str = "runs";
 /// A soak that is not over so long after its estimate is asked to end.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Soaks that failed without a record, one after the other, after which the machine is at fault. Some fail without one
@@ -341,7 +343,7 @@ fn keep(
     if !verdict.iter().any(|exit| code == Some(*exit as i32)) {
         return Err(last_words(&folder, code));
     }
-    let (directory, _) = StateFolder::open(Some(&folder.join("runs")))
+    let (directory, _) = StateFolder::open(Some(&folder.join(RUNS)))
         .and_then(|state| state.find("latest"))
         .map_err(|_| last_words(&folder, code))?;
     let record = record(cell, folders.hash(&cell.id), &directory)

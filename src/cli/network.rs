@@ -25,7 +25,6 @@ use crate::{
         self, Docker, Launched,
         docker::{ExecSession, LogChunk},
     },
-    exit::Exit,
     ids::NodeName,
     journal::text::{clean, clean_bytes},
     plan::Plan,
@@ -238,32 +237,51 @@ pub(super) fn forward(common: &Common, verb: &ForwardArguments) -> Result<ExitCo
         let reached = std::sync::Arc::new(reach(common, &verb.run).await?);
         reached.node(&verb.node)?;
         let listener = TcpListener::bind(("127.0.0.1", verb.listen)).await?;
-        print_line(&format!("{} port {} is at {} until Ctrl-C", verb.node, verb.port, listener.local_addr()?))?;
-        let places = std::sync::Arc::new(tokio::sync::Semaphore::new(FORWARDS_MOST));
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else { return Ok(Exit::Infra.into()) };
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let (socket, _) = accepted?;
-                    let (reached, node, port) = (std::sync::Arc::clone(&reached), verb.node.clone(), verb.port);
-                    connections.spawn(async move {
-                        let _place = place;
-                        carry(&reached, &node, port, socket).await
-                    });
-                }
-                _ = tokio::signal::ctrl_c() => {
-                    connections.shutdown().await;
-                    return Ok(ExitCode::SUCCESS);
-                }
+        print_line(&format!(
+            "{} port {} is at {} until Ctrl-C",
+            verb.node,
+            verb.port,
+            listener.local_addr()?
+        ))?;
+        let (node, port) = (verb.node.clone(), verb.port);
+        let carry = move |socket| {
+            let (reached, node) = (std::sync::Arc::clone(&reached), node.clone());
+            async move { carry(&reached, &node, port, socket).await }
+        };
+        serve(&listener, FORWARDS_MOST, tokio::signal::ctrl_c(), carry).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Carries connections, at most so many at a time, until `ended`: that is heard also while all places are taken. What
+/// fails is told.
+async fn serve<Carried>(
+    listener: &TcpListener,
+    most: usize,
+    ended: impl Future,
+    carry: impl Fn(TcpStream) -> Carried,
+) -> Result<(), Failure>
+where
+    Carried: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let mut ended = std::pin::pin!(ended);
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = &mut ended => {
+                connections.shutdown().await;
+                return Ok(());
             }
-            while let Some(ended) = connections.try_join_next() {
-                if let Ok(Err(failure)) = ended {
+            accepted = listener.accept(), if connections.len() < most => {
+                connections.spawn(carry(accepted?.0));
+            }
+            Some(carried) = connections.join_next() => {
+                if let Ok(Err(failure)) = carried {
                     print(failure.render().as_bytes())?;
                 }
             }
         }
-    })
+    }
 }
 
 async fn carry(
@@ -300,4 +318,36 @@ pub(super) async fn relay(address: &str) -> std::io::Result<()> {
     }
     upward.abort();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_is_heard_while_all_places_are_taken() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let carry = |mut socket: TcpStream| async move {
+            // Told that it has a place, the other side knows that all are taken.
+            socket.write_all(b"!").await?;
+            std::future::pending::<Result<(), Failure>>().await
+        };
+        let client = async {
+            let mut taken = TcpStream::connect(address).await.unwrap();
+            taken.read_exact(&mut [0]).await.unwrap();
+            let waiting = TcpStream::connect(address).await.unwrap();
+            end.send(()).unwrap();
+            (taken, waiting)
+        };
+        let served = serve(&listener, 1, ended, carry);
+        let both = async { tokio::join!(served, client) };
+        let (served, _) = tokio::time::timeout(std::time::Duration::from_secs(300), both)
+            .await
+            .unwrap();
+        served.unwrap();
+    }
 }

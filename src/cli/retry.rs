@@ -8,7 +8,8 @@ use std::{
     ffi::{OsStr, OsString},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    time::Duration,
 };
 
 use super::{
@@ -16,10 +17,19 @@ use super::{
     arguments::{Common, OnInfra},
     runtime, state_folder,
 };
-use crate::run::signal::{Interrupt, Signals};
+use crate::{
+    repro::case::read_plan,
+    run::{
+        child::{AROUND, Patience, SoakChild},
+        signal::Signals,
+    },
+};
 
 /// The option's name on the command line.
 const OPTION: &str = "--on-infra";
+
+/// A repetition of a run without a deadline.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// Becomes the same soak with this many repetitions left; comes back only when that cannot be.
 pub(super) fn become_again(left: u32) -> Failure {
@@ -69,62 +79,43 @@ pub(super) fn repeat(common: &Common, run: &Path, retries: u32) -> Result<PathBu
         .into_iter()
         .map(|(run, _)| run.path().to_owned())
         .collect();
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg("soak")
-        .arg("--resolved")
-        .arg(&plan)
-        .arg("--keep=never")
-        .arg("--no-reserve");
-    command.arg("--state").arg(state.root());
-    if let Some(engine) = &common.engine {
-        command.arg("--engine").arg(engine);
+    let resolved = read_plan(&plan)
+        .map_err(|error| Failure::infra("the run cannot be repeated").because(&error))?;
+    let once = resolved.deadline.map_or(LONGEST, |deadline| deadline.0) + AROUND;
+    let patience = Patience::of(once.saturating_mul(retries));
+    let with = |command: &mut tokio::process::Command| {
+        command.arg("--resolved").arg(&plan);
+        command.arg("--keep=never").arg("--no-reserve");
+        command.arg("--state").arg(state.root());
+        if let Some(engine) = &common.engine {
+            command.arg("--engine").arg(engine);
+        }
+        if let Some(left) = retries.checked_sub(1) {
+            command.arg(format!("{OPTION}={}", OnInfra { retries: left }));
+        }
+        // What the gate prints is its decision alone.
+        command.stdout(std::io::stderr());
+    };
+    let ended = runtime()?.block_on(async {
+        let mut signals = Signals::install()?;
+        let child = SoakChild::start(with)?;
+        child.wait(patience, &mut signals).await
+    })?;
+    if let Some(interrupt) = ended.interrupt {
+        return Err(Failure::interrupted(
+            interrupt.exit(),
+            format!(
+                "ended by {}; the repetition has ended too",
+                interrupt.name()
+            ),
+        ));
     }
-    if let Some(left) = retries.checked_sub(1) {
-        command.arg(format!("{OPTION}={}", OnInfra { retries: left }));
-    }
-    // What the gate prints is its decision alone.
-    command.stdin(Stdio::null()).stdout(std::io::stderr());
-    wait(command)?;
     let mut runs = state
         .all()
         .into_iter()
         .map(|(run, _)| run.path().to_owned());
     runs.find(|path| !before.contains(path))
         .ok_or_else(|| Failure::infra("the repetition made no run"))
-}
-
-/// Waits for a child; signals are handed on, and it drains, reports and cleans up.
-fn wait(command: Command) -> Result<(), Failure> {
-    runtime()?.block_on(async {
-        let mut signals = Signals::install()?;
-        let mut child = tokio::process::Command::from(command).spawn()?;
-        loop {
-            tokio::select! {
-                ended = child.wait() => {
-                    ended?;
-                    break;
-                }
-                interrupt = signals.next() => hand_on(&child, interrupt),
-            }
-        }
-        match signals.first() {
-            Some(interrupt) => Err(Failure::infra(format!("ended by {}", interrupt.name()))),
-            None => Ok(()),
-        }
-    })
-}
-
-fn hand_on(child: &tokio::process::Child, interrupt: Interrupt) {
-    let signal = match interrupt {
-        Interrupt::Int => rustix::process::Signal::INT,
-        Interrupt::Term => rustix::process::Signal::TERM,
-    };
-    let process = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(process) = process.and_then(rustix::process::Pid::from_raw) {
-        // A child that has ended meanwhile needs no signal.
-        let _ = rustix::process::kill_process(process, signal);
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     exit::Exit,
-    plan::Program,
+    plan::Plan,
     report::text::{count, plain},
     repro::{
         Sought,
@@ -77,6 +77,15 @@ pub(super) fn shrink(common: &Common, verb: &ShrinkArguments) -> Result<ExitCode
         {
             print_line(&plain(&note, 300))?;
         }
+        let mut recorded = case.plan.clone();
+        let notes = case
+            .put_recorded_versions(&docker, &mut recorded)
+            .await
+            .map_err(|error| case_failed(&error))?;
+        for note in notes.iter().filter(|_| !common.json) {
+            print_line(&plain(note, 300))?;
+        }
+        recorded.network.program = program;
         let bench = Bench::new(&state_folder(common)?, &finding.id, child_options(common))
             .map_err(|error| try_failed(&error))?;
         let mut work = Work {
@@ -87,7 +96,7 @@ pub(super) fn shrink(common: &Common, verb: &ShrinkArguments) -> Result<ExitCode
             case: &case,
             recipe,
             problem,
-            program,
+            recorded,
             bench,
             output,
             tries: 0,
@@ -124,7 +133,8 @@ struct Work<'a> {
     case: &'a Case,
     recipe: Recipe,
     problem: Problem,
-    program: Program,
+    /// The recorded plan with the builds that its nodes ran.
+    recorded: Plan,
     bench: Bench,
     output: PathBuf,
     tries: u64,
@@ -198,7 +208,7 @@ impl Work<'_> {
         };
         let mut plan = repeated(plan);
         confined(self.case.foreign, &mut plan, self.verb.allow_helper)?;
-        plan.network.program.clone_from(&self.program);
+        put_builds(&self.recorded, &mut plan);
         let one = match self.bench.attempt_within(&plan, &self.sought, left).await {
             Ok(one) => one,
             Err(TryError::Interrupted(interrupt)) => return Err(Stopped::By(interrupt)),
@@ -337,6 +347,17 @@ impl Work<'_> {
     }
 }
 
+/// Gives a plan that was made smaller the builds of the recorded one. A version that nobody runs any more may be gone.
+fn put_builds(recorded: &Plan, plan: &mut Plan) {
+    plan.network.program.clone_from(&recorded.network.program);
+    for version in &mut plan.network.versions {
+        let mut known = recorded.network.versions.iter();
+        if let Some(known) = known.find(|known| known.name == version.name) {
+            version.program.clone_from(&known.program);
+        }
+    }
+}
+
 /// Why a try did not come to its end.
 enum Stopped {
     By(Interrupt),
@@ -360,5 +381,32 @@ fn word(step: Step) -> &'static str {
         Step::Earlier => "sooner",
         Step::Soak => "shorter",
         Step::Confirm => "confirm",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::generate::Shape as Network,
+        plan::{Program, VersionPlan},
+    };
+
+    #[test]
+    fn tries_are_made_with_the_recorded_builds_of_all_versions() {
+        let version = |name: &str, image: &str| VersionPlan {
+            name: name.to_owned(),
+            program: Some(Program::Image(image.to_owned())),
+            options: std::collections::BTreeMap::default(),
+            nodes: Vec::new(),
+        };
+        let mut recorded = Network::default().plan();
+        let mut plan = recorded.clone();
+        recorded.network.program = Program::Image("node@recorded".to_owned());
+        recorded.network.versions = vec![version("gone", "a"), version("next", "next@recorded")];
+        plan.network.versions = vec![version("next", "next:latest")];
+        put_builds(&recorded, &mut plan);
+        assert_eq!(plan.network.program, recorded.network.program);
+        assert_eq!(plan.network.versions, recorded.network.versions[1..]);
     }
 }

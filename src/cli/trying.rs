@@ -3,20 +3,24 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::ExitCode,
     time::Duration,
 };
 
 use super::{
     Failure,
     arguments::{Common, ProfileTryArguments},
-    print, print_json,
+    print, print_json, runtime,
 };
 use crate::{
     exit::Exit,
     journal::Reader,
     plan::{Keep, Plan, SoakTime},
     profile::trial::Trial,
+    run::{
+        child::{self, Patience, SoakChild},
+        signal::Signals,
+    },
 };
 
 /// Time that a run of one node may need beside what it is tried for: packing, starting, teardown.
@@ -67,20 +71,32 @@ fn run(common: &Common, plan: &Plan, folder: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::infra("cannot write the plan").because(&error))?;
     let output = folder.join("output.txt");
     let file = File::create(&output)?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("soak").arg("--resolved").arg(&path);
-    // One node for half a minute holds nothing up.
-    command.arg("--no-reserve");
-    command.arg("--state").arg(folder.join("runs"));
-    if let Some(engine) = &common.engine {
-        command.arg("--engine").arg(engine);
-    }
     let errors = file.try_clone()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(file)
-        .stderr(errors)
-        .status()?;
+    let with = |command: &mut tokio::process::Command| {
+        // One node for half a minute holds nothing up.
+        command.arg("--resolved").arg(&path).arg("--no-reserve");
+        command.arg("--state").arg(folder.join("runs"));
+        if let Some(engine) = &common.engine {
+            command.arg("--engine").arg(engine);
+        }
+        command.stdout(file).stderr(errors);
+    };
+    let longest = plan.deadline.map_or(child::AROUND, |deadline| deadline.0);
+    let patience = Patience::of(longest.saturating_add(child::AROUND));
+    let ended = runtime()?.block_on(async {
+        let mut signals = Signals::install()?;
+        let child = SoakChild::start(with)?;
+        child.wait(patience, &mut signals).await
+    })?;
+    if let Some(interrupt) = ended.interrupt {
+        return Err(Failure::interrupted(
+            interrupt.exit(),
+            format!(
+                "ended by {}; the node that was tried is gone",
+                interrupt.name()
+            ),
+        ));
+    }
     Ok(std::fs::read_to_string(&output)?)
 }
 

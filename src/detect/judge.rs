@@ -96,7 +96,7 @@ impl Judge {
             return Vec::new();
         }
         let now = self.world.now;
-        self.findings.at(now, self.world.wall(), entry.seq);
+        self.findings.at(now, self.world.wall(now), entry.seq);
         self.detect(entry);
         let world = &self.world;
         let again = world.pulse || matches!(entry.event, Event::Fault { .. } | Event::Drill { .. });

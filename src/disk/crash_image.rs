@@ -7,12 +7,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
 };
 
-use rustix::fs::{SeekFrom, ioctl_ficlone, statvfs};
+use rustix::fs::{OFlags, SeekFrom, ioctl_ficlone, statvfs};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -197,14 +198,16 @@ fn copy_file(from: &File, to: &File, bytes: u64) -> Result<(), io::Error> {
 pub(super) fn look_at(name: &str, mark: &str, store: bool) -> Result<Checked, io::Error> {
     let path = path(name)?;
     let image = OpenOptions::new().read(true).write(true).open(&path)?;
+    let bytes = image.metadata()?.len();
     let number = loop_device::attach(&image, mark)?;
-    let checked = look(number, store);
+    let checked = look(number, store.then_some(bytes));
     loop_device::detach(number)?;
     fs::remove_file(path)?;
     checked
 }
 
-fn look(number: u32, store: bool) -> Result<Checked, io::Error> {
+/// Mounts a device and reads the store on it, if the image's bytes are given: no file on it is longer.
+fn look(number: u32, store: Option<u64>) -> Result<Checked, io::Error> {
     let mounted = match Mounted::device(number) {
         Ok(mounted) => mounted,
         Err(error) => {
@@ -214,7 +217,7 @@ fn look(number: u32, store: bool) -> Result<Checked, io::Error> {
             });
         }
     };
-    let head = store.then(|| head_of(mounted.folder()));
+    let head = store.map(|bytes| head_of(mounted.folder(), bytes));
     mounted.unmount()?;
     Ok(Checked {
         unmountable: None,
@@ -224,11 +227,11 @@ fn look(number: u32, store: bool) -> Result<Checked, io::Error> {
 
 /// What a node has written is hostile: it is read by a process of its own, which gives up all privileges first. That
 /// process must own the file, for opening a store that was not closed repairs it.
-fn head_of(disk: &Path) -> Result<store::Head, String> {
+fn head_of(disk: &Path, bytes: u64) -> Result<store::Head, String> {
     let folder = Path::new(DISKS).join(FOLDER).join("store");
     let answer = (|| {
         fs::create_dir_all(&folder)?;
-        fs::copy(store::path(disk), store::path(&folder))
+        copy_store(&store::path(disk), &store::path(&folder), bytes)
             .map_err(|error| named("read the store", error))?;
         Command::new("/proc/self/exe")
             .arg("store-head")
@@ -244,6 +247,30 @@ fn head_of(disk: &Path) -> Result<store::Head, String> {
         let said = [output.stdout, output.stderr].concat();
         Err(crate::journal::text::clean_bytes(&said, 300))
     }
+}
+
+/// Copies a file that a node wrote, and nothing else that may be in its place: a link would lead into this container, a
+/// pipe would never end, and holes may say that a file is longer than any disk.
+fn copy_store(from: &Path, to: &Path, most: u64) -> Result<(), io::Error> {
+    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let source = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(from)?;
+    let facts = source.metadata()?;
+    if !facts.is_file() {
+        return wrong("it is no file");
+    }
+    if facts.len() > most {
+        return wrong("it is longer than its disk");
+    }
+    let target = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    copy_file(&source, &target, facts.len())
 }
 
 #[cfg(test)]
@@ -265,6 +292,32 @@ mod tests {
         let source = File::open(&from).unwrap();
         copy_file(&source, &File::create(&to).unwrap(), 2 << 20).unwrap();
         assert_eq!(fs::read(from).unwrap(), fs::read(to).unwrap());
+    }
+
+    #[test]
+    fn of_a_nodes_disk_a_file_is_copied_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mut file = File::create_new(at("store")).unwrap();
+        file.write_all(&[1; 5000]).unwrap();
+        file.set_len(1 << 20).unwrap();
+        copy_store(&at("store"), &at("copy"), 1 << 20).unwrap();
+        assert_eq!(
+            fs::read(at("store")).unwrap(),
+            fs::read(at("copy")).unwrap()
+        );
+        let refused = |name: &str| copy_store(&at(name), &at("other"), 1 << 20).unwrap_err();
+        file.set_len(2 << 20).unwrap();
+        assert!(refused("store").to_string().contains("longer"));
+        std::os::unix::fs::symlink(at("copy"), at("link")).unwrap();
+        refused("link");
+        fs::create_dir(at("folder")).unwrap();
+        refused("folder");
+        let pipe = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), pipe, mode, 0).unwrap();
+        assert!(refused("pipe").to_string().contains("no file"));
+        assert!(!at("other").exists());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::{
     plan::{
         NodePlan,
         faults::{Target, TargetManifest, Who},
+        foreign::Quorum,
         values::Share,
     },
 };
@@ -219,7 +220,7 @@ impl<Kind: LinkFault> Fault for Kind {
     }
 
     fn takes(&self, cast: &Cast<'_>) -> Vec<NodeName> {
-        taken(cast.nodes, &self.cuts(cast))
+        taken(cast.nodes, cast.quorum, &self.cuts(cast))
     }
 
     fn effects(&self) -> &'static [Effect] {
@@ -240,7 +241,7 @@ impl<Kind: LinkFault> Fault for Kind {
 /// there that is not found, and then less is asked of the shard than could be. Cuts between shards take nobody: each
 /// shard makes its own blocks.
 #[must_use]
-pub fn taken(nodes: &[NodePlan], cuts: &Cuts) -> Vec<NodeName> {
+pub fn taken(nodes: &[NodePlan], quorum: Quorum, cuts: &Cuts) -> Vec<NodeName> {
     let mut shards: BTreeMap<ShardId, Vec<&NodePlan>> = BTreeMap::new();
     for node in nodes {
         shards.entry(node.shard).or_default().push(node);
@@ -248,14 +249,8 @@ pub fn taken(nodes: &[NodePlan], cuts: &Cuts) -> Vec<NodeName> {
     let mut taken = Vec::new();
     for members in shards.values() {
         let relied_on = relied_on(members, cuts);
-        let power = |of: &dyn Fn(usize) -> bool| -> u128 {
-            let members = members.iter().enumerate();
-            members
-                .filter(|(place, _)| of(*place))
-                .map(|(_, node)| u128::from(node.voting_power))
-                .sum()
-        };
-        let quorum = power(&|place| relied_on[place]) * 3 > power(&|_| true) * 2;
+        let powers = members.iter().map(|node| node.voting_power);
+        let quorum = quorum.is_left(powers.zip(relied_on.iter().copied()));
         let whole = relied_on.iter().all(|relied_on| *relied_on);
         let lost = members.iter().zip(&relied_on);
         taken.extend(

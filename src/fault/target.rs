@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha8Rng, seq::SliceRandom as 
 use crate::{
     ids::{NodeName, ShardId},
     plan::{
-        NodePlan, Role,
+        NetworkPlan, NodePlan, Role,
         faults::{Target, Who},
     },
 };
@@ -53,10 +53,11 @@ pub fn check(target: &Target, nodes: &[NodePlan]) -> Result<(), String> {
 /// Why there is no such node now, for people.
 pub fn resolve(
     target: &Target,
-    nodes: &[NodePlan],
+    network: &NetworkPlan,
     seen: &Seen,
     seed: u64,
 ) -> Result<Vec<NodeName>, String> {
+    let (nodes, quorum) = (&network.nodes, network.foreign.quorum);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     check(target, nodes)?;
     if let Who::Nodes(names) = &target.who {
@@ -83,7 +84,8 @@ pub fn resolve(
             .get(&shard)
             .ok_or_else(|| format!("nobody is seen to lead shard {shard}"))
     };
-    let total: u64 = validators.iter().map(|node| node.voting_power).sum();
+    let powers = validators.iter().map(|node| node.voting_power);
+    let total = powers.fold(0, u64::saturating_add);
     let name = |node: &&NodePlan| node.name.clone();
     match &target.who {
         Who::Leader => leader().map(|leader| vec![leader.clone()]),
@@ -100,10 +102,12 @@ pub fn resolve(
         }
         Who::MinorityThird => {
             validators.shuffle(&mut random);
-            let taken = take_while_power(&validators, |power| power * 3 < u128::from(total));
+            let spared =
+                |power: u64| power < total.div_ceil(3) && quorum.is_met(total, total - power);
+            let taken = take_while_power(&validators, spared);
             if taken.is_empty() {
                 return Err(format!(
-                    "no validator of shard {shard} has less than a third of the voting power"
+                    "no validator of shard {shard} has less than a third of the voting power and leaves a quorum"
                 ));
             }
             Ok(taken)
@@ -111,12 +115,12 @@ pub fn resolve(
         Who::MoreThanF => {
             validators.shuffle(&mut random);
             let mut taken = Vec::new();
-            let mut left = u128::from(total);
+            let mut left = total;
             for node in validators {
-                if left * 3 <= u128::from(total) * 2 {
+                if !quorum.is_met(total, left) {
                     break;
                 }
-                left -= u128::from(node.voting_power);
+                left = left.saturating_sub(node.voting_power);
                 taken.push(node.name.clone());
             }
             Ok(taken)
@@ -127,25 +131,23 @@ pub fn resolve(
 
 /// Whether every shard keeps a quorum when these nodes are taken away.
 #[must_use]
-pub fn leave_quorum(taken: &[NodeName], nodes: &[NodePlan]) -> bool {
-    let mut shards: BTreeMap<ShardId, (u128, u128)> = BTreeMap::new();
-    for node in nodes {
-        let (total, left) = shards.entry(node.shard).or_default();
-        let power = u128::from(node.voting_power);
-        *total += power;
-        *left += if taken.contains(&node.name) { 0 } else { power };
+pub fn leave_quorum(taken: &[NodeName], network: &NetworkPlan) -> bool {
+    let mut shards: BTreeMap<ShardId, Vec<(u64, bool)>> = BTreeMap::new();
+    for node in network.nodes.iter().filter(|node| node.voting_power > 0) {
+        let left = !taken.contains(&node.name);
+        let shard = shards.entry(node.shard).or_default();
+        shard.push((node.voting_power, left));
     }
-    shards
-        .values()
-        .all(|(total, left)| *total == 0 || left * 3 > total * 2)
+    let quorum = network.foreign.quorum;
+    shards.into_values().all(|powers| quorum.is_left(powers))
 }
 
 /// Nodes in this order for as long as their power together passes the test; those that do not fit are left out.
-fn take_while_power(nodes: &[&NodePlan], fits: impl Fn(u128) -> bool) -> Vec<NodeName> {
-    let mut power = 0_u128;
+fn take_while_power(nodes: &[&NodePlan], fits: impl Fn(u64) -> bool) -> Vec<NodeName> {
+    let mut power = 0_u64;
     let mut taken = Vec::new();
     for node in nodes {
-        let with = power + u128::from(node.voting_power);
+        let with = power.saturating_add(node.voting_power);
         if fits(with) {
             power = with;
             taken.push(node.name.clone());
@@ -185,6 +187,14 @@ fn fullest(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{journal::generate::Shape, plan::foreign::Quorum};
+
+    fn network(powers: &[u64], quorum: Quorum) -> NetworkPlan {
+        let mut network = Shape::default().plan().network;
+        network.nodes = nodes(powers);
+        network.foreign.quorum = quorum;
+        network
+    }
 
     fn nodes(powers: &[u64]) -> Vec<NodePlan> {
         (0..2_u64)
@@ -209,6 +219,15 @@ mod tests {
     }
 
     fn names(target: &str, powers: &[u64], seed: u64) -> Result<Vec<String>, String> {
+        names_by(Quorum::TwoThirds, target, powers, seed)
+    }
+
+    fn names_by(
+        quorum: Quorum,
+        target: &str,
+        powers: &[u64],
+        seed: u64,
+    ) -> Result<Vec<String>, String> {
         let seen = Seen {
             leaders: [(ShardId(1), NodeName::of(ShardId(1), 3))].into(),
             disk_free: [
@@ -217,7 +236,12 @@ mod tests {
             ]
             .into(),
         };
-        let found = resolve(&target.parse().unwrap(), &nodes(powers), &seen, seed)?;
+        let found = resolve(
+            &target.parse().unwrap(),
+            &network(powers, quorum),
+            &seen,
+            seed,
+        )?;
         Ok(found.iter().map(ToString::to_string).collect())
     }
 
@@ -269,6 +293,43 @@ mod tests {
             );
             let heavy = names("minority-third shard:0", &[5, 1, 1, 1], seed).unwrap();
             assert!(!heavy.contains(&"s0-n00".to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_takes_the_quorum_away_follows_the_quorum() {
+        let count = |quorum, target: &str, powers: &[u64], seed| {
+            let target = format!("{target} shard:0");
+            names_by(quorum, &target, powers, seed).map(|names| names.len())
+        };
+        let majority = Quorum::Majority;
+        for seed in 0..100 {
+            for (powers, more) in [(&[1; 3][..], 2), (&[1; 4], 2), (&[1; 5], 3), (&[1; 7], 4)] {
+                assert_eq!(count(majority, "more-than-f-of", powers, seed), Ok(more));
+            }
+            assert_eq!(count(majority, "minority-third", &[1; 4], seed), Ok(1));
+            assert_eq!(count(majority, "minority-third", &[1; 7], seed), Ok(2));
+            assert!(count(majority, "minority-third", &[1; 3], seed).is_err());
+            for powers in [
+                &[1; 3][..],
+                &[1; 4],
+                &[1; 7],
+                &[3, 1, 1, 1, 2],
+                &[u64::MAX, 1],
+            ] {
+                for quorum in [Quorum::TwoThirds, majority] {
+                    let network = network(powers, quorum);
+                    let taken = |target: &str| {
+                        let target = target.parse().unwrap();
+                        resolve(&target, &network, &Seen::default(), seed)
+                    };
+                    let more = taken("more-than-f-of shard:0").unwrap();
+                    assert!(!leave_quorum(&more, &network), "{more:?}");
+                    assert!(leave_quorum(&more[1..], &network) || powers[0] != powers[1]);
+                    let few = taken("minority-third shard:0").unwrap_or_default();
+                    assert!(leave_quorum(&few, &network), "{few:?}");
+                }
+            }
         }
     }
 

@@ -151,6 +151,17 @@ pub enum Quorum {
 }
 
 impl Quorum {
+    /// Whether those who are left make one: the voting power of each, and whether it is left.
+    #[must_use]
+    pub fn is_left(self, powers: impl IntoIterator<Item = (u64, bool)>) -> bool {
+        let (mut total, mut present) = (0_u64, 0_u64);
+        for (power, left) in powers {
+            total = total.saturating_add(power);
+            present = present.saturating_add(if left { power } else { 0 });
+        }
+        self.is_met(total, present)
+    }
+
     /// Whether so much of all is one.
     #[must_use]
     pub fn is_met(self, total: u64, present: u64) -> bool {

@@ -52,6 +52,7 @@ pub mod until;
 pub mod values;
 pub mod variables;
 pub mod versions;
+pub mod whole;
 
 pub use against::{Against, Side, Tolerance};
 pub use disk::{AGE_FILE, AgePlan, DiskKind, DiskPlan};

@@ -1,19 +1,21 @@
 //! The network part of a plan, from the profile.
 
+mod bounds;
 mod foreign;
 mod probe;
 mod texts;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-pub(super) use texts::is_name;
-use texts::{is_capability, is_path, is_user, is_variable};
+pub(super) use bounds::check;
+use texts::is_variable;
+pub(super) use texts::{is_name, is_secret};
 
 use super::{
     ClockLever, DefectPlan, DiskKind, DiskPlan, Limits, MainnetPlan, NetworkPlan, NodePlan,
     Program, Role,
     error::{PlanError, did_you_mean},
-    image, log_rule,
+    image,
     resolve::Sources,
     secrets,
     source::join,
@@ -22,7 +24,7 @@ use super::{
 use crate::{
     ids::{NodeName, ShardId},
     profile::{
-        arguments, log_position,
+        arguments,
         manifest::{self, Disk, Profile},
     },
     reference_node::defects::Defect,
@@ -35,11 +37,6 @@ const SHARDS: u64 = 64;
 /// Most nodes: their fixed addresses are .16 to .254 of one /24.
 const NODES: u64 = 239;
 
-/// Least memory that the engine accepts for a container.
-const LEAST_MEMORY: u64 = 6 << 20;
-
-/// Least size of a disk: below it neither a file system nor a store fits.
-const LEAST_DISK: u64 = 1 << 20;
 /// mkfs.xfs makes no file system below 300 MiB, of which its log takes 64.
 const LEAST_XFS_DISK: u64 = 224 << 20;
 
@@ -71,7 +68,7 @@ pub fn resolve(
     let defects = defects(sources, profile, &program, &nodes)?;
     let mainnet_disk = profile.mainnet.as_ref().and_then(|mainnet| mainnet.disk);
     let probe = probe::resolve(sources, profile.probe.clone().unwrap_or_default(), clocks)?;
-    let foreign = foreign::resolve(sources, profile)?;
+    let foreign = foreign::resolve(profile);
     let network = NetworkPlan {
         shards,
         nodes,
@@ -89,8 +86,8 @@ pub fn resolve(
             .unwrap_or_else(|| "10001:10001".to_owned()),
         read_only_root: profile.read_only_root.unwrap_or(true),
         capabilities: profile.capabilities.clone().unwrap_or_default(),
-        scratch: scratch(sources, profile)?,
-        limits: limits(sources, profile)?,
+        scratch: scratch(profile),
+        limits: limits(profile),
         disk: disk(sources, profile.disk.clone().unwrap_or_default())?,
         clock_skew: clock_skew(sources, profile, probe.metrics_port)?,
         probe,
@@ -104,82 +101,10 @@ pub fn resolve(
             .map_or(Duration::from_secs(10), |span| span.0),
         foreign,
     };
-    check_texts(sources, &network)?;
-    Ok(network)
-}
-
-/// What becomes part of a container's configuration has the shape that the engine wants.
-fn check_texts(sources: &Sources, network: &NetworkPlan) -> Result<(), PlanError> {
-    let shards = network.shards;
-    let bad = |key: &str, message: &str| Err(sources.bad(&format!("profile.{key}"), message));
-    if let Some(name) = network.environment.keys().find(|name| !is_variable(name)) {
-        return bad(
-            "environment",
-            &format!("{name:?} is no variable's name: letters, digits and `_`"),
-        );
+    match check(&network) {
+        Err((key, message)) => Err(sources.bad(&format!("profile.{key}"), &message)),
+        Ok(()) => Ok(network),
     }
-    if !is_user(&network.user) {
-        let user = &network.user;
-        return bad(
-            "user",
-            &format!("{user:?} is no `uid:gid`, two numbers like `10001:10001`"),
-        );
-    }
-    if let Some(name) = network
-        .capabilities
-        .iter()
-        .find(|name| !is_capability(name))
-    {
-        return bad(
-            "capabilities",
-            &format!("{name:?} is no capability like `NET_BIND_SERVICE`"),
-        );
-    }
-    if let Some(path) = network.log_files.iter().find(|path| !is_path(path)) {
-        return bad("log_files", &format!("{path:?}: {PATH}"));
-    }
-    for (index, rule) in network.log_rules.iter().enumerate() {
-        if let Err((key, message)) = log_rule::check_rule(rule) {
-            let rule = format!("log[{index}]");
-            let key = if key.is_empty() {
-                rule
-            } else {
-                join(&rule, key)
-            };
-            return bad(&key, &message);
-        }
-    }
-    let pattern = network.probe.log.as_ref();
-    let pattern = pattern.and_then(|log| log.pattern.as_deref());
-    if let Some(Err(message)) = pattern.map(log_position::compile) {
-        return bad("probe.log.pattern", &message);
-    }
-    let deadline = network.probe.log.as_ref().and_then(|log| log.deadline);
-    let allowed = Duration::from_secs(10)..=Duration::from_secs(3_600);
-    if deadline.is_some_and(|deadline| !allowed.contains(&deadline.0)) {
-        return bad("probe.log.deadline", "between 10s and 1h");
-    }
-    let loads = network.foreign.load.as_ref().map_or(0, |_| shards - 1);
-    if network.nodes.len() as u64 + loads > NODES {
-        return bad("nodes", "leave no addresses for what makes load");
-    }
-    for (key, length) in [
-        ("command", network.command.len()),
-        ("environment", network.environment.len()),
-        ("log", network.log_rules.len()),
-        ("log_files", network.log_files.len()),
-    ] {
-        if length > MOST_ENTRIES {
-            return bad(
-                key,
-                &format!("has {length} entries, more than {MOST_ENTRIES}"),
-            );
-        }
-    }
-    if network.stop_timeout > Duration::from_secs(600) {
-        return bad("stop_timeout", "at most 10m");
-    }
-    Ok(())
 }
 
 fn nodes(sources: &Sources, profile: &Profile) -> Result<(u64, Vec<NodePlan>), PlanError> {
@@ -306,44 +231,14 @@ fn defects(
     Ok(defects)
 }
 
-fn limits(sources: &Sources, profile: &Profile) -> Result<Limits, PlanError> {
+fn limits(profile: &Profile) -> Limits {
     let typed = profile.limits.clone().unwrap_or_default();
-    let limits = Limits {
+    Limits {
         memory: typed.memory.map_or(512 << 20, |size| size.0),
         cpus: typed.cpus.unwrap_or(1.0),
         pids: typed.pids.unwrap_or(256),
         open_files: typed.open_files.unwrap_or(1_024),
-    };
-    let bad =
-        |key: &str, message: String| Err(sources.bad(&format!("profile.limits.{key}"), &message));
-    if limits.memory < LEAST_MEMORY {
-        return bad(
-            "memory",
-            format!(
-                "at least {}, the engine's own minimum",
-                human_size(LEAST_MEMORY)
-            ),
-        );
     }
-    if !(limits.cpus >= 0.01 && limits.cpus <= 1_024.0) {
-        return bad(
-            "cpus",
-            format!("{} is not between 0.01 and 1024", limits.cpus),
-        );
-    }
-    if !(4..=1_000_000).contains(&limits.pids) {
-        return bad(
-            "pids",
-            format!("{} is not between 4 and 1000000", limits.pids),
-        );
-    }
-    if !(16..=1_000_000).contains(&limits.open_files) {
-        return bad(
-            "open_files",
-            format!("{} is not between 16 and 1000000", limits.open_files),
-        );
-    }
-    Ok(limits)
 }
 
 fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
@@ -354,13 +249,7 @@ fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
             "the usable bytes of a node's data disk, like `64 MiB`",
         ));
     };
-    if size < LEAST_DISK {
-        return bad("size", &format!("at least {}", human_size(LEAST_DISK)));
-    }
     let path = typed.path.unwrap_or_else(|| "/data".to_owned());
-    if !is_path(&path) {
-        return bad("path", &format!("{path:?}: {PATH}"));
-    }
     let kind = typed.kind.unwrap_or(DiskKind::Auto);
     let throttled = typed.write_iops.is_some() || typed.write_bytes_per_second.is_some();
     if throttled && !kind.is_block() {
@@ -383,19 +272,6 @@ fn disk(sources: &Sources, typed: Disk) -> Result<DiskPlan, PlanError> {
                 human_size(LEAST_XFS_DISK)
             ),
         );
-    }
-    for (key, value) in [
-        ("inodes", typed.inodes),
-        ("write_iops", typed.write_iops),
-        (
-            "write_bytes_per_second",
-            typed.write_bytes_per_second.map(|size| size.0),
-        ),
-        ("retention", typed.retention.map(|blocks| blocks.0)),
-    ] {
-        if value == Some(0) {
-            return bad(key, "at least 1; leave it out for no limit");
-        }
     }
     Ok(DiskPlan {
         path,
@@ -428,13 +304,7 @@ fn clock_skew(
         Err(sources.bad(&key, message))
     };
     let file = typed.file.clone().unwrap_or_default();
-    if !is_path(&format!("/{file}")) || file.contains('/') {
-        return bad("file", "a plain name of a file on the data disk");
-    }
     let metric = typed.metric.clone().unwrap_or_default();
-    if metric.is_empty() || metric.chars().any(char::is_whitespace) {
-        return bad("metric", "the name of a metric that shows the node's clock");
-    }
     match port {
         Some(port) => Ok(Some(ClockLever { file, port, metric })),
         None => bad(
@@ -444,20 +314,10 @@ fn clock_skew(
     }
 }
 
-fn scratch(sources: &Sources, profile: &Profile) -> Result<BTreeMap<String, u64>, PlanError> {
+fn scratch(profile: &Profile) -> BTreeMap<String, u64> {
     let typed = profile.scratch.clone().unwrap_or_default();
-    for (path, size) in &typed {
-        if !is_path(path) || size.0 == 0 {
-            return Err(sources.bad(
-                "profile.scratch",
-                &format!("{path:?} = {size}: {PATH}, with a size above zero"),
-            ));
-        }
-    }
-    Ok(typed
+    typed
         .into_iter()
         .map(|(path, size)| (path, size.0))
-        .collect())
+        .collect()
 }
-
-const PATH: &str = "an absolute path below `/`, without `..`, `:`, `,` and control characters";

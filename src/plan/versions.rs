@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     NetworkPlan, NodePlan, Plan, PlanError, Program, Role, error::did_you_mean,
-    faults::PlannedFault, image::Reference, network::is_name, recovery::Rung, resolve::Sources,
+    faults::PlannedFault, image::Reference, network, recovery::Rung, resolve::Sources,
     values::Share,
 };
 use crate::ids::{NodeName, ShardId};
@@ -69,6 +69,11 @@ impl NetworkPlan {
     }
 }
 
+/// Whether a version may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    network::is_name(&name.replace('.', "-"))
+}
+
 /// Resolves the versions of a plan.
 ///
 /// # Errors
@@ -94,7 +99,7 @@ pub(super) fn resolve(
         if name == BASE || versions.iter().any(|other| other.name == name) {
             return bad("name", "is taken; `base` is the profile's own version");
         }
-        if !is_name(&name.replace('.', "-")) {
+        if !is_name(&name) {
             return bad("name", "small letters, digits, `-` and `.`, at most 20");
         }
         if version.options.iter().flatten().count() == 0

@@ -1,11 +1,12 @@
 //! Transfers that wait for a block: bounded, in the order of their nonces per sender.
 //!
 //! Invariant: at most `CAPACITY` transfers, at most `PER_SENDER` of one sender, and of one sender and nonce the
-//! first that came. What can never be executed any more (its nonce is used) goes with the block that used it.
+//! first that came. What can never be executed any more (its nonce is used) goes with the block that used it; what no
+//! block could have so far goes when it is too old.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::chain::ChainState;
+use super::chain::{ChainState, TransactionError};
 use super::crypto::Crypto;
 use super::types::{Address, Block, ShardId, Transaction};
 
@@ -15,6 +16,13 @@ const CAPACITY: usize = 4_096;
 const PER_SENDER: usize = 256;
 /// How far above the next nonce a transfer may be.
 const NONCE_AHEAD: u64 = PER_SENDER as u64;
+
+/// Blocks that a transfer may wait for its sender to have the money, or for one before it that never came: more than
+/// a burst or a lost message takes, and few enough that nobody fills the pool for good.
+const WAITS_MOST: u64 = 1_000;
+
+/// Blocks between two looks for those that wait in vain.
+const LOOK: u64 = 100;
 
 /// Why a transfer is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +42,12 @@ pub enum RejectedTransaction {
     /// Its number is too far ahead.
     #[error("nonce too high")]
     NonceTooHigh,
+    /// It moves nothing.
+    #[error("amount is zero")]
+    ZeroAmount,
+    /// It is the sender's next, who has less than it moves.
+    #[error("insufficient funds for transfer")]
+    InsufficientBalance,
     /// A transfer with this sender and number waits already.
     #[error("already known")]
     Known,
@@ -59,6 +73,14 @@ struct Waiting {
     own: bool,
     /// Head at which it came, or was last sent to the others.
     since: u64,
+    /// Head at which it came.
+    came: u64,
+}
+
+impl Waiting {
+    fn is_old(&self, height: u64) -> bool {
+        height.saturating_sub(self.came) > WAITS_MOST
+    }
 }
 
 /// The pool.
@@ -110,12 +132,20 @@ impl Mempool {
             return Err(RejectedTransaction::UnknownShard);
         }
         let sender = transaction.sender();
-        let next = tip.state.account(&sender).nonce;
+        let account = tip.state.account(&sender);
+        let next = account.nonce;
+        if transaction.amount == 0 {
+            return Err(RejectedTransaction::ZeroAmount);
+        }
         if transaction.nonce < next {
             return Err(RejectedTransaction::NonceTooLow);
         }
         if transaction.nonce - next >= NONCE_AHEAD {
             return Err(RejectedTransaction::NonceTooHigh);
+        }
+        // Of a later one nobody can say: those before it may bring the sender money.
+        if transaction.nonce == next && transaction.amount > account.balance {
+            return Err(RejectedTransaction::InsufficientBalance);
         }
         let known = self.senders.get(&sender);
         if known.is_some_and(|waiting| waiting.contains_key(&transaction.nonce)) {
@@ -138,6 +168,7 @@ impl Mempool {
                 transaction,
                 own,
                 since: tip.height,
+                came: tip.height,
             },
         );
         self.size += 1;
@@ -186,17 +217,58 @@ impl Mempool {
         }
     }
 
-    fn forget_used(&mut self, sender: &Address, state: &ChainState) {
+    /// Forgets what a block could not have and never can, and what could not be paid for too long. What waits for
+    /// another shard stays: that shard is late, not the sender.
+    pub fn refused(&mut self, transactions: &[(Transaction, TransactionError)], height: u64) {
+        for (transaction, reason) in transactions {
+            let (sender, nonce) = (transaction.sender(), transaction.nonce);
+            let waiting = self
+                .senders
+                .get(&sender)
+                .and_then(|known| known.get(&nonce));
+            let Some(waiting) = waiting.filter(|waiting| waiting.transaction == *transaction)
+            else {
+                continue;
+            };
+            let lasts = match reason {
+                TransactionError::OutboxFull(_) | TransactionError::NonceTooHigh { .. } => true,
+                reason => reason.may_pass_later() && !waiting.is_old(height),
+            };
+            if !lasts {
+                self.forget(&sender, |at, _| at == nonce);
+            }
+        }
+    }
+
+    /// Forgets, every now and then, what has waited too long for one of the same sender that did not come.
+    pub fn forget_stranded(&mut self, height: u64, state: &ChainState) {
+        if !height.is_multiple_of(LOOK) {
+            return;
+        }
+        for sender in self.turns.clone() {
+            let next = self.next_nonce(&sender, state);
+            self.forget(&sender, |nonce, waiting| {
+                nonce > next && waiting.is_old(height)
+            });
+        }
+    }
+
+    fn forget(&mut self, sender: &Address, which: impl Fn(u64, &Waiting) -> bool) {
         let Some(waiting) = self.senders.get_mut(sender) else {
             return;
         };
-        let rest = waiting.split_off(&state.account(sender).nonce);
-        self.size -= waiting.len();
-        *waiting = rest;
+        let before = waiting.len();
+        waiting.retain(|nonce, waiting| !which(*nonce, waiting));
+        self.size -= before - waiting.len();
         if waiting.is_empty() {
             self.senders.remove(sender);
             self.turns.retain(|known| known != sender);
         }
+    }
+
+    fn forget_used(&mut self, sender: &Address, state: &ChainState) {
+        let next = state.account(sender).nonce;
+        self.forget(sender, |nonce, _| nonce < next);
     }
 
     /// Own transfers that wait for more than `patience` blocks: to be sent to the others once more. At most `limit`.

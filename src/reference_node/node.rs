@@ -78,8 +78,6 @@ struct Node {
     relay: Option<Relay>,
     published: Arc<Published>,
     tallies: Tallies,
-    /// Microseconds that the wall clock was ahead when it was last looked at.
-    wall_ahead: i64,
     defects: Defects,
     leaks: Leaks,
     /// What this node ends over (`exit-on-nonfatal`).
@@ -172,11 +170,6 @@ impl Node {
     }
 
     fn run_timers(&mut self) {
-        let ahead = wall::ahead();
-        if ahead != self.wall_ahead {
-            self.core.move_wall_clock((ahead - self.wall_ahead) / 1_000);
-            self.wall_ahead = ahead;
-        }
         if self.now() >= self.core.next_deadline() {
             self.feed(Input::Wake);
         }
@@ -243,7 +236,10 @@ impl Node {
 
     /// One step of the core, and everything that it wants done.
     fn feed(&mut self, input: Input) {
-        let outputs = self.core.step(self.now(), input);
+        let now = self.now();
+        // The machine's clock may be set while the node runs: nodes that start later go by the new time.
+        self.core.set_wall_clock(now, wall::now_ms());
+        let outputs = self.core.step(now, input);
         self.carry_out(outputs);
     }
 
@@ -260,6 +256,7 @@ impl Node {
                         payload,
                     });
                 }
+                Output::Refused(transactions) => self.mempool.refused(&transactions, self.head),
                 Output::ServeBlocks { to, from, count } => self.serve(to, from, count),
                 Output::Committed {
                     committed,
@@ -317,6 +314,7 @@ impl Node {
         self.head = block.header.height;
         self.state = state;
         self.mempool.committed(block, &self.state);
+        self.mempool.forget_stranded(self.head, &self.state);
         if let Some(load) = &mut self.load {
             load.committed(block, synced, Instant::now());
         }

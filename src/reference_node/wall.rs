@@ -33,6 +33,13 @@ pub fn now() -> SystemTime {
     moved.unwrap_or(now)
 }
 
+/// The same in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Microseconds that the clock is ahead of the machine's; negative if it is behind.
 #[must_use]
 pub fn ahead() -> i64 {

@@ -13,7 +13,7 @@ use crate::{
         judgement::{FaultView, StageStart},
     },
     engine::{Docker, EngineError},
-    plan::{Begun, Plan, Program, Recorded, Start, check},
+    plan::{Begun, Plan, Program, Recorded, Start, check, whole},
     report::{
         Standing,
         json::{FindingsFile, ToldFinding},
@@ -117,6 +117,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CaseError> {
 /// When it cannot be read or cannot work.
 pub fn read_plan(path: &Path) -> Result<Plan, CaseError> {
     let plan: Plan = read(path)?;
+    whole::check(&plan).map_err(CaseError::Refused)?;
     let refusals = check::check(&plan).refusals;
     if refusals.is_empty() {
         Ok(plan)
@@ -437,6 +438,20 @@ mod tests {
             ],
             foreign: false,
         }
+    }
+
+    #[test]
+    fn a_plan_that_was_resolved_is_checked_like_one_that_was_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        let write = |plan: &Plan| std::fs::write(&path, serde_json::to_vec(plan).unwrap()).unwrap();
+        let mut plan = case().plan;
+        write(&plan);
+        assert_eq!(read_plan(&path).unwrap(), plan);
+        plan.network.limits.memory = 0;
+        write(&plan);
+        let error = read_plan(&path).unwrap_err().to_string();
+        assert!(error.contains("network.limits.memory"), "{error}");
     }
 
     #[test]

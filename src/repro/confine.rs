@@ -2,15 +2,16 @@
 
 use crate::{
     fault::kinds::kind,
-    plan::{Plan, Program, alerts::Alerts, image::Pull},
+    plan::{Plan, Program, alerts::Alerts, image::Pull, whole},
 };
 
 /// Takes from a stranger's plan what reaches beyond its own containers and can be left out: nothing is pulled with this
 /// machine's credentials, and nobody is told of findings.
 ///
 /// # Errors
-/// What it asks for that cannot be left out, and what to do: secrets, files to be packed, and privileged helper
-/// containers unless `helper` allows them.
+/// What it asks for that cannot be left out, and what to do: a value that no resolving makes, nodes with more rights than
+/// a process of an own user within a read-only root, secrets, files to be packed, and privileged helper containers unless
+/// `helper` allows them.
 pub fn confine(plan: &mut Plan, helper: bool) -> Result<(), String> {
     if plan.allow_helper && !helper {
         return Err(
@@ -18,6 +19,8 @@ pub fn confine(plan: &mut Plan, helper: bool) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    whole::check(plan)?;
+    rights(plan)?;
     if let Some(secret) = plan.network.secrets.first() {
         return Err(format!(
             "the plan of this bundle asks for secrets of this machine ({:?}), which a bundle never gets: write a plan of your own for such nodes, and `canarynet soak` it",
@@ -49,6 +52,25 @@ pub fn confine(plan: &mut Plan, helper: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// With a capability, as root or with a root file system that it may fill, a container is not far from its machine.
+/// Nothing allows that to a stranger: who trusts the plan makes it an own one.
+fn rights(plan: &Plan) -> Result<(), String> {
+    let network = &plan.network;
+    let is_root = |id: &str| id.parse::<u32>().map_or(true, |id| id == 0);
+    let asks = if let Some(name) = network.capabilities.first() {
+        format!("the capability {name}")
+    } else if network.user.split(':').any(is_root) {
+        format!("user {:?}", network.user)
+    } else if !network.read_only_root {
+        "a root file system that can be written".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(format!(
+        "the plan of this bundle asks for nodes with {asks}, which a bundle never gets: write a plan of your own for such nodes, and `canarynet soak` it"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{path::PathBuf, time::Duration};
@@ -62,6 +84,27 @@ mod tests {
             versions::VersionPlan,
         },
     };
+
+    #[test]
+    fn a_strangers_nodes_are_nobody_in_particular() {
+        let refused = |change: fn(&mut Plan)| {
+            let mut plan = Shape::default().plan();
+            change(&mut plan);
+            // Not even who allows helpers allows this.
+            confine(&mut plan, true).unwrap_err()
+        };
+        let capable = refused(|plan| plan.network.capabilities = vec!["SYS_ADMIN".to_owned()]);
+        assert!(capable.contains("SYS_ADMIN"), "{capable}");
+        for user in ["0:0", "1000:0", "0:1000", "00:1", "1:000"] {
+            let mut plan = Shape::default().plan();
+            plan.network.user = user.to_owned();
+            assert!(confine(&mut plan, true).unwrap_err().contains(user));
+        }
+        let writes = refused(|plan| plan.network.read_only_root = false);
+        assert!(writes.contains("written"), "{writes}");
+        assert!(refused(|plan| plan.network.limits.pids = 0).contains("pids"));
+        assert!(refused(|plan| plan.network.limits.cpus = f64::NAN).contains("cpus"));
+    }
 
     #[test]
     fn a_strangers_plan_gets_nothing_of_this_machine() {

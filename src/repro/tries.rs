@@ -1,13 +1,13 @@
 //! One try: a soak of a resolved plan in a child of this program, in a folder of runs of its own.
 //!
-//! A child, because a soak owns the process: its signals, its terminal, its cost. The folder is a hidden one beside the
+//! The folder is a hidden one beside the
 //! runs, so that tries are neither `latest` nor part of the history.
 
 use std::{
     collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     plan::Plan,
     report::Standing,
     run::{
+        child::{AROUND, Patience, SoakChild},
         directory::StateFolder,
         signal::{Interrupt, Signals},
     },
@@ -25,14 +26,8 @@ use crate::{
 /// Folder of the tries in the folder of runs; no plan's folder begins with a dot.
 pub const FOLDER: &str = ".repro";
 
-/// What a child may take beyond its plan: packing, launch, reports, teardown.
-const MARGIN: Duration = Duration::from_secs(10 * 60);
-
 /// A try without an end of its own.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
-
-/// How long a child that was told to end may take for it.
-const ENDING: Duration = Duration::from_secs(180);
 
 /// A try that could not be made at all.
 #[derive(Debug, thiserror::Error)]
@@ -139,50 +134,31 @@ impl Bench {
         let output_path = state.join("output.txt");
         let output = std::fs::File::create(&output_path).map_err(failed("create", &output_path))?;
         let errors = output.try_clone().map_err(failed("open", &output_path))?;
-        let program =
-            std::env::current_exe().map_err(failed("find", Path::new("/proc/self/exe")))?;
         let sought = serde_json::to_string(sought)
             .map_err(std::io::Error::from)
             .map_err(failed("write", path))?;
-        let mut child = tokio::process::Command::new(&program)
-            .arg("soak")
-            .arg("--resolved")
-            .arg(path)
-            .arg("--sought")
-            .arg(sought)
-            .arg("--state")
-            .arg(state)
-            .args(&self.options)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            // The terminal's Ctrl-C is for this process, which tells the child once.
-            .process_group(0)
-            .spawn()
-            .map_err(failed("start", &program))?;
-        let own = plan.deadline.map_or(LONGEST, |deadline| deadline.0) + MARGIN;
-        let most = most.min(own);
-        let interrupt = tokio::select! {
-            status = child.wait() => {
-                return status.map(Some).map_err(failed("wait for", &program));
-            }
-            interrupt = self.signals.next() => Some(interrupt),
-            () = tokio::time::sleep(most) => None,
-        };
-        if let Some(id) = child.id()
-            && let Some(id) = i32::try_from(id)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw)
-        {
-            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        }
-        if tokio::time::timeout(ENDING, child.wait()).await.is_err() {
-            // What it leaves carries its labels, and the next command names it.
-            let _ = child.kill().await;
-        }
-        match interrupt {
+        let child = SoakChild::start(|command| {
+            command
+                .arg("--resolved")
+                .arg(path)
+                .arg("--sought")
+                .arg(sought)
+                .arg("--state")
+                .arg(state)
+                .args(&self.options)
+                .stdout(output)
+                .stderr(errors);
+        });
+        let child = child.map_err(failed("start a soak of", path))?;
+        let own = plan.deadline.map_or(LONGEST, |deadline| deadline.0) + AROUND;
+        let patience = Patience::of(most.min(own));
+        let ended = child
+            .wait(patience, &mut self.signals)
+            .await
+            .map_err(failed("wait for the soak of", path))?;
+        match ended.interrupt {
             Some(interrupt) => Err(TryError::Interrupted(interrupt)),
-            None => Ok(None),
+            None => Ok(Some(ended.status).filter(|_| !ended.late)),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Conductor {
     pub(super) fn alert(&mut self, change: &FindingChange) {
         let finding = &change.finding;
         let world = self.judge.world();
-        let wall = world.wall();
+        let wall = world.wall(world.now);
         let waives = |waiver: &Waiver| waives(waiver, finding) && !expired(waiver, wall);
         if self.plan.gate.waive.iter().any(waives) {
             return;

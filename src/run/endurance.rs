@@ -250,6 +250,7 @@ impl Course<'_> {
                 fault: &id,
                 targets: &targets,
                 nodes,
+                quorum: self.plan.network.foreign.quorum,
                 duration: LASTS,
                 seed: u64::from(number),
             };
@@ -280,14 +281,10 @@ impl Course<'_> {
         heals: &[Operation],
         endured: &mut Endured,
     ) {
-        let broke = tokio::time::timeout(DEADLINE, perform_all(self.scene, breaks)).await;
-        let why = match broke {
-            Ok(broken) if broken.everywhere() => None,
-            Ok(broken) => Some(broken.without()),
-            Err(_) => Some("it took too long".to_owned()),
-        };
-        if let Some(why) = why {
+        let broken = perform_all(self.scene, breaks, DEADLINE).await;
+        if !broken.everywhere() {
             endured.ineffective += 1;
+            let why = broken.without();
             note(endured, &format!("{id} had no effect: {why}"));
         }
         let healed = tokio::time::timeout(DEADLINE, heal_all(self.scene, heals)).await;

@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod by_hand;
 mod capability;
 mod checkpoint;
+pub mod child;
 mod conclude;
 mod conductor;
 mod cost;

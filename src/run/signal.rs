@@ -1,7 +1,10 @@
 //! SIGINT and SIGTERM: the first drains, reports and cleans up; a later one ends the drain. Removal needs no forcing:
 //! containers are always killed, and what was begun is finished, so that nothing is left behind.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 use crate::exit::Exit;
 
@@ -38,6 +41,32 @@ impl Interrupt {
         match self {
             Self::Int => Exit::Interrupted,
             Self::Term => Exit::Terminated,
+        }
+    }
+}
+
+/// Where signals come from: the system, or somebody who was told of them.
+pub trait Interrupts: Send {
+    /// Waits for the next one. Nothing is lost when the waiting is given up.
+    fn next(&mut self) -> impl Future<Output = Interrupt> + Send;
+}
+
+impl Interrupts for Signals {
+    fn next(&mut self) -> impl Future<Output = Interrupt> + Send {
+        Self::next(self)
+    }
+}
+
+/// Of several that come at once the last one is seen; none comes any more when nobody can send one.
+impl Interrupts for watch::Receiver<Option<Interrupt>> {
+    async fn next(&mut self) -> Interrupt {
+        loop {
+            if self.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Some(interrupt) = *self.borrow_and_update() {
+                return interrupt;
+            }
         }
     }
 }

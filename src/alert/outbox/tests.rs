@@ -248,6 +248,55 @@ fn what_waits_and_what_lasts_together_wake_nobody_too_early() {
     }
 }
 
+/// Also what lasts is not said at once again to who calls it wrong, and what is over is not said for ever.
+#[test]
+fn who_refuses_is_left_alone_for_longer_and_longer() {
+    let mut outbox = Outbox::new(&alerts(AlertKind::Alertmanager));
+    let stall = finding("st-1", "stall", Severity::Critical, 1);
+    let mut now = Elapsed::from_secs(20);
+    outbox.offer(&about().finding(State::Firing, &stall, None), now);
+    let mut tries = Vec::new();
+    // It takes the first telling, and refuses all that follows.
+    for step in 0..300 {
+        for (place, _, notice) in outbox.due(now) {
+            let sent = match tries.len() {
+                _ if place != 0 => Sent::Arrived,
+                0 => Sent::Arrived,
+                _ => Sent::Refused("400".to_owned()),
+            };
+            if place == 0 {
+                tries.push((step, notice.state));
+            }
+            outbox.done(place, sent, now);
+        }
+        if step == 250 {
+            outbox.offer(&about().finding(State::Resolved, &stall, None), now);
+        }
+        assert!(outbox.next().is_none_or(|next| next > now || step == 250));
+        now = now + Duration::from_secs(1);
+    }
+    let firing = [0, 60, 120, 180, 240].map(|step| (step, State::Firing));
+    let resolved = (251, State::Resolved);
+    assert_eq!(tries, [&firing[..], &[resolved]].concat());
+    assert!(outbox.is_empty());
+
+    let mut outbox = Outbox::new(&alerts(AlertKind::Webhook));
+    for shard in 0..4 {
+        let stall = finding("st-1", "stall", Severity::Critical, shard);
+        outbox.offer(&about().finding(State::Firing, &stall, None), now);
+    }
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        for (place, ..) in outbox.due(now) {
+            outbox.done(place, Sent::Refused("400".to_owned()), now);
+        }
+        let next = outbox.next().unwrap();
+        waits.push(next.since(now).as_millis());
+        now = next;
+    }
+    assert_eq!(waits, [250, 500, 1_000]);
+}
+
 #[test]
 fn a_full_queue_refuses_and_counts() {
     let mut outbox = Outbox::new(&alerts(AlertKind::Webhook));

@@ -36,7 +36,7 @@ use serde_json::Value;
 use super::{effect::Effect, operation::Operation};
 use crate::{
     ids::{NodeName, ShardId},
-    plan::NodePlan,
+    plan::{NodePlan, foreign::Quorum},
 };
 
 /// What a kind may know when its operations are made: all of it is decided when the fault fires, and journalled.
@@ -48,6 +48,8 @@ pub struct Cast<'a> {
     pub targets: &'a [NodeName],
     /// All nodes of the network.
     pub nodes: &'a [NodePlan],
+    /// How many of a shard must agree.
+    pub quorum: Quorum,
     /// How long it lasts at most: whatever can end itself after this time, does.
     pub duration: Duration,
     /// A number of its own, drawn from the seed of the plan.
@@ -183,6 +185,7 @@ impl Claim {
             fault: "any",
             targets: &any,
             nodes: &[],
+            quorum: Quorum::default(),
             duration: Duration::ZERO,
             seed: 0,
         };
@@ -287,6 +290,7 @@ mod tests {
             fault: "f1",
             targets: &targets,
             nodes: &[],
+            quorum: Quorum::default(),
             duration: Duration::from_secs(3),
             seed: 7,
         };

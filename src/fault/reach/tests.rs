@@ -3,7 +3,10 @@ use std::{collections::BTreeSet, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{fault::kinds::kind, plan::Role};
+use crate::{
+    fault::kinds::kind,
+    plan::{Role, foreign::Quorum},
+};
 
 /// A shard with validators of these powers, and one more without power each.
 fn shard(shard: u64, powers: &[u64]) -> Vec<NodePlan> {
@@ -33,6 +36,7 @@ fn cast<'a>(targets: &'a [NodeName], nodes: &'a [NodePlan], seed: u64) -> Cast<'
         fault: "f1",
         targets,
         nodes,
+        quorum: Quorum::TwoThirds,
         duration: Duration::from_secs(3),
         seed,
     }
@@ -53,6 +57,29 @@ fn takes(
     let taken = fault(name, parameters).takes(&cast(&targets, nodes, 7));
     let index = |name: &NodeName| nodes.iter().find(|node| node.name == *name).unwrap().index;
     taken.iter().map(index).collect()
+}
+
+#[test]
+fn a_bare_majority_is_relied_on_where_it_is_a_quorum() {
+    let nodes = shard(0, &[1; 5]);
+    let targets = [node(3), node(4)];
+    let by = |quorum| {
+        let cast = Cast {
+            quorum,
+            ..cast(&targets, &nodes, 7)
+        };
+        fault("partition", serde_json::json!({})).takes(&cast)
+    };
+    assert_eq!(
+        by(Quorum::Majority),
+        targets,
+        "three of five still owe blocks"
+    );
+    assert_eq!(
+        by(Quorum::TwoThirds).len(),
+        5,
+        "three of five are no quorum"
+    );
 }
 
 #[test]
@@ -188,7 +215,7 @@ proptest! {
             .filter(|(one, other)| one != other && *one < count && *other < count)
             .map(|(one, other)| (node(*one), vec![node(*other)]))
             .collect();
-        let taken = taken(&nodes, &cuts);
+        let taken = taken(&nodes, Quorum::TwoThirds, &cuts);
         let left: Vec<&NodePlan> = nodes.iter().filter(|node| !taken.contains(&node.name)).collect();
         for (one, others) in &cuts {
             prop_assert!(taken.contains(one) || taken.contains(&others[0]));

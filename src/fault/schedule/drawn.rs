@@ -187,23 +187,23 @@ impl Drafts<'_> {
         Ok(weighted)
     }
 
-    /// What a drawn fault takes away is less than a third of each shard's voting power, whatever its kind makes of its
-    /// targets.
+    /// What a drawn fault takes away leaves every shard its quorum, whatever its kind makes of its targets.
     fn leaves_quorum(&self, planned: &PlannedFault, fault: &dyn Fault) -> Result<(), PlanError> {
-        let nodes = &self.plan.network.nodes;
+        let network = &self.plan.network;
         // Whom this target resolves to depends on nothing that is seen.
-        let Ok(targets) = target::resolve(&planned.target, nodes, &Seen::default(), planned.seed)
+        let Ok(targets) = target::resolve(&planned.target, network, &Seen::default(), planned.seed)
         else {
             return Ok(());
         };
         let cast = Cast {
             fault: "drawn",
             targets: &targets,
-            nodes,
+            nodes: &network.nodes,
+            quorum: network.foreign.quorum,
             duration: planned.lasts,
             seed: planned.seed,
         };
-        if target::leave_quorum(&fault.takes(&cast), nodes) {
+        if target::leave_quorum(&fault.takes(&cast), network) {
             return Ok(());
         }
         let message = format!(

@@ -323,14 +323,15 @@ fn check_budget(plan: &plan::Plan) {
 
 /// The nodes that a fault takes away, by its kind's own word.
 fn taken(plan: &plan::Plan, fault: &PlannedFault) -> Vec<crate::ids::NodeName> {
-    let nodes = &plan.network.nodes;
+    let network = &plan.network;
     let seen = crate::fault::target::Seen::default();
-    let targets = crate::fault::target::resolve(&fault.target, nodes, &seen, fault.seed).unwrap();
+    let targets = crate::fault::target::resolve(&fault.target, network, &seen, fault.seed).unwrap();
     let info = crate::fault::kinds::kind(&fault.kind).unwrap();
     let cast = crate::fault::kinds::Cast {
         fault: &fault.id,
         targets: &targets,
-        nodes,
+        nodes: &network.nodes,
+        quorum: network.foreign.quorum,
         duration: fault.lasts,
         seed: fault.seed,
     };

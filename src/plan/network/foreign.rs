@@ -3,11 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{
-    super::{
-        PlanError,
-        foreign::{Foreign, MOST_SERVICES},
-        resolve::Sources,
-    },
+    super::foreign::{Foreign, MOST_SERVICES},
     MOST_ENTRIES,
     texts::{is_name, is_path, is_variable},
 };
@@ -19,8 +15,8 @@ const LONGEST_FILE: usize = 16 * 1024;
 const MOST_PARALLEL: u32 = 64;
 
 /// Resolves it.
-pub(super) fn resolve(sources: &Sources, profile: &Profile) -> Result<Foreign, PlanError> {
-    let foreign = Foreign {
+pub(super) fn resolve(profile: &Profile) -> Foreign {
+    Foreign {
         programs: profile
             .programs
             .iter()
@@ -37,15 +33,11 @@ pub(super) fn resolve(sources: &Sources, profile: &Profile) -> Result<Foreign, P
         refuses: profile.refuses.clone().unwrap_or_default(),
         quorum: profile.quorum.unwrap_or_default(),
         leaders: profile.leaders.unwrap_or_default(),
-    };
-    match check(&foreign) {
-        Some((key, message)) => Err(sources.bad(&format!("profile.{key}"), &message)),
-        None => Ok(foreign),
     }
 }
 
 /// What is wrong, and with which key.
-fn check(foreign: &Foreign) -> Option<(&'static str, String)> {
+pub(super) fn check(foreign: &Foreign) -> Option<(&'static str, String)> {
     for (key, length) in [
         ("programs", foreign.programs.len()),
         ("values", foreign.values.len()),

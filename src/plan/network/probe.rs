@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Most requests that are made of each node.
-const MOST_REQUESTS: usize = 8;
+pub(super) const MOST_REQUESTS: usize = 8;
 /// Longest path, body, pointer or name.
 const LONGEST: usize = 1024;
 
@@ -67,8 +67,13 @@ pub(super) fn resolve(
     })
 }
 
-fn allowed(span: Duration) -> bool {
+pub(super) fn allowed(span: Duration) -> bool {
     (Duration::from_millis(10)..=Duration::from_secs(60)).contains(&span)
+}
+
+pub(super) fn is_path(path: &str) -> bool {
+    let plain = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    plain && path.len() <= LONGEST && path.parse::<hyper::Uri>().is_ok()
 }
 
 fn typed(rpc: &Rpc, fact: Fact) -> Option<&Places> {
@@ -178,8 +183,7 @@ fn request(rpc: &Rpc, source: &Source, deadline: Duration) -> Result<ReadPlan, S
         (None, None) if metrics && source.body.is_none() => ("/metrics".to_owned(), None),
         _ => return Err("write either `get`, or `post` and `body`".to_owned()),
     };
-    let plain = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if !plain || path.len() > LONGEST || path.parse::<hyper::Uri>().is_err() {
+    if !is_path(&path) {
         return Err(format!("{path:?} is no path like `/status`"));
     }
     if body.as_ref().is_some_and(|body| body.len() > LONGEST) {

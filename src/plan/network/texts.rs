@@ -1,5 +1,9 @@
 //! What texts of a profile that reach the engine may be.
 
+/// What [`is_path`] takes.
+pub(super) const PATH: &str =
+    "an absolute path below `/`, without `..`, `:`, `,` and control characters";
+
 pub(super) fn is_path(path: &str) -> bool {
     let parts = path.strip_prefix('/').map(|path| {
         path.split('/')
@@ -38,6 +42,11 @@ pub(super) fn is_variable(name: &str) -> bool {
             .bytes()
             .next()
             .is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+/// Of a secret: its name is that of a file, and may be that of a variable.
+pub(in crate::plan) fn is_secret(name: &str) -> bool {
+    is_variable(name) && name.len() <= 64
 }
 
 pub(in crate::plan) fn is_name(name: &str) -> bool {

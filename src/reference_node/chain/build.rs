@@ -53,7 +53,7 @@ pub struct Built {
     /// The state after it.
     pub state: ChainState,
     /// Transactions that were offered and refused, for the mempool. Those that found no room are not among them.
-    pub rejected: Vec<(Hash, TransactionError)>,
+    pub rejected: Vec<(Transaction, TransactionError)>,
 }
 
 impl<C: Crypto> Rules<'_, C> {
@@ -198,7 +198,7 @@ fn pick_transactions<C: Crypto>(
     execution: &mut Execution<'_, C>,
     offers: &[Transaction],
     room: &mut Room,
-    rejected: &mut Vec<(Hash, TransactionError)>,
+    rejected: &mut Vec<(Transaction, TransactionError)>,
 ) -> Vec<Transaction> {
     let mut picked = Vec::new();
     for transaction in offers {
@@ -210,7 +210,7 @@ fn pick_transactions<C: Crypto>(
                 room.take(transaction);
                 picked.push(transaction.clone());
             }
-            Err(reason) => rejected.push((transaction.hash(), reason)),
+            Err(reason) => rejected.push((transaction.clone(), reason)),
         }
     }
     picked

@@ -20,7 +20,10 @@ impl<C: Crypto> Rules<'_, C> {
         self.check_header(parent, state, &block.header)?;
         if let Check::Proposal { now_ms: now } = check {
             let found = block.header.timestamp_ms;
-            if found > now.saturating_add(MAX_CLOCK_DRIFT_MS) {
+            // The earliest date after the parent is always good: else a clock that is set back would stop the chain until
+            // it shows the parent's date again.
+            let earliest = parent.timestamp_ms.saturating_add(1);
+            if found > now.saturating_add(MAX_CLOCK_DRIFT_MS) && found > earliest {
                 return Err(BlockError::TimestampInFuture { now, found });
             }
         }

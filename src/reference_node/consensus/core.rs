@@ -56,10 +56,9 @@ pub struct Consensus<C> {
 }
 
 impl<C: Crypto> Consensus<C> {
-    /// The wall clock is set by so many milliseconds. It only dates blocks: no timer goes by it.
-    pub fn move_wall_clock(&mut self, by_ms: i64) {
-        let origin = &mut self.config.wall_origin_ms;
-        *origin = origin.saturating_add_signed(by_ms);
+    /// At `now` the wall clock shows so many milliseconds. It only dates blocks: no timer goes by it.
+    pub fn set_wall_clock(&mut self, now: Micros, wall_ms: u64) {
+        self.config.wall_origin_ms = wall_ms.saturating_sub(now / 1_000);
     }
 
     /// Goes on from what the store held.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reference_node::chain::{ChainState, Payload};
+use crate::reference_node::chain::{ChainState, Payload, TransactionError};
 use crate::reference_node::log;
-use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Signature};
+use crate::reference_node::types::{Block, Certificate, Hash, NodeId, Signature, Transaction};
 
 /// Microseconds since an origin that the shell chooses once per process (a monotonic clock).
 pub type Micros = u64;
@@ -298,6 +298,8 @@ pub enum Output {
         /// View to be proposed in.
         view: u64,
     },
+    /// These of the last payload could not be executed, and why; others may be refused later for their sake.
+    Refused(Vec<(Transaction, TransactionError)>),
     /// Read committed blocks from the store and send them (`Message::Blocks`), or `Message::Pruned`.
     ServeBlocks {
         /// Who asked.

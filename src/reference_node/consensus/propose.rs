@@ -50,7 +50,12 @@ impl<C: Crypto> Consensus<C> {
             return;
         }
         match self.build(payload) {
-            Ok(built) => self.announce(built),
+            Ok(mut built) => {
+                if !built.rejected.is_empty() {
+                    self.emit(Output::Refused(std::mem::take(&mut built.rejected)));
+                }
+                self.announce(built);
+            }
             Err(error) => {
                 // Nothing of a payload can cause this; were it to happen, the timers of this node and of the others
                 // bring the next try.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::reference_node::chain::Payload;
+use crate::reference_node::chain::{Payload, TransactionError};
 use crate::reference_node::crypto::{Crypto, Domain, FakeCrypto};
 use crate::reference_node::genesis::{Genesis, GenesisConfig};
 use crate::reference_node::log::Level;
 use crate::reference_node::types::{
-    Block, Certificate, Hash, NodeId, Phase, ShardId, VotePayload, encode,
+    Block, Certificate, Hash, NodeId, Phase, ShardId, Transaction, VotePayload, encode,
 };
 
 const INTERVAL: Micros = 100_000;
@@ -558,4 +558,72 @@ fn alone_a_node_waits_and_one_that_forks_makes_its_own_block() {
         }
         assert_eq!(own, blocks, "{defects}");
     }
+}
+
+/// A node that runs while the machine's clock is set must go by the new time, as nodes do that start later.
+#[test]
+fn blocks_are_dated_by_the_wall_clock_as_it_is_now() {
+    const MINUTE_LATER: u64 = 1_700_000_060_000;
+    let later = |node: &Node| node.block(MINUTE_LATER - 1_600_000_000_001);
+    let mut late = Node::fresh(1);
+    let block = later(&late);
+    assert!(sent(&late.hear(0, announce(&block)), "PREPARE").is_empty());
+    let mut set = Node::fresh(1);
+    set.core.set_wall_clock(set.now, MINUTE_LATER);
+    assert_eq!(sent(&set.hear(0, announce(&block)), "PREPARE").len(), 1);
+
+    let (mut leader, mut outputs) = Node::with_defects("none", 0, true, None, None);
+    outputs.extend(leader.wait(INTERVAL));
+    leader.core.set_wall_clock(leader.now, MINUTE_LATER);
+    let date = proposed(&mut leader, &outputs, Payload::default())
+        .0
+        .header
+        .timestamp_ms;
+    assert_eq!(date, MINUTE_LATER);
+}
+
+/// Answers the leader's question for a payload: the block that it announces, and what it refused.
+fn proposed(
+    leader: &mut Node,
+    outputs: &[Output],
+    payload: Payload,
+) -> (Arc<Block>, Vec<(Transaction, TransactionError)>) {
+    let wanted = outputs.iter().find_map(|output| match output {
+        Output::PayloadWanted { height, view } => Some((*height, *view)),
+        _ => None,
+    });
+    let (height, view) = wanted.unwrap();
+    let outputs = leader.step(Input::Payload {
+        height,
+        view,
+        payload,
+    });
+    let block = match sent(&outputs, "ANNOUNCE").first() {
+        Some(Message::Announce(proposal)) => Arc::clone(&proposal.block),
+        _ => panic!("it announces a block"),
+    };
+    let refused = outputs.into_iter().find_map(|output| match output {
+        Output::Refused(transactions) => Some(transactions),
+        _ => None,
+    });
+    (block, refused.unwrap_or_default())
+}
+
+#[test]
+fn what_a_block_could_not_have_is_told() {
+    let (mut leader, mut outputs) = Node::with_defects("none", 0, true, None, None);
+    outputs.extend(leader.wait(INTERVAL));
+    let shard = ShardId::BEACON;
+    let key = leader.genesis.faucet_key(shard, 0);
+    let to = leader.genesis.faucet_address(shard, 0);
+    let transfer = |nonce, amount| Transaction::transfer(&key, nonce, (shard, shard), to, amount);
+    let transactions = vec![transfer(0, 1), transfer(1, u64::MAX), transfer(2, 1)];
+    let payload = Payload {
+        transactions: transactions.clone(),
+        ..Payload::default()
+    };
+    let (block, refused) = proposed(&mut leader, &outputs, payload);
+    assert_eq!(block.transactions, transactions[..1]);
+    let refused: Vec<Transaction> = refused.into_iter().map(|(refused, _)| refused).collect();
+    assert_eq!(refused, transactions[1..]);
 }

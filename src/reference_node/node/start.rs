@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -146,8 +146,7 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
     let me = config.node();
     let crypto = genesis.bls(me).ok_or(NodeError::Gone("key of this node"))?;
     announce(&config, &genesis, &logger);
-    let (results_sender, results) = mpsc::unbounded_channel();
-    let (store, recovered) = open_store(&config, &genesis, &logger, &results_sender).await?;
+    let (store, recovered, results) = open_store(&config, &genesis, &logger).await?;
     let (store, head) = (Arc::new(store), recovered.head.clone());
     let restarted = !recovered.fresh;
     let state = recovered.state.clone();
@@ -206,7 +205,6 @@ async fn serve(config: NodeConfig, genesis: Arc<Genesis>, logger: Logger) -> Res
         defects: config.defects,
         gave_up: None,
         repeat_every,
-        wall_ahead: 0,
         next_repeat: Instant::now() + repeat_every,
     };
     node.carry_out(outputs);
@@ -245,9 +243,6 @@ fn restore(
     crypto: &crate::reference_node::crypto::Bls,
     recovered: Recovered,
 ) -> (Consensus<crate::reference_node::crypto::Bls>, Vec<Output>) {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let settings = ConsensusConfig {
         node: config.node(),
         interval: micros(config.block_interval),
@@ -255,7 +250,7 @@ fn restore(
         view_change_timeout_max: micros(config.view_change_max),
         retry_interval: micros(config.retry()),
         sync_interval: micros(config.sync()),
-        wall_origin_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        wall_origin_ms: wall::now_ms(),
         log_level: config.log_level,
         defects: config.defects,
     };
@@ -286,13 +281,13 @@ fn network_settings(config: &NodeConfig, genesis: &Genesis) -> network::Settings
     }
 }
 
-/// Opens the store. A disk that is full or fails is waited for; a store that is damaged is not.
+/// Opens the store. A disk that is full or fails is waited for; a store that is damaged is not. What it has done comes
+/// through the channel, whose other end only the store's thread holds: it closes when that thread ends.
 async fn open_store(
     config: &NodeConfig,
     genesis: &Genesis,
     logger: &Logger,
-    results: &mpsc::UnboundedSender<Done>,
-) -> Result<(Store, Recovered), NodeError> {
+) -> Result<(Store, Recovered, mpsc::UnboundedReceiver<Done>), NodeError> {
     let shard = config.node().shard;
     let (mut pause, longest) = OPEN_PAUSE;
     loop {
@@ -310,8 +305,9 @@ async fn open_store(
             };
             (head, genesis.state(shard))
         };
-        match Store::open(settings, first, results.clone()) {
-            Ok(opened) => return Ok(opened),
+        let (sender, results) = mpsc::unbounded_channel();
+        match Store::open(settings, first, sender) {
+            Ok((store, recovered)) => return Ok((store, recovered, results)),
             Err(error) if error.is_transient() && !config.defects.has(Defect::ExitOnNonfatal) => {
                 logger.write_plain(
                     &Event::new(Level::Error, "Failed to open the store").error(chain(&error)),
@@ -373,4 +369,32 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        config: NodeConfig,
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_thread_has_ended_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let config = Flags::parse_from(["node", "--data", data]).config;
+        let genesis = Genesis::new(genesis_config(&config)).unwrap();
+        let log = folder.path().join("log");
+        let logger = Logger::start(config.log_level, &log, config.defects).unwrap();
+        let (store, _, mut results) = open_store(&config, &genesis, &logger).await.unwrap();
+        // Its thread ends with its last handle, as it would by a panic.
+        drop(store);
+        let ended = tokio::time::timeout(Duration::from_secs(300), results.recv()).await;
+        assert!(ended.is_ok_and(|done| done.is_none()));
+    }
 }

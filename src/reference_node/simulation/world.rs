@@ -413,6 +413,8 @@ impl<C: Crypto, F: Fn(NodeId) -> C> World<C, F> {
                     },
                 );
             }
+            // The payload is fixed here: it is the same for every block.
+            Output::Refused(_) => {}
             Output::ServeBlocks { to, from, count } => {
                 let message = self.nodes[node].disk.serve(from, count);
                 self.send(node, &[to], &message);

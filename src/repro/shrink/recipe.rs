@@ -240,13 +240,8 @@ fn pinned(fault: &PlannedFault, plan: &Plan, views: &[FaultView]) -> PlannedFaul
                 .filter_map(|name| name.parse().ok())
                 .collect();
             let nodes = if recorded.is_empty() {
-                target::resolve(
-                    &fault.target,
-                    &plan.network.nodes,
-                    &Seen::default(),
-                    fault.seed,
-                )
-                .unwrap_or_default()
+                target::resolve(&fault.target, &plan.network, &Seen::default(), fault.seed)
+                    .unwrap_or_default()
             } else {
                 recorded
             };

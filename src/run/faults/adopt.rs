@@ -74,9 +74,9 @@ impl Faults {
                 seed: 0,
                 drawn: false,
             });
-            let nodes = &self.plan.network.nodes;
+            let network = &self.plan.network;
             let active = Active {
-                takes: fault.takes(&cast(&planned, &targets, nodes)),
+                takes: fault.takes(&cast(&planned, &targets, network)),
                 claim: Claim::of(info, fault.as_ref()),
                 planned,
                 fault,

@@ -26,8 +26,7 @@ impl Faults {
             {
                 continue;
             }
-            let nodes = &self.plan.network.nodes;
-            let cast = cast(&active.planned, &active.targets, nodes);
+            let cast = cast(&active.planned, &active.targets, &self.plan.network);
             let mut again = active.fault.breaks(&cast);
             again.retain(|operation| operation.node() == node);
             active.standing.breaks_more();

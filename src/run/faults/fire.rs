@@ -68,8 +68,8 @@ impl Faults {
             return Err(why);
         }
         let fault = (info.parse)(&planned.parameters).map_err(|error| error.to_string())?;
-        let nodes = &self.plan.network.nodes;
-        let targets = target::resolve(&planned.target, nodes, seen, planned.seed)?;
+        let network = &self.plan.network;
+        let targets = target::resolve(&planned.target, network, seen, planned.seed)?;
         if !recover::is_recovery(&planned.id)
             && let Some(shard) = self.reserved(&targets)
         {
@@ -79,7 +79,7 @@ impl Faults {
         if let Some(other) = self.conflict(claim, &targets) {
             return Err(format!("{other} is in force on the same node"));
         }
-        let cast = cast(planned, &targets, nodes);
+        let cast = cast(planned, &targets, network);
         let takes = fault.takes(&cast);
         if planned.drawn {
             self.leaves_quorum(&takes)?;
@@ -175,7 +175,7 @@ impl Faults {
     fn leaves_quorum(&self, takes: &[NodeName]) -> Result<(), String> {
         let in_force = self.active.values().flat_map(|active| &active.takes);
         let taken: Vec<NodeName> = in_force.chain(takes).cloned().collect();
-        if target::leave_quorum(&taken, &self.plan.network.nodes) {
+        if target::leave_quorum(&taken, &self.plan.network) {
             return Ok(());
         }
         let others: Vec<&str> = self.active.keys().map(String::as_str).collect();
@@ -209,12 +209,13 @@ impl Faults {
 pub(super) fn cast<'a>(
     planned: &'a PlannedFault,
     targets: &'a [NodeName],
-    nodes: &'a [crate::plan::NodePlan],
+    network: &'a crate::plan::NetworkPlan,
 ) -> Cast<'a> {
     Cast {
         fault: &planned.id,
         targets,
-        nodes,
+        nodes: &network.nodes,
+        quorum: network.foreign.quorum,
         duration: planned.lasts,
         seed: planned.seed,
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How ids of standstills begin; no fault's does.
-const PREFIX: &str = "snapshot-";
+const PREFIX: &str = crate::plan::whole::HOLDS;
 
 /// Whether an id is that of a standstill.
 pub(in crate::run) fn is_hold(id: &str) -> bool {

@@ -64,6 +64,23 @@ fn verdict(fix_root: bool, change: impl FnOnce(&mut Net, &mut Block)) -> BlockEr
         .expect_err("a bad block was accepted")
 }
 
+/// Else a clock that is set back would stop the chain until it shows the parent's date again.
+#[test]
+fn the_earliest_date_after_the_parent_is_good_by_any_clock() {
+    let mut net = Net::new(1);
+    let parent = 3_600_000;
+    net.shards[0].header.timestamp_ms = parent;
+    let mut block = net.build(0, &Payload::default()).block;
+    let set_back = Check::Proposal { now_ms: 0 };
+    block.header.timestamp_ms = parent + 1;
+    assert!(net.check(0, &block, set_back).is_ok());
+    block.header.timestamp_ms = parent + 2;
+    assert!(matches!(
+        net.check(0, &block, set_back),
+        Err(BlockError::TimestampInFuture { .. })
+    ));
+}
+
 fn header_fault(change: impl FnOnce(&mut Net, &mut Block)) -> BlockError {
     verdict(false, change)
 }
