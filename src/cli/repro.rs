@@ -2,6 +2,7 @@
 
 mod log_level;
 mod pausing;
+mod versions;
 
 use std::{
     ffi::OsString,
@@ -210,7 +211,7 @@ pub(super) fn repro(common: &Common, verb: &ReproArguments) -> Result<ExitCode, 
             }
             None => again(common, verb, &mut bench, &sought, recorded).await,
             Some(mut given) => {
-                same_versions(&case.plan, &recorded.plan, &mut given.plan);
+                versions::same(&case.plan, &recorded.plan, &mut given.plan);
                 compare(common, verb, &mut bench, (&id, &sought), [recorded, given]).await
             }
         }
@@ -258,22 +259,6 @@ async fn recorded(common: &Common, case: &Case, docker: &Docker) -> Result<Build
         layers: case.layers.clone(),
         tally: Tally::default(),
     })
-}
-
-/// Gives a second build the recorded builds of the plan's other versions, but for those that it names another one for.
-fn same_versions(typed: &Plan, recorded: &Plan, given: &mut Plan) {
-    for version in &mut given.network.versions {
-        let named = |plan: &Plan| {
-            let versions = &plan.network.versions;
-            let version = versions.iter().find(|other| other.name == version.name);
-            version.map(|other| other.program.clone())
-        };
-        if named(typed).as_ref() == Some(&version.program)
-            && let Some(program) = named(recorded)
-        {
-            version.program = program;
-        }
-    }
 }
 
 /// A plan that is repeated leaves nothing behind, whatever was kept of the recorded run.
