@@ -83,8 +83,8 @@ impl Climbs {
         let known = { steps }.find(of);
         if let (
             Some(known),
-            FaultStep::Effective { proof: told }
-            | FaultStep::Ineffective { why: told }
+            FaultStep::Effective { proof: told, .. }
+            | FaultStep::Ineffective { why: told, .. }
             | FaultStep::HealFailed { why: told },
         ) = (known, step)
         {
