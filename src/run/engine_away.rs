@@ -311,6 +311,6 @@ mod tests {
         let first = vec![all[1].clone()];
         let rest = vec![all[0].clone(), all[2].clone()];
         assert_eq!(turns(&plan, &all), [first, rest]);
-        assert_eq!(turns(&plan, &[]), [Vec::new(), Vec::new()]);
+        assert!(turns(&plan, &[]).iter().all(Vec::is_empty));
     }
 }

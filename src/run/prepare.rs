@@ -41,7 +41,10 @@ use crate::{
     },
     plan::{Plan, Recorded, image::moving},
     probe::sink::Sink,
-    report::{Curves, progress::Progress},
+    report::{
+        Curves,
+        progress::{Progress, stage_note},
+    },
     repro::Sought,
     serve::{Metrics, Page},
     time::{Elapsed, RunClock},
@@ -480,7 +483,8 @@ impl Conductor {
             ..
         } = self.checkpoints.past.clone();
         let known = blocks.into_values().collect();
-        let reached = stages.last().map_or(Stage::WarmUp, |(stage, _)| *stage);
+        let begun = (Stage::WarmUp, self.clock.elapsed());
+        let (reached, at) = stages.last().copied().unwrap_or(begun);
         let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);
         self.soak_started = soak.map(|(_, at)| *at);
         self.started_at = self.clock.elapsed();
@@ -495,13 +499,10 @@ impl Conductor {
         if self.judge.world().watch_paused {
             self.record(Event::WatchResumed)?;
         }
-        // A settle that was interrupted is begun again, after a soak that ends at once; what came before the warm-up
-        // cannot be continued half-way. A stage that goes on is not begun again: what was measured in it counts on.
-        let stage = reached.clamp(Stage::WarmUp, Stage::Soak);
-        if stage == reached {
-            (self.stage, self.stage_at) = (stage, self.clock.elapsed());
-            return Ok(());
-        }
-        self.enter(stage)
+        // The stage goes on, and with it what is measured of it: it is not entered once more. A settle that was interrupted
+        // is begun again, as soon as the soak is seen to be over.
+        (self.stage, self.stage_at) = (reached.clamp(Stage::WarmUp, Stage::Soak), at);
+        self.note(&stage_note(self.stage));
+        Ok(())
     }
 }

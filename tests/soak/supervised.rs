@@ -298,6 +298,16 @@ fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
     assert_eq!(status.code().map(i64::from), record["exit"].as_i64());
     assert_eq!(record["state"], "finished");
     assert_eq!(status.code(), Some(0), "nothing was wrong with the network");
+    assert!(
+        !run.said().contains("before the soak"),
+        "what was measured of the soak goes on from owner to owner"
+    );
+    let verdict = json(&directory.join("verdict.json")).expect("verdict.json");
+    assert_eq!(
+        verdict["coverage"]["restarts"].as_u64(),
+        Some(u64::from(crashed)),
+        "a second launch is none"
+    );
     check_journal(&machine, &directory, &told);
     let journal = entries(&directory);
     let attached = |entry: &&Entry| matches!(entry.event, Event::Attached { .. });
@@ -306,7 +316,10 @@ fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
         "{done} kills, {attached} re-attachments, {} entries",
         journal.len()
     );
-    assert!(attached as u64 + 2 >= kills, "{attached}");
+    // An owner may be killed before it has taken the run over, and one that finds it finished writes no more facts.
+    let said = run.said();
+    let others = said.matches("ended without a verdict").count() as u64;
+    assert_eq!(others, kills, "{said}");
     machine.assert_nothing_left();
     assert_no_process_left(&directory);
 }

@@ -18,10 +18,10 @@ fn nodes() -> Vec<NodeName> {
     (0..4).map(|index| node(0, index)).collect()
 }
 
-/// All nodes of shard 0 do nothing from second 20 to this one, or for good.
+/// Half of shard 0 does nothing from second 20 to this one, or for good: the others answer, and there is no quorum.
 fn silent(until: Option<f64>) -> Vec<Incident> {
     let mut incidents = Vec::new();
-    for node in nodes() {
+    for node in nodes().into_iter().take(2) {
         incidents.push(at(20.0, What::Hang(node.clone())));
         if let Some(until) = until {
             incidents.push(at(until, What::Unhang(node)));
@@ -33,7 +33,8 @@ fn silent(until: Option<f64>) -> Vec<Incident> {
 /// ... because their engine was restarted, and they with it.
 fn restarted(until: Option<f64>) -> Vec<Incident> {
     let fact = |seconds, event| at(seconds, What::Fact(Box::new(event)));
-    let wall = WallTime::default();
+    // Not behind the walls of the ticks that follow: that would be a suspended machine.
+    let wall = WallTime(u64::MAX / 4);
     let mut incidents = vec![
         fact(20.0, Event::EngineAway { wall }),
         fact(
@@ -77,7 +78,8 @@ fn held(incidents: Vec<Incident>) -> Vec<Finding> {
 fn what_ended_with_the_engine_is_held_against_nobody() {
     let alone = held(silent(Some(22.0)));
     assert!(!alone.is_empty(), "without the engine's word it is");
-    assert_eq!(held(restarted(Some(22.0))), []);
+    let with_engine = held(restarted(Some(22.0)));
+    assert!(with_engine.is_empty(), "{with_engine:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Hand, World};
+use super::{Hand, Node, World};
 use crate::{
     ids::NodeName,
     journal::{
@@ -23,6 +23,20 @@ impl World {
     pub fn wall(&self, at: Elapsed) -> WallTime {
         let (wall, since) = self.last_wall.unwrap_or((self.started, Elapsed::default()));
         wall.plus(at.since(since))
+    }
+
+    /// Another owner. Half a network is not continued: it is launched again, and nothing that was started counts.
+    pub(super) fn fold_attached(&mut self) {
+        self.restart_windows();
+        if !matches!(self.stage, Some(Stage::Prepare | Stage::Start)) {
+            return;
+        }
+        for node in &mut self.nodes {
+            *node = Node::new(node.name.clone(), node.shard, node.role, node.power);
+        }
+        for shard in 0..self.shards.len() {
+            self.count_power(shard);
+        }
     }
 
     /// The engine is no node's doing: what ended with it is excused until the recovery budget after its return is over,

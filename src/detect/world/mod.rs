@@ -339,7 +339,7 @@ impl World {
                 self.last_wall = Some((*wall, self.now));
                 // Who takes a run over watches it, whatever the owner before had switched off.
                 self.watch_paused = false;
-                self.restart_windows();
+                self.fold_attached();
             }
             Event::EngineAway { .. } | Event::EngineReturned { .. } => {
                 self.fold_engine(&entry.event);

@@ -1,8 +1,8 @@
 //! A fault fires: whom it is done to, whether it can be done now, its heal armed, its operations begun.
 
 use super::{
-    Active, BREAK_DEADLINE, Done, Faults, Standing, Step, arm, carry_out::perform_all,
-    decides_running, hold, recover, skipped,
+    Active, BREAK_DEADLINE, Done, Faults, Standing, Step, arm, carry_out::perform_all, hold,
+    recover, skipped,
 };
 use crate::{
     fault::{
