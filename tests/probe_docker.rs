@@ -93,7 +93,12 @@ fn start(docker: &Docker, run: &RunId, network: &NetworkPlan, launched: &Launche
         paused,
     };
     let requested = Requested::default();
-    tokio::spawn(run_events(context.clone(), run.clone(), requested.clone()));
+    tokio::spawn(run_events(
+        context.clone(),
+        run.clone(),
+        requested.clone(),
+        None,
+    ));
     let program = |verb: &str| {
         let mut command = launched.toolbox.clone();
         command.push(verb.to_owned());

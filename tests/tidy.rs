@@ -17,7 +17,7 @@ const LINES_MOST: usize = 500;
 const LONGER: &[(&str, usize, &str)] = &[
     (
         "src/journal/event.rs",
-        720,
+        740,
         "the closed enum of facts is read as one list",
     ),
     (

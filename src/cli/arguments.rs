@@ -28,8 +28,8 @@ pub use repeating::{
     BundleArguments, CertifyArguments, PruneArguments, ReproArguments, ShrinkArguments,
 };
 pub use telling::{
-    AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments, OnInconclusive,
-    OnInfra,
+    AdoptArguments, AlertArguments, AlertTestArguments, AlertVerb, AttachArguments, GateArguments,
+    OnInconclusive, OnInfra,
 };
 
 use crate::plan::Keep;
@@ -190,6 +190,12 @@ pub struct SoakArguments {
     /// Run in the background and print the run's id
     #[arg(long)]
     pub detach: bool,
+    /// See to it that the run has an owner until it has a verdict, whatever ends its owners; give up when so many in a row
+    /// live less than a minute [default: 5]
+    #[arg(long, value_name = "OWNERS", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+          value_parser = clap::value_parser!(u32).range(1..=1000),
+          conflicts_with_all = ["detach", "detached_as", "on_infra", "resolved", "endless"])]
+    pub supervise: Option<u32>,
     /// What stays in the engine after the end
     #[arg(long, value_enum)]
     pub keep: Option<Keep>,
@@ -298,6 +304,8 @@ pub enum RunsVerb {
     Show(RunArgument),
     /// Take an ownerless run over and go on watching it
     Attach(AttachArguments),
+    /// Take over all runs that have neither an owner nor a verdict, and see to each until it has one
+    Adopt(AdoptArguments),
     /// Let a run go on that `repro --pause-at` has stopped
     Resume(RunArgument),
     /// Remove what is old: logs after days, journals after weeks, verdicts never by themselves

@@ -30,6 +30,7 @@ mod runs;
 mod shrink;
 mod snapshot;
 mod soak;
+mod supervise;
 mod trying;
 mod watch;
 mod why_not;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Failure,
     arguments::{Common, RunArgument, RunsArguments, RunsVerb, WaitArguments},
-    print, print_json, print_line, runtime, soak, state_folder,
+    print, print_json, print_line, runtime, soak, state_folder, supervise,
 };
 use crate::{
     exit::Exit,
@@ -25,6 +25,7 @@ use crate::{
         live_page,
         ownership::engine_runs,
         pause::{self, Paused},
+        supervision::is_supervised,
     },
 };
 
@@ -101,6 +102,7 @@ pub(super) fn runs(common: &Common, verb: RunsArguments) -> Result<ExitCode, Fai
         RunsVerb::List => list(common),
         RunsVerb::Show(run) => show(common, &run),
         RunsVerb::Attach(run) => soak::attach(common, &run),
+        RunsVerb::Adopt(verb) => supervise::adopt(common, &verb),
         RunsVerb::Resume(run) => resume(common, &run),
         RunsVerb::Prune(verb) => super::prune::prune(common, &verb),
     }
@@ -225,7 +227,7 @@ pub(super) fn status(common: &Common, verb: &RunArgument) -> Result<ExitCode, Fa
 pub(super) fn wait(common: &Common, verb: &WaitArguments) -> Result<ExitCode, Failure> {
     let (directory, _) = find(common, &verb.run)?;
     let deadline = verb.timeout.map(|timeout| Instant::now() + timeout);
-    while directory.owner().is_some() {
+    while directory.owner().is_some() || is_supervised(&directory) {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Failure::infra(format!(
                 "{} has not ended in time",

@@ -16,7 +16,7 @@ use super::{
     Failure,
     arguments::{AttachArguments, Common, PlanOptions, RunArgument, SoakArguments, UpArguments},
     clean, gate, network, plan, print, print_json, print_line, retry, runtime, snapshot,
-    state_folder,
+    state_folder, supervise,
 };
 use crate::{
     engine::{
@@ -79,29 +79,15 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
     {
         print_line(&line)?;
     }
+    if let Some(owners) = verb.supervise {
+        let mut begin = background(common, &verb);
+        if common.json {
+            begin.push("--json".into());
+        }
+        return supervise::soak(common, &plan, owners, begin, watched(&verb));
+    }
     if verb.detach {
-        let mut arguments = background(common, &verb.plan, &verb.options);
-        if let Some(duration) = verb.duration {
-            arguments.push(format!("--for={}", humantime::format_duration(duration)).into());
-        }
-        if let Some(name) = &verb.from {
-            arguments.push(format!("--from={name}").into());
-        }
-        if let Some(address) = verb.metrics {
-            arguments.push(format!("--metrics={address}").into());
-        }
-        if let Some(address) = verb.serve {
-            arguments.push(format!("--serve={address}").into());
-        }
-        if let Some(folder) = &verb.artifacts {
-            let mut word = OsString::from("--artifacts=");
-            word.push(folder);
-            arguments.push(word);
-        }
-        if let Some(keep) = verb.keep.and_then(|keep| keep.to_possible_value()) {
-            arguments.push(format!("--keep={}", keep.get_name()).into());
-        }
-        let (directory, record) = detach(common, &plan, arguments)?;
+        let (directory, record) = detach(common, &plan, background(common, &verb))?;
         if common.json {
             return print_json(&record);
         }
@@ -128,7 +114,7 @@ pub(super) fn soak(common: &Common, mut verb: SoakArguments) -> Result<ExitCode,
         }
         if let Some(orphan) = clean::orphans(common, &docker).await? {
             let page = page(common, verb.serve, quiet)?;
-            let taken = take_over(common, docker, orphan.known, page).await;
+            let taken = take_over(common, docker, orphan.known, (None, page)).await;
             return finish(common, taken, verb.artifacts.as_deref());
         }
         let directory = match &verb.detached_as {
@@ -280,11 +266,18 @@ pub(super) fn attach(common: &Common, verb: &AttachArguments) -> Result<ExitCode
     let known = state_folder(common)?
         .find(&verb.run)
         .map_err(|error| Failure::usage("cannot tell which run is meant").because(&error))?;
+    if verb.background {
+        let _ = rustix::process::setsid();
+    }
     runtime()?.block_on(async {
         let docker = network::connect(common, Some(&known.1)).await?;
-        let page = page(common, verb.serve, false)?;
-        let taken = take_over(common, docker, Some(known), page).await;
-        finish(common, taken, None)
+        let page = page(common, verb.serve, verb.background)?;
+        let metrics = match verb.metrics {
+            Some(address) => Some(serve(common, address).await?),
+            None => None,
+        };
+        let taken = take_over(common, docker, Some(known), (metrics, page)).await;
+        finish(common, taken, verb.artifacts.as_deref())
     })
 }
 
@@ -292,7 +285,7 @@ async fn take_over(
     common: &Common,
     docker: Docker,
     known: Option<(RunDirectory, RunRecord)>,
-    page: Option<Page>,
+    (metrics, page): (Option<Metrics>, Option<Page>),
 ) -> Result<Conclusion, RunError> {
     let Some((directory, record)) = known else {
         return Err(RunError::Attach {
@@ -305,6 +298,7 @@ async fn take_over(
         directory,
         record,
         json: common.json,
+        metrics,
         page,
     })
     .await
@@ -348,8 +342,41 @@ fn detach(
     Ok((directory, record))
 }
 
-/// The command line of the process in the background.
-fn background(common: &Common, plan: &str, options: &PlanOptions) -> Vec<OsString> {
+/// The command line of a soak in the background.
+fn background(common: &Common, verb: &SoakArguments) -> Vec<OsString> {
+    let mut line = beginning(common, &verb.plan, &verb.options);
+    if let Some(duration) = verb.duration {
+        line.push(format!("--for={}", humantime::format_duration(duration)).into());
+    }
+    if let Some(name) = &verb.from {
+        line.push(format!("--from={name}").into());
+    }
+    if let Some(keep) = verb.keep.and_then(|keep| keep.to_possible_value()) {
+        line.push(format!("--keep={}", keep.get_name()).into());
+    }
+    line.extend(watched(verb));
+    line
+}
+
+/// Where a run is watched and what is kept of it: for whoever takes it over, too.
+fn watched(verb: &SoakArguments) -> Vec<OsString> {
+    let mut line: Vec<OsString> = Vec::new();
+    if let Some(address) = verb.metrics {
+        line.push(format!("--metrics={address}").into());
+    }
+    if let Some(address) = verb.serve {
+        line.push(format!("--serve={address}").into());
+    }
+    if let Some(folder) = &verb.artifacts {
+        let mut word = OsString::from("--artifacts=");
+        word.push(folder);
+        line.push(word);
+    }
+    line
+}
+
+/// The plan of a process in the background, and how it is to be run.
+fn beginning(common: &Common, plan: &str, options: &PlanOptions) -> Vec<OsString> {
     let mut line: Vec<OsString> = vec!["soak".into(), plan.into()];
     let mut add = |flag: &str, value: Option<OsString>| {
         if let Some(value) = value {
@@ -411,7 +438,7 @@ pub(super) fn up(common: &Common, verb: UpArguments) -> Result<ExitCode, Failure
     // Checked here, so that a bad plan is told at once and not in a file.
     let mut plan = plan::load(common, &verb.plan, &verb.options, None)?;
     plan.keep = Keep::Never;
-    let mut arguments = background(common, &verb.plan, &verb.options);
+    let mut arguments = beginning(common, &verb.plan, &verb.options);
     arguments.extend(["--endless".into(), "--keep=never".into()]);
     let (directory, record) = detach(common, &plan, arguments)?;
     let deadline = Instant::now() + plan.start_deadline + Duration::from_secs(60);

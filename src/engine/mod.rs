@@ -26,6 +26,7 @@ pub mod network_probe;
 pub mod owner;
 pub mod pack;
 pub mod pull;
+pub mod revive;
 pub mod room;
 pub mod runs;
 mod secrets;

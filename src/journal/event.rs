@@ -72,6 +72,23 @@ pub enum Event {
         /// Wall time now.
         wall: WallTime,
     },
+    /// The container engine answers nothing any more. The run's clock stands still, and nothing is observed, until
+    /// [`Event::EngineReturned`] or the run's end.
+    EngineAway {
+        /// Wall time now.
+        wall: WallTime,
+    },
+    /// The engine answers again. What had ended with it is started again by the canary: nodes that do not come back
+    /// from that in their recovery budget are a finding like any other.
+    EngineReturned {
+        /// Wall time now.
+        wall: WallTime,
+        /// How long it was away, by wall time.
+        #[serde(with = "micros")]
+        away: Duration,
+        /// Nodes whose containers had ended with it.
+        ended: Vec<NodeName>,
+    },
     /// Watching was switched off on purpose (to measure its cost); nothing is seen until [`Event::WatchResumed`].
     WatchPaused,
     /// Watching goes on.

@@ -175,7 +175,7 @@ impl Reader {
     }
 
     /// Opens the end of a journal: its last two segments, because the last may still be empty.
-    pub(super) fn open_last(directory: &Path) -> Result<Self, ReadError> {
+    pub(crate) fn open_last(directory: &Path) -> Result<Self, ReadError> {
         let mut reader = Self::open(directory)?;
         let found = segments::list(directory).map_err(|source| ReadError::List {
             path: directory.to_owned(),

@@ -449,6 +449,8 @@ fn must_last(event: &Event) -> bool {
             | Event::Container { .. }
             | Event::Version { .. }
             | Event::Attached { .. }
+            | Event::EngineAway { .. }
+            | Event::EngineReturned { .. }
             | Event::Infra { .. }
             | Event::DiskServerEnded { .. }
             | Event::Signal { .. }

@@ -15,12 +15,15 @@ use super::{
 use crate::{
     ids::{NodeName, RunId},
     journal::event::{ContainerChange, Event},
+    time::WallTime,
 };
 
 /// A request not followed by its event within this time was not carried out.
 const EXPIRES: Duration = Duration::from_secs(30);
 /// Wait before the engine is asked again for its events.
 const RECONNECT: Duration = Duration::from_millis(500);
+/// A stream that lived for so long was well.
+const LIVED: Duration = Duration::from_secs(3);
 /// Events of the last second that may come again after a reconnect.
 const REMEMBERED: usize = 256;
 
@@ -85,14 +88,23 @@ impl Requested {
     }
 }
 
-/// Follows the engine's events of a run until nobody listens; asks again when the stream ends.
-pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: Requested) {
-    let mut last = now_nanos();
+/// Follows the engine's events of a run until nobody listens; asks again when the stream ends. They begin after `from`, as
+/// far as the engine still knows them, else now.
+pub async fn run_events<A: Access>(
+    context: Context<A>,
+    run: RunId,
+    requested: Requested,
+    from: Option<WallTime>,
+) {
+    // What came up to then is in the journal.
+    let known = from.map_or(0, |wall| wall.0.saturating_mul(1_000_000));
+    let mut last = if known == 0 { now_nanos() } else { known };
     let mut recent: Vec<Notice> = Vec::new();
     let mut complained = false;
     let mut versions = BTreeMap::new();
     while !context.sink.is_closed() {
         let since = i64::try_from(last / 1_000_000_000).unwrap_or_default();
+        let begun = Instant::now();
         let mut notices = context.access.events(&run, since);
         let mut reason = "the stream of events ended".to_owned();
         while let Some(notice) = notices.next().await {
@@ -101,6 +113,7 @@ pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: R
                     complained = false;
                     if recent.contains(&notice)
                         || notice.time_nanos / 1_000_000_000 < since.unsigned_abs()
+                        || notice.time_nanos <= known
                     {
                         continue;
                     }
@@ -117,6 +130,8 @@ pub async fn run_events<A: Access>(context: Context<A>, run: RunId, requested: R
                 }
             }
         }
+        // One that lived for a while was well, whether or not there was anything to tell.
+        complained &= begun.elapsed() < LIVED;
         if !complained {
             complained = true;
             context.sink.offer(Event::Infra {
@@ -257,7 +272,12 @@ mod tests {
         };
         let requested = Requested::default();
         requested.mark(&node, Operation::Start);
-        tokio::spawn(run_events(context, "run-1".parse().unwrap(), requested));
+        tokio::spawn(run_events(
+            context,
+            "run-1".parse().unwrap(),
+            requested,
+            None,
+        ));
         let mut changes = Vec::new();
         let (mut infra, mut versions) = (0, Vec::new());
         while changes.len() < 3 {

@@ -26,6 +26,19 @@ fn run(event: &Event) -> Option<Told> {
     let what = match event {
         Event::Signal { name } => format!("{name} reached the canary"),
         Event::Attached { .. } => "another process took the run over".to_owned(),
+        Event::EngineAway { .. } => {
+            "our side: the container engine answers nothing any more".to_owned()
+        }
+        Event::EngineReturned { away, ended, .. } => {
+            let restarted = match ended.len() {
+                0 => "all containers had lived on".to_owned(),
+                count => format!("{count} nodes had ended with it"),
+            };
+            format!(
+                "our side: the engine answers again after {}; {restarted}",
+                human(*away)
+            )
+        }
         Event::WatchPaused => "watching is off, to measure its cost".to_owned(),
         Event::WatchResumed => "watching goes on".to_owned(),
         Event::Infra { what, detail, .. } => format!("our side: {what}: {detail}"),

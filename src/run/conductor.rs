@@ -112,6 +112,8 @@ pub(super) struct Conductor {
     pub(super) lock: RunLock,
     pub(super) docker: Docker,
     pub(super) images: Option<Images>,
+    /// Of a run that was taken over: the image in which its helpers work.
+    pub(super) helper: Option<String>,
     pub(super) observers: Observers,
     pub(super) observations: mpsc::Receiver<ProbeEvent>,
     pub(super) signals: Signals,
@@ -190,7 +192,9 @@ impl Conductor {
         match input {
             Input::Observed(event) => {
                 let disk_lost = matches!(event, Event::DiskServerEnded { .. });
-                self.observed(event)?;
+                if let Some(reason) = self.with_engine(event).await? {
+                    return Ok(Some(reason));
+                }
                 if disk_lost {
                     return Ok(Some(FinishReason::Infra));
                 }
@@ -273,7 +277,7 @@ impl Conductor {
         Ok(())
     }
 
-    fn observed(&mut self, event: Event) -> Result<(), RunError> {
+    pub(super) fn observed(&mut self, event: Event) -> Result<(), RunError> {
         let container = match &event {
             Event::Container {
                 node,

@@ -37,6 +37,7 @@ impl Conductor {
         let labels = RunLabels::new(&self.record.run, &Owner::this_process(), &directory, LIFE);
         let images = self.images.as_ref();
         let helper = images.and_then(|images| images.helper_of_faults(self.plan.allow_helper));
+        let helper = helper.or_else(|| self.helper.clone());
         self.faults.set_scene(Scene {
             docker: self.docker.clone(),
             launched: Arc::new(launched.clone()),
@@ -194,6 +195,7 @@ impl Conductor {
                 continue;
             }
             let kind = Self::kind_of(&id, kind);
+            let begins = matches!(step, FaultStep::Requested { .. });
             let healed = matches!(step, FaultStep::Healed);
             // What kept a node down is not gone because the others stood still for a moment.
             let restarts = healed && !is_hold(&id);
@@ -230,6 +232,10 @@ impl Conductor {
                 kind: kind.into(),
                 step,
             })?;
+            // Its operations begin when the loop goes on: whoever takes the run over is to know that they may have.
+            if begins && let Some(journal) = &mut self.journal {
+                journal.flush()?;
+            }
             if restarts {
                 self.restart_ended()?;
             }
@@ -239,7 +245,7 @@ impl Conductor {
 
     /// Nodes that ended by themselves are started at once when a fault is healed, where nodes are started again at all:
     /// what may have kept them down is gone.
-    fn restart_ended(&mut self) -> Result<(), RunError> {
+    pub(super) fn restart_ended(&mut self) -> Result<(), RunError> {
         if self.plan.restart.after.is_none() {
             return Ok(());
         }

@@ -437,6 +437,14 @@ impl Faults {
         }
     }
 
+    /// Begins to heal all that is broken: the engine was away, and nobody knows what still holds. The guard may have given
+    /// up meanwhile, so that the next fault gets another.
+    pub(super) fn heal_in_force(&mut self) -> Vec<Step> {
+        self.guarded = false;
+        let ids: Vec<String> = self.active.keys().cloned().collect();
+        ids.iter().flat_map(|id| self.heal(id)).collect()
+    }
+
     /// Begins to heal all that is broken, and fires nothing more.
     pub(super) fn heal_everything(&mut self) -> Vec<Step> {
         self.waiting.clear();

@@ -10,6 +10,7 @@ mod conductor;
 mod cost;
 pub mod directory;
 pub mod endurance;
+mod engine_away;
 mod error;
 mod evidence;
 mod faulting;
@@ -32,6 +33,8 @@ pub mod signal;
 pub mod snapshots;
 mod stages;
 pub mod start;
+pub mod supervision;
+mod takeover;
 
 pub use conclude::Conclusion;
 pub(crate) use conclude::{FAULTS, detector_ids, program, reproduce};

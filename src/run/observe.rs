@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::load::{LoadSource, run_load};
 use crate::{
     engine::{Docker, Launched, labels, room},
-    ids::RunId,
+    ids::{NodeName, RunId},
     journal::{
         event::{Event, LogClass},
         mask::Masks,
@@ -60,6 +60,8 @@ pub(super) struct Observers {
     logs: Vec<NodeLog>,
     raw: Option<RawLogs>,
     logs_since: i64,
+    /// Where the journal of a run ended that was taken over.
+    taken_over: Option<WallTime>,
     tasks: JoinSet<()>,
 }
 
@@ -93,6 +95,7 @@ impl Observers {
             logs: Vec::new(),
             raw: None,
             logs_since: 0,
+            taken_over: None,
             tasks: JoinSet::new(),
         })
     }
@@ -106,15 +109,28 @@ impl Observers {
         &self.requested
     }
 
-    /// The engine's events, from before the first container.
+    /// The engine is away, and may take these nodes along: nothing is asked of them until they are started.
+    pub(super) fn all_ended<'a>(&self, nodes: impl Iterator<Item = &'a NodeName>) {
+        for signals in nodes.filter_map(|node| self.context.signals.node(node)) {
+            signals.set_running(false);
+        }
+    }
+
+    /// It is back, and all that ran before was started: who waits for a start looks at once.
+    pub(super) fn all_started(&self) {
+        self.context.signals.start_all();
+    }
+
+    /// The engine's events, from before the first container; of a run that is taken over, from where its journal ended.
     pub(super) fn watch_engine(&mut self) {
         let (context, requested, run) = (
             self.context.clone(),
             self.requested.clone(),
             self.run.clone(),
         );
+        let from = self.taken_over;
         self.tasks
-            .spawn(async move { events::run_events(context, run, requested).await });
+            .spawn(async move { events::run_events(context, run, requested, from).await });
     }
 
     /// Everything else, when all containers run.
@@ -215,8 +231,9 @@ impl Observers {
         loads
     }
 
-    /// A run that is taken over: logs go on where its journal ended.
-    pub(super) fn logs_from(&mut self, moment: WallTime) {
+    /// A run that is taken over: logs and the engine's events go on where its journal ended.
+    pub(super) fn goes_on_from(&mut self, moment: WallTime) {
+        self.taken_over = Some(moment);
         self.logs_since = i64::try_from(moment.0 / 1_000).unwrap_or(0);
     }
 

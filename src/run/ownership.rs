@@ -7,7 +7,10 @@ use crate::{
     time::{RunClock, WallTime},
 };
 
-use super::directory::{RunDirectory, RunRecord, RunState};
+use super::{
+    directory::{RunDirectory, RunRecord, RunState},
+    supervision::is_supervised,
+};
 
 /// What a run in the engine is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,9 @@ fn look(found: FoundRun) -> EngineRun {
         // A stranger's directory may stand at the same path, for example in another container.
         .filter(|(_, record)| record.run == found.run);
     let standing = match &known {
-        Some((directory, _)) if directory.owner().is_some() => Standing::Owned,
+        Some((directory, _)) if directory.owner().is_some() || is_supervised(directory) => {
+            Standing::Owned
+        }
         Some((_, record)) if record.kept && record.state == RunState::Finished => Standing::Kept,
         Some(_) => Standing::Ownerless,
         None => standing_from_labels(&found, RunClock::wall()),

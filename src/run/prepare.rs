@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     capability,
     conclude::Conclusion,
-    conductor::{Conductor, chain},
+    conductor::Conductor,
     cost::CostMeter,
     directory::{RunDirectory, RunLock, RunRecord, RunState, StateFolder},
     error::RunError,
@@ -25,6 +25,7 @@ use super::{
     signal::Signals,
     snapshots::Snapshots,
     start::{self, Filling},
+    takeover::{Found, found},
 };
 use crate::{
     detect::Judge,
@@ -33,11 +34,13 @@ use crate::{
         Event, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
         mask::Masks,
-        text::clean,
     },
     plan::{Plan, Recorded, image::moving},
     probe::sink::Sink,
-    report::{Curves, progress::Progress},
+    report::{
+        Curves,
+        progress::{Progress, stage_note},
+    },
     repro::Sought,
     serve::{Metrics, Page},
     time::{Elapsed, RunClock},
@@ -94,6 +97,8 @@ pub struct AttachRequest {
     pub record: RunRecord,
     /// Progress as JSON.
     pub json: bool,
+    /// Where its metrics are served.
+    pub metrics: Option<Metrics>,
     /// Where it can be followed in a browser.
     pub page: Option<Page>,
 }
@@ -179,7 +184,7 @@ pub async fn soak(request: SoakRequest) -> Result<Conclusion, RunError> {
     end(conductor).await
 }
 
-async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
+pub(super) async fn end(mut conductor: Conductor) -> Result<Conclusion, RunError> {
     match conductor.conduct().await {
         Ok(reason) => conductor.conclude(reason).await,
         Err(error) => {
@@ -251,7 +256,7 @@ fn begin(
         lock,
         record,
         signals,
-        (journal, judge, Curves::default()),
+        (Some(journal), judge, Curves::default()),
     )
 }
 
@@ -267,7 +272,7 @@ fn assemble(
     lock: RunLock,
     record: RunRecord,
     signals: Signals,
-    (journal, judge, curves): (Writer, Judge, Curves),
+    (journal, judge, curves): (Option<Writer>, Judge, Curves),
 ) -> Result<Conductor, RunError> {
     let (sink, observations) = Sink::new(QUEUE);
     let observers = Observers::new(
@@ -283,7 +288,7 @@ fn assemble(
     let snapshots = Snapshots::of(&directory, &plan);
     Ok(Conductor {
         clock: begun.clock,
-        journal: Some(journal),
+        journal,
         appended: Elapsed::default(),
         judge,
         curves,
@@ -301,6 +306,7 @@ fn assemble(
         directory,
         record,
         images: None,
+        helper: None,
         lock,
         stage: Stage::Prepare,
         stage_at: Elapsed::default(),
@@ -345,7 +351,7 @@ impl Conductor {
     }
 
     /// Starts the network beside the loop, so that what its containers do is seen from the first one on.
-    fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
+    pub(super) fn launch(&mut self, images: Images, secrets: Secrets, filling: Option<Filling>) {
         self.images = Some(images.clone());
         self.observers.watch_engine();
         let docker = self.docker.clone();
@@ -384,6 +390,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         directory,
         mut record,
         json,
+        metrics,
         page,
     } = request;
     let signals = Signals::install().map_err(RunError::Signals)?;
@@ -396,21 +403,30 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         return Err(cannot("it is over".to_owned()));
     }
     pause::let_go(&docker, &directory).await;
-    let launched = engine::reattach(&docker, &record.run)
-        .await
-        .map_err(|error| cannot(clean(&chain(&error), 400)))?;
+    let launched = engine::reattach(&docker, &record.run).await;
     let screen = Progress::start(json, false).map_err(RunError::Screen)?;
     let folder = directory.path().join("journal");
     let (plan, judge, mut past) = judge_again(&folder, &record)?;
     let secrets = Secrets::read(&plan).map_err(|error| cannot(error.to_string()))?;
     let masks = Arc::new(secrets.masks());
-    let (journal, resumed) = Writer::resume(&folder, Settings::for_budget(plan.budget.journal))?;
+    let found = found(&plan, &judge, &past.stages, launched);
+    let (journal, last) = match &found {
+        // What is finished is not written to any more.
+        Found::Over { .. } => (None, judge.world().now),
+        _ => {
+            let settings = Settings::for_budget(plan.budget.journal);
+            let (journal, resumed) = Writer::resume(&folder, settings)?;
+            (Some(journal), resumed.last)
+        }
+    };
     // Time that nobody watched is a gap in the journal, not in the run's clock: windows restart after `Attached`.
-    let clock = RunClock::resume(resumed.last.as_duration());
+    let clock = RunClock::resume(last.as_duration());
+    let ended = judge.world().wall(last);
     let _ = std::fs::remove_file(directory.path().join(STOP_REQUEST));
-    record.state = RunState::Running;
-    directory.write_record(&record)?;
-    let ended = past.started.plus(resumed.last.as_duration());
+    if journal.is_some() {
+        record.state = RunState::Running;
+        directory.write_record(&record)?;
+    }
     let mut conductor = assemble(
         Begun {
             screen,
@@ -425,13 +441,27 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         signals,
         (journal, judge, std::mem::take(&mut past.curves)),
     )?;
+    conductor.metrics = metrics;
     conductor.serve(page);
     conductor.record(Event::Attached {
         wall: RunClock::wall(),
     })?;
     conductor.alert_again();
-    conductor.observers.logs_from(ended);
+    let launched = match found {
+        Found::Over { reason, launched } => {
+            return conductor.conclude_again(reason, launched).await;
+        }
+        Found::Gone { why } => return conductor.end_without(&why).await,
+        Found::Half => return conductor.launch_again(secrets, past.capabilities).await,
+        Found::Network(launched) => *launched,
+    };
+    conductor.observers.goes_on_from(ended);
     conductor.observers.watch_engine();
+    if let Some(reason) = conductor.engine_was_gone(&launched).await? {
+        conductor.launched = Some(launched);
+        return conductor.conclude(reason).await;
+    }
+    conductor.helper = conductor.helper_as_launched(&launched).await;
     conductor.resume_network(launched, past)?;
     end(conductor).await
 }
@@ -446,7 +476,8 @@ impl Conductor {
             ..
         } = past;
         let known = blocks.into_values().collect();
-        let reached = stages.last().map_or(Stage::WarmUp, |(stage, _)| *stage);
+        let begun = (Stage::WarmUp, self.clock.elapsed());
+        let (reached, at) = stages.last().copied().unwrap_or(begun);
         let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);
         self.soak_started = soak.map(|(_, at)| *at);
         self.started_at = self.clock.elapsed();
@@ -455,7 +486,15 @@ impl Conductor {
         self.launched = Some(launched);
         self.faults.capable(capabilities);
         self.adopt_faults(&fired)?;
-        // A settle that was interrupted is begun again; what came before the warm-up cannot be continued half-way.
-        self.enter(reached.clamp(Stage::WarmUp, Stage::Soak))
+        // A wait before a restart went with the owner who had begun it.
+        self.restart_ended()?;
+        if self.judge.world().watch_paused {
+            self.record(Event::WatchResumed)?;
+        }
+        // The stage goes on, and with it what is measured of it: it is not entered once more. A settle that was interrupted
+        // is begun again, as soon as the soak is seen to be over.
+        (self.stage, self.stage_at) = (reached.clamp(Stage::WarmUp, Stage::Soak), at);
+        self.note(&stage_note(self.stage));
+        Ok(())
     }
 }

@@ -24,6 +24,14 @@ impl Interrupt {
         }
     }
 
+    /// By its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Int, Self::Term]
+            .into_iter()
+            .find(|interrupt| interrupt.name() == name)
+    }
+
     /// The exit code of a run that it ended.
     #[must_use]
     pub fn exit(self) -> Exit {
@@ -63,6 +71,11 @@ impl Signals {
         };
         self.first.get_or_insert(interrupt);
         interrupt
+    }
+
+    /// A signal came to the process that owned the run before this one.
+    pub fn came_before(&mut self, interrupt: Interrupt) {
+        self.first.get_or_insert(interrupt);
     }
 
     /// The first signal that came, if any did.

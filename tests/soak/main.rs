@@ -9,6 +9,7 @@
 )]
 
 mod by_hand;
+mod daemon;
 mod defects;
 mod etcd;
 mod faults;
@@ -26,6 +27,7 @@ mod shrink;
 mod snapshots;
 mod spoiled;
 mod storage;
+mod supervised;
 mod table;
 mod triggers;
 mod versions;

@@ -15,6 +15,26 @@ pub struct AttachArguments {
     /// Serve a live page on a loopback address [default: any free port of 127.0.0.1]; who has its link may stop the run
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     pub serve: Option<std::net::SocketAddr>,
+    /// Serve the run's metrics for Prometheus on this loopback address, like 127.0.0.1:9464, at /metrics
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// Also copy what CI should keep (reports, plan, evidence) into this folder at the end
+    #[arg(long, value_name = "DIRECTORY", env = "CANARYNET_ARTIFACTS")]
+    pub artifacts: Option<std::path::PathBuf>,
+    /// Internal: a supervisor started this process, which prints to a file.
+    #[arg(long, hide = true)]
+    pub background: bool,
+}
+
+/// `runs adopt`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  canarynet runs adopt                 after a reboot: every run that was cut short goes on\n  canarynet soak nightly --supervise   needs no adoption: it goes on with its own run by itself"
+)]
+pub struct AdoptArguments {
+    /// Give a run up when so many owners in a row live less than a minute
+    #[arg(long, value_name = "OWNERS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub owners: u32,
 }
 
 /// `alert`

@@ -2,6 +2,7 @@
 
 mod by_entry;
 mod drills;
+mod engine;
 mod history;
 mod recovery;
 mod scenarios;

@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    fn count_power(&mut self, shard: usize) {
+    pub(super) fn count_power(&mut self, shard: usize) {
         let had = self.shards[shard].has_quorum();
         let power = self.shards[shard].nodes.iter().fold(0_u64, |sum, &node| {
             let node = &self.nodes[node];

@@ -4,6 +4,7 @@
 //! *stalled* (it is seen that no block comes) and *blind* (the canary does not see). What the canary did not see never
 //! counts towards a window.
 
+mod canary;
 mod contradiction;
 mod disk;
 mod drill;
@@ -39,8 +40,6 @@ use crate::{
 /// The journal gets a tick at least every second when nothing else is written. Where it holds nothing for this long,
 /// the canary itself did not run, and nobody knows what happened.
 const GAP: Duration = Duration::from_secs(5);
-/// Wall time running ahead of the run's clock by more than this is a machine that was suspended.
-const JUMP_MILLIS: u64 = 2_000;
 /// Positions are told once a second; with half as much again for scheduling they are still fresh.
 const FRESH: Duration = Duration::from_millis(1_500);
 /// Below this the host's disk is dry, and full disks are not the nodes' doing.
@@ -108,6 +107,8 @@ pub struct World {
     last_pulse: Elapsed,
     pulse_every: Duration,
     engine_trouble: Option<Elapsed>,
+    /// While the engine is away: whether watching was off before.
+    engine_away: Option<bool>,
     first_entry: bool,
     last_wall: Option<(WallTime, Elapsed)>,
     /// No shard's wait for its next block passes one of its windows before this moment.
@@ -187,6 +188,7 @@ impl World {
             // Half a block: what a window is late by is small against the block that it may be late by.
             pulse_every: (interval / 2).clamp(Duration::from_millis(5), Duration::from_millis(250)),
             engine_trouble: None,
+            engine_away: None,
             first_entry: true,
             last_wall: None,
             next_window: Elapsed::default(),
@@ -323,7 +325,10 @@ impl World {
             Event::Drill { .. } => self.fold_drill(&entry.event),
             Event::Attached { wall } => {
                 self.last_wall = Some((*wall, self.now));
-                self.restart_windows();
+                self.fold_attached();
+            }
+            Event::EngineAway { .. } | Event::EngineReturned { .. } => {
+                self.fold_engine(&entry.event);
             }
             Event::WatchPaused => self.watch_paused = true,
             Event::WatchResumed => {
@@ -446,52 +451,5 @@ impl World {
                 _ => {}
             }
         }
-    }
-
-    fn restart_windows(&mut self) {
-        self.gaps += 1;
-        self.sight_back = self.now;
-        for shard in &mut self.shards {
-            shard.restart_windows(self.now);
-        }
-        for node in &mut self.nodes {
-            // Silence during a gap was ours.
-            if node.rpc.failing_since.is_some() {
-                node.rpc.failing_since = Some(self.now);
-            }
-            if let Some(at) = &mut node.rpc.answered_at {
-                *at = self.now;
-            }
-            if let Some((_, since)) = &mut node.mode {
-                *since = self.now;
-            }
-        }
-    }
-
-    fn fold_stage(&mut self, stage: Stage) {
-        self.stage = Some(stage);
-        match stage {
-            Stage::WarmUp => {
-                for shard in &mut self.shards {
-                    shard.from = self.now;
-                }
-            }
-            Stage::Soak => {
-                for shard in &mut self.shards {
-                    shard.rates.restart(self.now);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn fold_wall(&mut self, wall: WallTime) {
-        if let Some((before, at)) = self.last_wall {
-            let expected = before.plus(self.now.since(at));
-            if wall.0 > expected.0.saturating_add(JUMP_MILLIS) {
-                self.restart_windows();
-            }
-        }
-        self.last_wall = Some((wall, self.now));
     }
 }

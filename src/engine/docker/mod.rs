@@ -52,6 +52,12 @@ impl Docker {
     pub fn info(&self) -> &EngineInfo {
         &self.info
     }
+
+    /// Whether the engine answers within this time.
+    pub async fn answers(&self, within: Duration) -> bool {
+        let asked = call("ask", "the engine", within, self.client.ping());
+        asked.await.is_ok()
+    }
 }
 
 /// Awaits an engine call: within its deadline, and with an error that names it.

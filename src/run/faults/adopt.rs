@@ -77,6 +77,22 @@ impl Faults {
                 state: State::InForce { until: now + left },
                 drill: drill.filter(|_| armed.id == "drill"),
             };
+            // Armed, and ended before that was journalled: from now on it is one of the run's faults.
+            if !fired.contains(&armed.id) && armed.id != "drill" {
+                self.waiting.retain(|planned| planned.id != armed.id);
+                let step = |step| Step {
+                    id: armed.id.clone(),
+                    kind: armed.kind.clone(),
+                    step,
+                };
+                steps.push(step(FaultStep::Requested {
+                    targets: active.targets.clone(),
+                    takes: active.takes.clone(),
+                    effects: active.fault.effects().to_vec(),
+                    lasts: left,
+                }));
+                steps.push(step(FaultStep::Acknowledged));
+            }
             self.active.insert(armed.id, active);
         }
         self.guarded = false;
