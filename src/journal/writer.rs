@@ -220,7 +220,6 @@ impl Writer {
         let elapsed = elapsed.max(self.last);
         self.last = elapsed;
         let mut written = Written::default();
-        // Both are looked at: what has changed, and what was never told.
         if self.weigh(elapsed) | std::mem::take(&mut self.untold) {
             written.announcement = Some(self.write(elapsed, self.thinning.announcement())?);
         }
@@ -357,9 +356,8 @@ impl Writer {
             self.weighed = 0;
         }
         // About sixteen times a segment, at some 256 bytes an entry.
-        if self.weighed != 0
-            && self.next.saturating_sub(self.weighed) < self.settings.segment / 4096
-        {
+        let since = self.next.saturating_sub(self.weighed);
+        if self.weighed != 0 && since < self.settings.segment / 4096 {
             return false;
         }
         self.weighed = self.next.max(1);
