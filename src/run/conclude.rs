@@ -8,13 +8,14 @@ use super::{
     directory::RunState,
     end_reserve,
     error::RunError,
+    judged_twice::Comparison,
 };
 use crate::{
     detect::{DETECTORS, Judgement},
     engine::{self, launch::NodeImage},
     exit::Exit,
     journal::{
-        Event,
+        Event, JOURNAL_FOLDER,
         event::{FinishReason, Stage},
         text::clean,
     },
@@ -69,11 +70,12 @@ impl Conductor {
         end_reserve::release(&self.directory);
         // A launch that was under way is given up; what it made is found by its labels.
         self.launching = None;
-        if let Err(error) = self.collect(reason, interrupted.is_some()).await {
+        let collected = self.collect(reason, interrupted.is_some()).await;
+        if let Err(error) = &collected {
             // Judge what was written: a finding in it still counts.
             self.note(&format!(
                 "the journal ended early: {}",
-                clean(&chain(&error), 400)
+                clean(&chain(error), 400)
             ));
         }
         self.end_snapshots();
@@ -96,6 +98,11 @@ impl Conductor {
             ));
         }
         let written = self.write_reports(&input);
+        // What did not find its way into the journal cannot be judged from it.
+        let comparison = collected.is_ok().then(|| {
+            let journal = self.directory.path().join(JOURNAL_FOLDER);
+            Comparison::start(journal, input.judgement.clone())
+        });
         self.last_page(&input).await;
         self.last_alerts(&input, interrupted.is_some()).await;
         self.evidence.finish();
@@ -108,12 +115,16 @@ impl Conductor {
         if !keep && left.is_empty() {
             arm::forget(self.directory.path());
         }
-        // A run that leaves something behind is no pass, whatever it found.
+        let otherwise = match comparison {
+            Some(comparison) => comparison.outcome(&mut self.signals).await,
+            None => None,
+        };
+        // A run that leaves something behind is no pass, whatever it found, nor one that was judged in two ways.
         let whole = left.is_empty() && unhealed.is_empty() && written.is_ok();
-        let exit = if exit == Exit::Pass && !whole {
-            Exit::Infra
-        } else {
-            exit
+        let exit = match exit {
+            Exit::Pass if !whole || otherwise.is_some() => Exit::Infra,
+            Exit::Inconclusive if otherwise.is_some() => Exit::Infra,
+            exit => exit,
         };
         self.checkpoints.end(&self.directory).await;
         self.record.state = RunState::Finished;
@@ -130,6 +141,12 @@ impl Conductor {
         let directory = self.directory.path().to_owned();
         finish_screen(self.screen);
         let mut summary = report::terminal::render(&input, Look::of(&console::Term::stdout()));
+        if let Some(how) = &otherwise {
+            summary.push_str(&format!(
+                "an error of canarynet itself: {}\n",
+                clean(how, 400)
+            ));
+        }
         for problem in &left {
             summary.push_str(&format!("left behind: {}\n", clean(problem, 400)));
         }

@@ -19,6 +19,7 @@ mod error;
 mod evidence;
 mod faulting;
 mod faults;
+mod judged_twice;
 mod launching;
 pub mod live;
 pub mod live_page;

@@ -7,7 +7,7 @@ use crate::{
     ids::NodeName,
     journal::{
         effect::Effect,
-        event::{ContainerChange, Event, FaultStep},
+        event::{ContainerChange, Event, FaultStep, Stage},
     },
     time::{Elapsed, WallTime},
 };
