@@ -361,6 +361,7 @@ fn judgement() -> Judgement {
         ],
         findings: Vec::new(),
         suppressed: BTreeMap::new(),
+        beyond: BTreeMap::new(),
         pages: Vec::new(),
         shards: vec![shard(0, 1_520), shard(1, 1_519)],
         nodes: (0..2)

@@ -151,7 +151,7 @@ mod tests {
             climbs.step(shard, what, Elapsed::from_secs(*at));
         }
         let proof = "s1-n00: runs".to_owned();
-        let step = FaultStep::Effective { proof };
+        let step = FaultStep::effective(proof);
         climbs.carried_out("recovery-1-2-restart-shard", &step);
         // Of another shard, and of none that was set off.
         climbs.step(

@@ -214,7 +214,7 @@ pub fn planned(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::generate::Shape;
+    use crate::{journal::generate::Shape, plan::foreign::Quorum};
 
     fn candidate(index: u32, leads: bool, runs: bool, height: u64) -> Candidate {
         Candidate {
@@ -274,6 +274,7 @@ mod tests {
             assert!(kinds::kind(&fault.kind).is_none(), "nobody may ask for it");
             let done = (info.parse)(&fault.parameters).unwrap();
             let cast = Cast {
+                quorum: Quorum::default(),
                 fault: &fault.id,
                 targets: std::slice::from_ref(&node),
                 nodes: &network.nodes,

@@ -139,7 +139,7 @@ fn limits(limits: &Limits) -> Result<(), Wrong> {
         );
     }
     let cpus = limits.cpus;
-    if !(cpus >= 0.01 && cpus <= 1_024.0) {
+    if !(0.01..=1_024.0).contains(&cpus) {
         return wrong(
             "limits.cpus",
             format!("{cpus} is not between 0.01 and 1024"),
