@@ -824,7 +824,12 @@ fn only_grew(before: &Finding, after: &Finding) {
     assert_eq!((before.start, before.noticed), (after.start, after.noticed));
     assert_eq!(before.summary, after.summary);
     assert_eq!(before.causes, after.causes);
-    assert_eq!(before.excused_by, after.excused_by);
+    // An engine that comes back excuses what it took along, and that ends with the recovery budget.
+    let by_engine = |finding: &Finding| finding.excused_by.as_deref() == Some("engine-restart");
+    assert!(
+        before.excused_by == after.excused_by || by_engine(before) || by_engine(after),
+        "{before:?} {after:?}"
+    );
     assert!(after.severity >= before.severity);
     assert!(before.end.is_none() || before.end == after.end);
     assert!(after.evidence.starts_with(&before.evidence));

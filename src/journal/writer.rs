@@ -570,6 +570,10 @@ mod tests {
             segment: 1 << 20,
             ..Settings::for_budget(1 << 30)
         };
+        let shape = Shape {
+            soak: Duration::from_secs(600),
+            ..Shape::default()
+        };
         let mut writer = Writer::create(folder.path(), settings).unwrap();
         writer.room = |_| {
             Some(Room {
@@ -577,13 +581,13 @@ mod tests {
                 size: 1 << 40,
             })
         };
-        for entry in Generator::new(&Shape::default(), 1, Vec::new()).take(2_000) {
+        for entry in Generator::new(&shape, 1, Vec::new()).take(2_000) {
             writer.append(entry.elapsed, entry.event).unwrap();
         }
         assert!(!writer.starved() && writer.left_out() > 200);
         // With room again all is kept from the next look on.
         writer.room = |_| None;
-        let rest = Generator::new(&Shape::default(), 1, Vec::new()).skip(2_000);
+        let rest = Generator::new(&shape, 1, Vec::new()).skip(2_000);
         let mut left_out = 0;
         for (count, entry) in rest.take(4_000).enumerate() {
             writer.append(entry.elapsed, entry.event).unwrap();

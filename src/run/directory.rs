@@ -104,6 +104,9 @@ pub struct RunRecord {
     /// Objects were left in the engine on purpose (`--keep`).
     #[serde(default)]
     pub kept: bool,
+    /// It has no end of its own (`up`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub endless: bool,
     /// Faults that could not be healed before its end, each with the reason.
     #[serde(default)]
     pub unhealed: Vec<String>,
@@ -129,6 +132,7 @@ impl RunRecord {
             kept: false,
             unhealed: Vec::new(),
             unhealed_told: false,
+            endless: false,
         }
     }
 }
@@ -473,6 +477,7 @@ mod tests {
             kept: false,
             unhealed: Vec::new(),
             unhealed_told: false,
+            endless: false,
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     launching::{Launching, launch_network},
     live::STOP_REQUEST,
     observe::Observers,
-    past::{Judged, Past, judge_again},
+    past::{Judged, judge_again},
     pause::{self, PauseAt},
     recovering::Recovering,
     reserving::{self, Reserving},
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     detect::Judge,
-    engine::{self, Docker, Launched, launch::Images, reservation},
+    engine::{self, Docker, launch::Images, reservation},
     journal::{
         Event, JOURNAL_FOLDER, JournalError, Settings, Writer,
         event::{FORMAT, FinishReason, Stage},
@@ -41,10 +41,7 @@ use crate::{
     },
     plan::{Plan, Recorded, image::moving},
     probe::sink::Sink,
-    report::{
-        Curves,
-        progress::{Progress, stage_note},
-    },
+    report::{Curves, progress::Progress},
     repro::Sought,
     serve::{Metrics, Page},
     time::{Elapsed, RunClock},
@@ -445,6 +442,7 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     conductor.note(&told);
     conductor.checkpoints = Checkpoints::after(past);
     conductor.metrics = metrics;
+    conductor.endless = conductor.record.endless;
     conductor.serve(page);
     conductor.record(Event::Attached {
         wall: RunClock::wall(),
@@ -470,39 +468,4 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
     conductor.helper = conductor.helper_as_launched(&launched).await;
     conductor.resume_network(launched)?;
     end(conductor).await
-}
-
-impl Conductor {
-    fn resume_network(&mut self, launched: Launched) -> Result<(), RunError> {
-        let Past {
-            stages,
-            blocks,
-            fired,
-            recovery,
-            capabilities,
-            ..
-        } = self.checkpoints.past.clone();
-        let known = blocks.into_values().collect();
-        let begun = (Stage::WarmUp, self.clock.elapsed());
-        let (reached, at) = stages.last().copied().unwrap_or(begun);
-        let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);
-        self.soak_started = soak.map(|(_, at)| *at);
-        self.started_at = self.clock.elapsed();
-        self.observers.network_runs(&launched, &self.plan, known);
-        self.set_scene(&launched);
-        self.launched = Some(launched);
-        self.faults.capable(capabilities);
-        self.adopt_faults(&fired)?;
-        self.resume_recovery(&recovery);
-        // A wait before a restart went with the owner who had begun it.
-        self.restart_ended()?;
-        if self.judge.world().watch_paused {
-            self.record(Event::WatchResumed)?;
-        }
-        // The stage goes on, and with it what is measured of it: it is not entered once more. A settle that was interrupted
-        // is begun again, as soon as the soak is seen to be over.
-        (self.stage, self.stage_at) = (reached.clamp(Stage::WarmUp, Stage::Soak), at);
-        self.note(&stage_note(self.stage));
-        Ok(())
-    }
 }

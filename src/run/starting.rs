@@ -99,6 +99,7 @@ impl Starting {
         conductor.metrics = self.metrics;
         conductor.serve(self.page);
         (conductor.endless, conductor.sought) = (self.endless, self.sought);
+        conductor.record.endless = self.endless;
         conductor.pause_at = self.pause_at;
         conductor.open_journal()?;
         conductor.capabilities(capabilities)?;

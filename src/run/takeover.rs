@@ -7,6 +7,7 @@ use super::{
     conclude::Conclusion,
     conductor::{Conductor, chain},
     error::RunError,
+    past::Past,
     prepare::end,
     secrets::Secrets,
     signal::Interrupt,
@@ -22,6 +23,7 @@ use crate::{
         text::clean,
     },
     plan::Plan,
+    report::progress::stage_note,
     time::Elapsed,
 };
 
@@ -91,6 +93,40 @@ fn signal(folder: &Path) -> Option<Interrupt> {
 }
 
 impl Conductor {
+    /// Goes on with a network.
+    pub(super) fn resume_network(&mut self, launched: Launched) -> Result<(), RunError> {
+        let Past {
+            stages,
+            blocks,
+            fired,
+            recovery,
+            capabilities,
+            ..
+        } = self.checkpoints.past.clone();
+        let known = blocks.into_values().collect();
+        let begun = (Stage::WarmUp, self.clock.elapsed());
+        let (reached, at) = stages.last().copied().unwrap_or(begun);
+        let soak = stages.iter().find(|(stage, _)| *stage == Stage::Soak);
+        self.soak_started = soak.map(|(_, at)| *at);
+        self.started_at = self.clock.elapsed();
+        self.observers.network_runs(&launched, &self.plan, known);
+        self.set_scene(&launched);
+        self.launched = Some(launched);
+        self.faults.capable(capabilities);
+        self.adopt_faults(&fired)?;
+        self.resume_recovery(&recovery);
+        // A wait before a restart went with the owner who had begun it.
+        self.restart_ended()?;
+        if self.judge.world().watch_paused {
+            self.record(Event::WatchResumed)?;
+        }
+        // The stage goes on, and with it what is measured of it: it is not entered once more. A settle that was interrupted
+        // is begun again, as soon as the soak is seen to be over.
+        (self.stage, self.stage_at) = (reached.clamp(Stage::WarmUp, Stage::Soak), at);
+        self.note(&stage_note(self.stage));
+        Ok(())
+    }
+
     /// Launches the network once more: the owner before had not finished that.
     pub(super) async fn launch_again(
         mut self,

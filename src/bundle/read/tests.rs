@@ -22,6 +22,7 @@ fn record() -> RunRecord {
         kept: false,
         unhealed: Vec::new(),
         unhealed_told: false,
+        endless: false,
     }
 }
 
