@@ -58,7 +58,7 @@ impl OwnMemory {
         let all = self.0.all();
         let points: Vec<(f64, f64)> = all[all.len() / 10..]
             .iter()
-            .map(|(position, point)| (*position as f64 / HOUR, point.least[0] as f64))
+            .map(|(_, point)| (point.at.0 as f64 / HOUR, point.least[0] as f64))
             .collect();
         let line = Line::of(&points, PAGE)?;
         let (low, high) = line.interval(Confidence::Report);
@@ -163,5 +163,38 @@ impl CostMeasure {
             observer: None,
             within_budget: cpu_share <= budget.cpu_share && self.memory_peak <= budget.memory,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Seq;
+
+    /// Four hours of a canary that grows by so many bytes an hour, with a little noise.
+    fn grown(bytes_per_hour: f64) -> MemorySlope {
+        let mut memory = OwnMemory::default();
+        for look in 0..1_440_u64 {
+            let hours = look as f64 / 360.0;
+            let noise = (look.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44) as f64 / 64.0;
+            let at = Elapsed::from_secs(look * 10);
+            let least = [(40_000_000.0 + hours * bytes_per_hour + noise) as u64];
+            let seq = Seq(look);
+            memory.0.add(at.0, Least { least, at, seq });
+        }
+        memory.slope().expect("a slope")
+    }
+
+    #[test]
+    fn the_slope_is_in_bytes_an_hour() {
+        let slope = grown(1_000_000.0);
+        assert!(
+            (950_000.0..1_050_000.0).contains(&slope.bytes_per_hour),
+            "{slope:?}"
+        );
+        assert!(slope.low > 0.0, "{slope:?}");
+        let flat = grown(0.0);
+        assert!(flat.low <= 0.0 && flat.high >= 0.0, "{flat:?}");
+        assert!(flat.bytes_per_hour.abs() < 50_000.0, "{flat:?}");
     }
 }
