@@ -56,12 +56,13 @@ impl Detector for Watch {
                     }
                 }
             }
-            // It answers without a height: it stands no higher than when it last told one.
+            // A sign of life without a height: it stands no higher than when it last told one. After a silence the height
+            // follows.
             Event::ProbeAnswered {
                 node,
                 probe: ProbeKind::Rpc,
-                ..
-            } if world.judging_progress() => {
+                silent_for,
+            } if silent_for.is_zero() && world.judging_progress() => {
                 if let Some(place) = world.node(node)
                     && let Some(height) = world.nodes[place].height
                 {

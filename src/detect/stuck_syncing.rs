@@ -40,12 +40,12 @@ impl Detector for Watch {
                     }
                 }
             }
-            // It answers without a height: its mode is the one that it told last.
+            // A sign of life without a height: its mode is the one that it told last.
             Event::ProbeAnswered {
                 node,
                 probe: ProbeKind::Rpc,
-                ..
-            } => {
+                silent_for,
+            } if silent_for.is_zero() => {
                 if let Some(place) = world.node(node) {
                     self.look(place, world, findings);
                 }
