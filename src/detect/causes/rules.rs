@@ -240,38 +240,39 @@ fn failed_write(look: &Look<'_>) -> Vec<Draft> {
 
 /// A data disk that is nearly full.
 fn disk_level(look: &Look<'_>) -> Vec<Draft> {
-    let Event::Sample(sample) = &look.entry.event else {
-        return Vec::new();
-    };
-    let Some(node) = &sample.node else {
-        return Vec::new();
-    };
-    let mut marks = here(look, node, |place| {
-        format!(
-            "the data disk of {} passed {HIGH} %",
-            with_role(look, place)
-        )
-    });
-    marks.retain(|mark| mark.node.is_some_and(|node| look.disks[node].rose));
-    marks
+    sampled(
+        look,
+        |place| look.disks[place].rose,
+        |place| {
+            format!(
+                "the data disk of {} passed {HIGH} %",
+                with_role(look, place)
+            )
+        },
+    )
 }
 
 /// A node that uses all of the processor time it may, at two looks in a row.
 fn processor(look: &Look<'_>) -> Vec<Draft> {
-    let Event::Sample(sample) = &look.entry.event else {
+    sampled(
+        look,
+        |place| look.processors[place].busy == 2,
+        |place| format!("{} uses all of its processor time", name(look, place)),
+    )
+}
+
+/// A mark on the node of a sample. Half of a journal are samples, and nearly none of them is one: the words come last.
+fn sampled(
+    look: &Look<'_>,
+    condition: impl Fn(usize) -> bool,
+    what: impl Fn(usize) -> String,
+) -> Vec<Draft> {
+    let Event::Sample(_) = &look.entry.event else {
         return Vec::new();
     };
-    let Some(node) = &sample.node else {
-        return Vec::new();
-    };
-    let mut marks = here(look, node, |place| {
-        format!("{} uses all of its processor time", name(look, place))
-    });
-    marks.retain(|mark| {
-        mark.node
-            .is_some_and(|node| look.processors[node].busy == 2)
-    });
-    marks
+    let place = look.world.touched_node.filter(|place| condition(*place));
+    let mark = place.map(|place| on(look, place, what(place)));
+    mark.into_iter().collect()
 }
 
 /// One mark a height, with the number of view changes so far.
