@@ -315,7 +315,8 @@ impl Supervised {
                 return Ok(end);
             }
             let (count, last) = *asked.borrow_and_update();
-            let process = child.as_ref().map(Child::id).or(owner);
+            let known = owner.filter(|process| *process != 0);
+            let process = child.as_ref().map(Child::id).or(known);
             if let (Some(interrupt), Some(process)) = (last, process)
                 && handed < count
             {
