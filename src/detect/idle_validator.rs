@@ -12,7 +12,7 @@
 //! # When it stays quiet
 //! Before the soak, until the window has filled, for a node that was down, behind, syncing or full within it
 //! (`low-signers` tells what its votes were missed for), and on chains whose blocks do not say who signed. It closes
-//! when the node signs again, or stops to take part at all.
+//! when the node signs again or is down, not when it answers late for a moment.
 
 use std::collections::VecDeque;
 
@@ -122,7 +122,14 @@ impl Watch {
         let from = world.now - world.thresholds.rate_window;
         let idle = share < world.told.idle_below && node.power > 0 && world.takes_part(node, from);
         match (self.open.get(at), idle) {
-            (Some(handle), false) => {
+            // An answer that is late for a moment says nothing of its signatures: only who is seen to sign, or is away,
+            // is idle no more.
+            (Some(handle), false)
+                if share >= world.told.idle_below
+                    || node.power == 0
+                    || !node.runs()
+                    || node.was_down_since(from) =>
+            {
                 self.open.take(at);
                 findings.close(handle, world.now);
             }
@@ -145,7 +152,7 @@ impl Watch {
                     findings.raise(handle, Severity::Major);
                 }
             }
-            (None, false) => {}
+            (_, false) => {}
         }
     }
 }

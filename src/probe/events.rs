@@ -26,6 +26,14 @@ const RECONNECT: Duration = Duration::from_millis(500);
 const LIVED: Duration = Duration::from_secs(3);
 /// Events of the last second that may come again after a reconnect.
 const REMEMBERED: usize = 256;
+/// How long before the end of a journal the events of a run that is taken over are asked for again: whoever wrote it may
+/// have been killed with some of them in its hands.
+const LOOK_BACK: Duration = Duration::from_secs(5);
+/// Changes that a journal has from so long before its end may be among those that are asked for again: more than
+/// [`LOOK_BACK`], as both clocks are read with some delay.
+pub const JOURNALLED: Duration = Duration::from_secs(7);
+/// By so much an entry's time may be before the engine's of the same change.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
 
 /// What the canary does to a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,17 +96,52 @@ impl Requested {
     }
 }
 
-/// Follows the engine's events of a run until nobody listens; asks again when the stream ends. They begin after `from`, as
-/// far as the engine still knows them, else now.
+/// Where the events of a run go on that somebody else has watched.
+///
+/// By their times alone they are not told apart: a journal has milliseconds at which its writer got hold of a change, the
+/// engine nanoseconds at which it happened, and the last entry may well be that very change.
+#[derive(Debug, Clone, Default)]
+pub struct Journalled {
+    /// When the journal ended.
+    pub until: WallTime,
+    /// The changes of its last seven seconds, oldest first.
+    pub changes: Vec<(NodeName, ContainerChange)>,
+}
+
+impl Journalled {
+    fn nanos(&self) -> u64 {
+        self.until.0.saturating_mul(1_000_000)
+    }
+
+    /// Whether the journal has this change. Every entry stands for one.
+    fn has(&mut self, notice: &Notice) -> bool {
+        let Some(node) = &notice.node else {
+            return notice.time_nanos <= self.nanos();
+        };
+        if notice.time_nanos > self.nanos().saturating_add(nanos(CLOCKS_DIFFER)) {
+            return false;
+        }
+        let same = |(known, change): &(NodeName, ContainerChange)| {
+            known == node && *change == notice.change
+        };
+        let place = self.changes.iter().position(same);
+        place.map(|place| self.changes.remove(place)).is_some()
+    }
+}
+
+/// Follows the engine's events of a run until nobody listens; asks again when the stream ends. They begin now, or where
+/// the journal of the owner before ended, as far as the engine still knows them.
 pub async fn run_events<A: Access>(
     context: Context<A>,
     run: RunId,
     requested: Requested,
-    from: Option<WallTime>,
+    before: Option<Journalled>,
 ) {
-    // What came up to then is in the journal.
-    let known = from.map_or(0, |wall| wall.0.saturating_mul(1_000_000));
-    let mut last = if known == 0 { now_nanos() } else { known };
+    let mut last = match &before {
+        Some(before) => before.nanos().saturating_sub(nanos(LOOK_BACK)),
+        None => now_nanos(),
+    };
+    let mut before = before.unwrap_or_default();
     let mut recent: Vec<Notice> = Vec::new();
     let mut complained = false;
     let mut versions = BTreeMap::new();
@@ -113,7 +156,6 @@ pub async fn run_events<A: Access>(
                     complained = false;
                     if recent.contains(&notice)
                         || notice.time_nanos / 1_000_000_000 < since.unsigned_abs()
-                        || notice.time_nanos <= known
                     {
                         continue;
                     }
@@ -122,6 +164,9 @@ pub async fn run_events<A: Access>(
                         recent.remove(0);
                     }
                     recent.push(notice.clone());
+                    if before.has(&notice) {
+                        continue;
+                    }
                     pass_on(&context, &requested, &mut versions, notice);
                 }
                 Err(error) => {
@@ -188,7 +233,11 @@ fn pass_on<A: Access>(
 
 fn now_nanos() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+    nanos(since.unwrap_or_default())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -303,6 +352,44 @@ mod tests {
         assert_eq!((changes.as_slice(), infra), (&expected[..], 1));
         assert_eq!(versions, [format!("{node} next")]);
         assert!(signals.node(&node).unwrap().running());
+    }
+
+    #[test]
+    fn what_a_journal_has_is_told_once_and_what_its_writer_lost_is_told() {
+        let node = NodeName::of(ShardId(0), 1);
+        let notice = |millis: u64, change| Notice {
+            node: Some(node.clone()),
+            serves_disk_of: None,
+            version: None,
+            change,
+            time_nanos: millis * 1_000_000,
+        };
+        let (killed, died) = (
+            ContainerChange::Killed { signal: 9 },
+            ContainerChange::Died { exit_code: 137 },
+        );
+        let mut before = Journalled {
+            until: WallTime(10_000),
+            changes: vec![
+                (node.clone(), killed),
+                (node.clone(), ContainerChange::Started),
+            ],
+        };
+        assert!(before.has(&notice(9_000, killed)));
+        assert!(!before.has(&notice(9_001, died)), "lost with its writer");
+        let started = ContainerChange::Started;
+        assert!(
+            before.has(&notice(10_002, started)),
+            "its entry was the last, and has no more than milliseconds"
+        );
+        assert!(!before.has(&notice(10_003, started)), "another one");
+        before.changes.push((node.clone(), killed));
+        assert!(!before.has(&notice(11_500, killed)), "long after");
+        let mut server = notice(9_999, died);
+        server.node = None;
+        assert!(before.has(&server));
+        server.time_nanos = 10_001_000_000;
+        assert!(!before.has(&server));
     }
 
     #[test]

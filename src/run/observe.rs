@@ -16,7 +16,7 @@ use crate::{
     probe::{
         Context,
         cost::CostBook,
-        events::{self, Requested},
+        events::{self, Journalled, Requested},
         logs::{
             LogSource,
             forms::{Forms, SharedMiner},
@@ -35,7 +35,6 @@ use crate::{
         log_position::PositionReader,
         log_rules::{RuleError, RuleSet},
     },
-    time::WallTime,
 };
 
 use super::cost::free_bytes;
@@ -61,7 +60,7 @@ pub(super) struct Observers {
     raw: Option<RawLogs>,
     logs_since: i64,
     /// Where the journal of a run ended that was taken over.
-    taken_over: Option<WallTime>,
+    taken_over: Option<Journalled>,
     tasks: JoinSet<()>,
 }
 
@@ -128,9 +127,9 @@ impl Observers {
             self.requested.clone(),
             self.run.clone(),
         );
-        let from = self.taken_over;
+        let before = self.taken_over.take();
         self.tasks
-            .spawn(async move { events::run_events(context, run, requested, from).await });
+            .spawn(async move { events::run_events(context, run, requested, before).await });
     }
 
     /// Everything else, when all containers run.
@@ -232,9 +231,9 @@ impl Observers {
     }
 
     /// A run that is taken over: logs and the engine's events go on where its journal ended.
-    pub(super) fn goes_on_from(&mut self, moment: WallTime) {
-        self.taken_over = Some(moment);
-        self.logs_since = i64::try_from(moment.0 / 1_000).unwrap_or(0);
+    pub(super) fn goes_on_from(&mut self, before: Journalled) {
+        self.logs_since = i64::try_from(before.until.0 / 1_000).unwrap_or(0);
+        self.taken_over = Some(before);
     }
 
     /// Switches watching off, to measure what it costs.

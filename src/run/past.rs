@@ -1,7 +1,7 @@
 //! A run so far, from its journal: for who takes it over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
     sync::Arc,
     time::Instant,
@@ -20,10 +20,16 @@ use crate::{
         FindingChange, Judge,
         kept::{self, Bytes, KeptError},
     },
-    ids::{Seq, ShardId},
-    journal::{Capability, Entry, Event, JOURNAL_FOLDER, ReadError, Reader, event::Stage},
+    ids::{NodeName, Seq, ShardId},
+    journal::{
+        Capability, Entry, Event, JOURNAL_FOLDER, ReadError, Reader,
+        event::{ContainerChange, Stage},
+    },
     plan::Plan,
-    probe::watcher::protocol::KnownBlock,
+    probe::{
+        events::{JOURNALLED, Journalled},
+        watcher::protocol::KnownBlock,
+    },
     report::Curves,
     time::{Elapsed, WallTime, human},
 };
@@ -37,6 +43,8 @@ pub(super) struct Past {
     pub(super) stages: Vec<(Stage, Elapsed)>,
     /// The newest block of each shard: what follows it was missed by nobody.
     pub(super) blocks: BTreeMap<ShardId, KnownBlock>,
+    /// The last changes of containers: the engine tells some of them once more.
+    pub(super) changes: VecDeque<(Elapsed, NodeName, ContainerChange)>,
     /// Faults that were begun.
     pub(super) fired: BTreeSet<String>,
     /// What became of the recovery ladders.
@@ -62,6 +70,14 @@ impl Past {
                 self.fired.insert("drill".to_owned());
             }
             Event::Stage { stage } => self.stages.push((*stage, entry.elapsed)),
+            Event::Container { node, change, .. } => {
+                let old = |(at, _, _): &(Elapsed, _, _)| entry.elapsed.since(*at) > JOURNALLED;
+                while self.changes.front().is_some_and(old) {
+                    self.changes.pop_front();
+                }
+                self.changes
+                    .push_back((entry.elapsed, node.clone(), *change));
+            }
             Event::Block {
                 shard,
                 height,
@@ -76,6 +92,19 @@ impl Past {
                 self.blocks.insert(*shard, known);
             }
             _ => {}
+        }
+    }
+
+    /// Where the engine's events go on.
+    pub(super) fn journalled(&self, ended: WallTime) -> Journalled {
+        let last = self.last.map_or(Elapsed::default(), |(_, at)| at);
+        let changes = self.changes.iter();
+        let changes = changes.filter(|(at, _, _)| last.since(*at) <= JOURNALLED);
+        Journalled {
+            until: ended,
+            changes: changes
+                .map(|(_, node, change)| (node.clone(), *change))
+                .collect(),
         }
     }
 

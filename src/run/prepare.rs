@@ -459,7 +459,8 @@ pub async fn attach(request: AttachRequest) -> Result<Conclusion, RunError> {
         }
         Found::Network(launched) => *launched,
     };
-    conductor.observers.goes_on_from(ended);
+    let before = conductor.checkpoints.past.journalled(ended);
+    conductor.observers.goes_on_from(before);
     conductor.observers.watch_engine();
     if let Some(reason) = conductor.engine_was_gone(&launched).await? {
         conductor.launched = Some(launched);

@@ -235,7 +235,7 @@ fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
     let mut run = Supervisor::start(&machine, "supervisor", &arguments);
     let mut last = None;
     let mut told = BTreeSet::new();
-    let mut done = 0;
+    let mut lengths = Vec::new();
     let mut crashed = false;
     for moment in moments(kills) {
         let after = match moment {
@@ -284,10 +284,13 @@ fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
         run.wait_for("its end", |_| {
             (self::owner(&directory) != Some(owner)).then_some(())
         });
-        (last, done) = (Some(owner), done + 1);
-        let now = findings(&entries(&directory));
+        last = Some(owner);
+        let journal = entries(&directory);
+        lengths.push(journal.len() as u64);
+        let now = findings(&journal);
         eprintln!(
-            "kill {done} ({moment:?}): {stage:?}, {} findings",
+            "kill {} ({moment:?}): {stage:?}, {} findings",
+            lengths.len(),
             now.len()
         );
         assert!(now.is_superset(&told), "lost: {told:?} {now:?}");
@@ -312,13 +315,24 @@ fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
     );
     check_journal(&machine, &directory, &told);
     let journal = entries(&directory);
-    let attached = |entry: &&Entry| matches!(entry.event, Event::Attached { .. });
-    let attached = journal.iter().filter(attached).count();
+    let places = |wanted: fn(&Event) -> bool| -> Vec<u64> {
+        let entries = journal.iter().filter(|entry| wanted(&entry.event));
+        entries.map(|entry| entry.seq.0).collect()
+    };
+    let attached = places(|event| matches!(event, Event::Attached { .. }));
+    let over = places(|event| matches!(event, Event::RunFinished { .. }));
+    // An owner may be killed before it has taken the run over, and one that finds it finished writes no more facts: then
+    // the one after it took it over, or the run was over already and only its reports were to be written.
+    let followed = |length: &&u64| {
+        attached.iter().any(|place| place >= *length) || over.iter().any(|place| place < *length)
+    };
+    let followed = lengths.iter().filter(followed).count();
     eprintln!(
-        "{done} kills, {attached} re-attachments, {} entries",
+        "{kills} kills, {followed} with the run taken over after it; {} owners attached; {} entries",
+        attached.len(),
         journal.len()
     );
-    // An owner may be killed before it has taken the run over, and one that finds it finished writes no more facts.
+    assert_eq!(followed, lengths.len(), "{lengths:?} {attached:?} {over:?}");
     let said = run.said();
     let others = said.matches("ended without a verdict").count() as u64;
     assert_eq!(others, kills, "{said}");

@@ -1,6 +1,7 @@
 //! Leads that go to and fro, validators that never sign.
 
 use super::*;
+use crate::journal::event::{ProbeError, ProbeKind};
 
 fn leads(chain: &mut Chain, rounds: usize, by_view: bool) {
     for _ in 0..rounds {
@@ -74,6 +75,27 @@ fn a_validator_that_never_signs_is_idle() {
     chain.signed = "0f";
     chain.blocks(100);
     assert!(one(&chain.findings(), "idle-validator").end.is_some());
+}
+
+#[test]
+fn an_answer_that_is_late_does_not_make_two_findings_of_one() {
+    let mut chain = Chain::new();
+    chain.signed = "07";
+    chain.blocks(120);
+    chain.add(Event::ProbeFailed {
+        node: node(0, 3),
+        probe: ProbeKind::Rpc,
+        error: ProbeError::Deadline,
+        failures: 1,
+    });
+    chain.blocks(1);
+    chain.add(Event::ProbeAnswered {
+        node: node(0, 3),
+        probe: ProbeKind::Rpc,
+        silent_for: Duration::from_millis(100),
+    });
+    chain.blocks(20);
+    assert!(one(&chain.findings(), "idle-validator").end.is_none());
 }
 
 #[test]
