@@ -50,6 +50,10 @@ impl Detector for Watch {
             self.shard(place, world, findings);
         }
         for (place, node) in world.nodes.iter().enumerate() {
+            let works = node.log.failing_since.is_none() && node.sampler.failing_since.is_none();
+            if works && self.logs.get(place).is_none() && self.samplers.get(place).is_none() {
+                continue;
+            }
             probe(
                 &mut self.logs,
                 place,

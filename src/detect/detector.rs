@@ -61,9 +61,17 @@ impl Wants {
         (0..8).flat_map(|class| [Self(1 << class), Self(1 << class) | Self::PULSE])
     }
 
+    /// None of them.
+    pub(super) const NONE: Self = Self(0);
+
     /// The number of an entry's class.
     pub(super) fn class(event: &Event, pulse: bool) -> usize {
-        let class = match event {
+        Self::of(event).0.trailing_zeros() as usize * 2 + usize::from(pulse)
+    }
+
+    /// An entry's class, without a pulse.
+    pub(super) fn of(event: &Event) -> Self {
+        match event {
             Event::Block { .. } | Event::Head { .. } | Event::Heads { .. } => Self::BLOCKS,
             Event::Sample(_) => Self::SAMPLES,
             Event::Log { .. } => Self::LOGS,
@@ -72,8 +80,7 @@ impl Wants {
             Event::ProbeAnswered { .. } | Event::ProbeFailed { .. } => Self::PROBES,
             Event::Cost(_) => Self::COSTS,
             _ => Self::OTHERS,
-        };
-        class.0.trailing_zeros() as usize * 2 + usize::from(pulse)
+        }
     }
 
     /// Whether the two have a class in common.

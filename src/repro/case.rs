@@ -158,6 +158,24 @@ pub fn read_stages(directory: &Path) -> Result<Vec<StageStart>, CaseError> {
     Ok(file.stages)
 }
 
+/// Blocks that a run that has ended saw in its soak.
+///
+/// # Errors
+/// When its verdict cannot be read.
+pub fn read_blocks(directory: &Path) -> Result<u64, CaseError> {
+    /// The one part of `verdict.json` that is of interest.
+    #[derive(serde::Deserialize)]
+    struct Verdict {
+        coverage: Coverage,
+    }
+    #[derive(serde::Deserialize)]
+    struct Coverage {
+        blocks: u64,
+    }
+    let file: Verdict = read(&directory.join("verdict.json"))?;
+    Ok(file.coverage.blocks)
+}
+
 impl Case {
     /// Reads a run's directory.
     ///

@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use self::{
     disk_level::DiskLevel,
     processor::Processor,
-    rules::{Draft, Look, RULES},
+    rules::{Draft, Look, RULES, Rule},
 };
-use super::{finding::Finding, findings::FindingChange, world::World};
+use super::{detector::Wants, finding::Finding, findings::FindingChange, world::World};
 use crate::{
     ids::{NodeName, Seq},
     journal::{Entry, Event},
@@ -118,7 +118,9 @@ impl Causes {
             self.disks[place].fold(sample);
         }
         let mut new = false;
-        for (rank, rule) in RULES.iter().enumerate() {
+        let class = Wants::of(&entry.event);
+        let asked = |rule: &Rule| !changes.is_empty() || rule.wants.meets(class);
+        for (rank, rule) in RULES.iter().enumerate().filter(|(_, rule)| asked(rule)) {
             let look = Look {
                 entry,
                 world,

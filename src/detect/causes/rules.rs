@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     detect::{
+        detector::Wants,
         finding::Severity,
         findings::{ChangeKind, FindingChange},
         world::{Node, World},
@@ -56,6 +57,8 @@ pub(super) struct Rule {
     kind: &'static str,
     /// Whether a story can begin with it: what breaks, against what follows from something broken.
     pub(super) begins: bool,
+    /// The entries that it is asked about, beside those at which a finding changed.
+    pub(super) wants: Wants,
     pub(super) of: fn(&Look<'_>) -> Vec<Draft>,
 }
 
@@ -70,51 +73,61 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "fault",
         begins: true,
+        wants: Wants::OTHERS,
         of: fault,
     },
     Rule {
         kind: "failed-write",
         begins: true,
+        wants: Wants::LOGS,
         of: failed_write,
     },
     Rule {
         kind: "broken",
         begins: true,
+        wants: Wants::NONE,
         of: broken,
     },
     Rule {
         kind: "disk-level",
         begins: true,
+        wants: Wants::SAMPLES,
         of: disk_level,
     },
     Rule {
         kind: "processor",
         begins: false,
+        wants: Wants::SAMPLES,
         of: processor,
     },
     Rule {
         kind: "state",
         begins: false,
+        wants: Wants::NONE,
         of: state,
     },
     Rule {
         kind: "view-change",
         begins: false,
+        wants: Wants::BLOCKS,
         of: view_change,
     },
     Rule {
         kind: "sync-mode",
         begins: false,
+        wants: Wants::BLOCKS,
         of: sync_mode,
     },
     Rule {
         kind: "started-again",
         begins: false,
+        wants: Wants::CONTAINERS,
         of: started_again,
     },
     Rule {
         kind: "healed",
         begins: false,
+        wants: Wants::OTHERS,
         of: healed,
     },
 ];
