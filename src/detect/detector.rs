@@ -64,7 +64,10 @@ impl Wants {
     /// The number of an entry's class.
     pub(super) fn class(event: &Event, pulse: bool) -> usize {
         let class = match event {
-            Event::Block { .. } | Event::Head { .. } | Event::Heads { .. } => Self::BLOCKS,
+            Event::Block { .. }
+            | Event::Head { .. }
+            | Event::Heads { .. }
+            | Event::Unattended(_) => Self::BLOCKS,
             Event::Sample(_) => Self::SAMPLES,
             Event::Log { .. } => Self::LOGS,
             Event::LogCount { .. } => Self::COUNTS,
