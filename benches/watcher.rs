@@ -58,6 +58,8 @@ async fn main() -> std::io::Result<()> {
         nodes,
         known: Vec::new(),
         metrics: Default::default(),
+        spool: None,
+        unattended: false,
     };
     let mut child = Command::new(env!("CARGO_BIN_EXE_canarynet"))
         .arg("watcher")

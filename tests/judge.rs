@@ -18,6 +18,7 @@ use canarynet::{
             Sample, Stage,
         },
         generate::{Generator, Incident, Request, Shape, What, generate_journal},
+        unattended::{NewestBlock, Unattended, Wait},
     },
     plan::{
         Plan,
@@ -692,6 +693,40 @@ fn any_head() -> impl Strategy<Value = NodeHead> {
         })
 }
 
+fn any_unattended() -> impl Strategy<Value = Event> {
+    let spans = || any::<u64>().prop_map(|micros| Duration::from_micros(micros / 4));
+    let newest =
+        (any_height(), "[ab]", any::<Option<u64>>()).prop_map(|(height, hash, view)| NewestBlock {
+            height,
+            hash: hash.into(),
+            view: view.map(ViewId),
+            epoch: None,
+            leader: None,
+            time: None,
+        });
+    let wait = (spans(), any_height(), any_height()).prop_map(|(lasted, after, until)| Wait {
+        lasted,
+        after,
+        until,
+    });
+    let counts = (0_u64..3, any::<u64>(), any::<u64>());
+    let found = (proptest::option::of(newest), proptest::option::of(wait));
+    (counts, (spans(), spans(), spans()), found).prop_map(
+        |((shard, blocks, dropped), (watched, unwatched, waiting), (newest, longest))| {
+            Event::Unattended(Box::new(Unattended {
+                shard: ShardId(shard),
+                watched,
+                unwatched,
+                dropped,
+                blocks,
+                newest,
+                longest,
+                waiting,
+            }))
+        },
+    )
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let stage = prop_oneof![
         Just(Stage::Start),
@@ -755,6 +790,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => stage.prop_map(|stage| Event::Stage { stage }),
         1 => any::<u64>().prop_map(|wall| Event::Tick { wall: WallTime(wall) }),
         1 => any::<u64>().prop_map(|wall| Event::Attached { wall: WallTime(wall) }),
+        1 => any_unattended(),
         1 => any::<u64>().prop_map(|wall| Event::EngineAway { wall: WallTime(wall) }),
         1 => (any::<u64>(), proptest::collection::vec(any_node(), 0..4)).prop_map(|(wall, ended)| Event::EngineReturned { wall: WallTime(wall), away: Duration::from_secs(9), ended }),
         1 => Just(Event::WatchPaused),

@@ -125,7 +125,10 @@ fn start(docker: &Docker, run: &RunId, network: &NetworkPlan, launched: &Launche
             nodes: watched.collect(),
             known: Vec::new(),
             metrics: Default::default(),
+            spool: None,
+            unattended: false,
         },
+        unattended_since: None,
     };
     tokio::spawn(run_watcher(context.clone(), watcher));
     let rules = Arc::new(RuleSet::new(&[]).unwrap());

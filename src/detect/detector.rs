@@ -72,7 +72,10 @@ impl Wants {
     /// An entry's class, without a pulse.
     pub(super) fn of(event: &Event) -> Self {
         match event {
-            Event::Block { .. } | Event::Head { .. } | Event::Heads { .. } => Self::BLOCKS,
+            Event::Block { .. }
+            | Event::Head { .. }
+            | Event::Heads { .. }
+            | Event::Unattended(_) => Self::BLOCKS,
             Event::Sample(_) => Self::SAMPLES,
             Event::Log { .. } => Self::LOGS,
             Event::LogCount { .. } => Self::COUNTS,

@@ -164,6 +164,14 @@ pub(super) fn excuse(
             .find_map(|node| expectation.excuses_node(node, effects, at, back)),
     };
     let fault = fault_at(at)?;
+    // The run's clock stood still while nobody was attached: it does not tell that the time to recover was over.
+    let outlived = |wait| wait > world.thresholds.recovery && finding.noticed == world.now;
+    if finding.kind == "stall"
+        && world.unattended_wait.is_some_and(outlived)
+        && fault.healed.is_some_and(|healed| healed < world.sight_back)
+    {
+        return None;
+    }
     // What was seen before a fault was begun is not of its making, unless another one excused it until then.
     let mut first = fault;
     while finding.noticed < first.requested {

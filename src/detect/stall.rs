@@ -8,6 +8,9 @@
 //! # Evidence
 //! The last block, the last answer of a node that shows no newer one, the ends, full disks and silences of nodes.
 //!
+//! Of a stall that was over before the canary looked again: what the watcher told of the time without an owner. Its start
+//! lies as far back as it lasted, though the run's clock stood still meanwhile.
+//!
 //! # When it stays quiet
 //! While the canary does not see the shard (a gap in our sight is no gap in the chain), before the first block
 //! (`never-started`), during teardown. A node that is down excuses nothing; only an injected fault does, and the
@@ -19,11 +22,15 @@ use super::{
     detector::{Detector, Slots, Wants, shards_at},
     finding::Severity,
     findings::{Findings, Opening},
-    world::{Shard, World},
+    world::{Best, Shard, World},
 };
 use crate::{
     ids::{Height, Seq},
-    journal::Entry,
+    journal::{
+        Entry, Event,
+        unattended::{Unattended, Wait},
+    },
+    time::{Elapsed, human},
 };
 
 /// Watches every shard.
@@ -34,7 +41,10 @@ pub struct Watch {
 }
 
 impl Detector for Watch {
-    fn step(&mut self, _: &Entry, world: &World, findings: &mut Findings) {
+    fn step(&mut self, entry: &Entry, world: &World, findings: &mut Findings) {
+        if let (Event::Unattended(told), Some(place)) = (&entry.event, world.touched_shard) {
+            self.look_back(place, told, world, findings);
+        }
         for place in shards_at(world) {
             let shard = &world.shards[place];
             if shard.new_block.is_some() {
@@ -56,6 +66,49 @@ impl Detector for Watch {
 }
 
 impl Watch {
+    /// What nobody was attached for: waits that are over.
+    fn look_back(
+        &mut self,
+        place: usize,
+        told: &Unattended,
+        world: &World,
+        findings: &mut Findings,
+    ) {
+        let before = world.unattended.as_ref();
+        let moved = told
+            .newest
+            .as_ref()
+            .is_some_and(|newest| before.is_none_or(|before| newest.height > before.height));
+        let open = self.open.get(place);
+        let unwritten = world.unwritten();
+        let long = |wait: &&Wait| wait.lasted >= world.thresholds.stall_suspected + unwritten;
+        if let Some(wait) = told.longest.as_ref().filter(long)
+            && world.judging_progress()
+        {
+            let waited = before.is_some_and(|before| wait.until.0 == before.height.0 + 1);
+            let handle = match open.filter(|_| waited) {
+                Some(handle) => handle,
+                None => findings.open(over(told, wait, before, world.now)),
+            };
+            let paged = waited && self.paged.get(place).is_some_and(|paged| *paged);
+            if wait.lasted >= world.thresholds.page + unwritten && !paged {
+                findings.page(handle);
+            }
+            if wait.lasted >= world.thresholds.stall + unwritten {
+                findings.raise(handle, Severity::Critical);
+            }
+            findings.close(handle, world.now);
+        }
+        if moved {
+            if let Some(handle) = self.open.take(place) {
+                findings.close(handle, world.now);
+            }
+            if let Some(paged) = self.paged.get_mut(place) {
+                *paged = false;
+            }
+        }
+    }
+
     fn look(&mut self, place: usize, world: &World, findings: &mut Findings) {
         let shard = &world.shards[place];
         let Some(gap) = shard.seen_gap(world.now) else {
@@ -90,6 +143,23 @@ impl Watch {
             findings.raise(handle, Severity::Critical);
         }
     }
+}
+
+/// A stall that came and went while nobody was attached.
+fn over(told: &Unattended, wait: &Wait, before: Option<&Best>, now: Elapsed) -> Opening {
+    let summary = format!(
+        "no block in shard {} for {} after height {}, while nobody was attached",
+        told.shard,
+        human(wait.lasted),
+        wait.after
+    );
+    let start = now - wait.lasted;
+    let mut opening = Opening::new("stall", Severity::Minor, start, summary)
+        .shard(told.shard)
+        .resting_on(before.map(|best| best.seq))
+        .after(["the watcher saw it and kept it for the next owner".to_owned()]);
+    opening.heights = Some((wait.until, wait.until));
+    opening
 }
 
 fn opening(shard: &Shard, world: &World) -> Option<Opening> {

@@ -12,7 +12,9 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use super::told::{BlockContent, DiskLevel, Figures, Ledger, Origin, Position};
-use super::{capability::Capability, effect::Effect, recovery::RecoveryStep};
+use super::{
+    capability::Capability, effect::Effect, recovery::RecoveryStep, unattended::Unattended,
+};
 use crate::{
     ids::{Epoch, Height, NodeName, RunId, Seq, ShardId, ViewId},
     time::{Elapsed, WallTime, micros},
@@ -67,11 +69,14 @@ pub enum Event {
         /// `SIGINT` or `SIGTERM`.
         name: String,
     },
-    /// Another process of the canary took the run over; nothing was observed since the entry before.
+    /// Another process of the canary took the run over; nothing since the entry before is in the journal, unless
+    /// [`Event::Unattended`] tells of it.
     Attached {
         /// Wall time now.
         wall: WallTime,
     },
+    /// What the watcher saw of a shard while nobody was attached.
+    Unattended(Box<Unattended>),
     /// The container engine answers nothing any more. The run's clock stands still, and nothing is observed, until
     /// [`Event::EngineReturned`] or the run's end.
     EngineAway {

@@ -18,6 +18,7 @@ mod segments;
 mod text_lines;
 mod thinning;
 pub mod told;
+pub mod unattended;
 mod usual_lines;
 mod writer;
 

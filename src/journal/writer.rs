@@ -465,6 +465,7 @@ fn must_last(event: &Event) -> bool {
             | Event::Version { .. }
             | Event::Recovery { .. }
             | Event::Attached { .. }
+            | Event::Unattended(_)
             | Event::EngineAway { .. }
             | Event::EngineReturned { .. }
             | Event::Infra { .. }

@@ -27,6 +27,7 @@ pub mod sink;
 pub mod watcher;
 
 pub mod sampling;
+pub mod spool;
 pub mod unsynced;
 pub mod watching;
 

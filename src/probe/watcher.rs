@@ -2,11 +2,16 @@
 //!
 //! One thread, one task a node. Every node is asked once an interval, the nodes of a shard at different phases of it,
 //! with at most one request in flight, so that a slow or dead node delays nobody. What comes of it goes to standard output, one JSON
-//! line a [`protocol::WatcherMessage`]; it ends when its standard input closes.
+//! line a [`protocol::WatcherMessage`].
+//!
+//! When its standard input closes, its owner is gone. Where it has a folder for that it goes on watching into a spool
+//! there, until the next watcher takes over, or nobody has come for [`UNATTENDED_MOST`]. The next one tells its owner
+//! what was kept, knows all blocks of it, and only then begins to watch: no block is told twice, and none is missed.
 
 pub mod protocol;
 
 mod client;
+mod hand_over;
 mod output;
 mod poller;
 mod reads;
@@ -31,8 +36,10 @@ use super::{
     cgroup::Cgroup,
     cost,
     heads::{Heads, Member},
+    spool::{self, Line, Moment, Reading, Recent, Spool, Told},
 };
 use crate::{ids::ShardId, journal::event::Event, profile::dialect, time::Elapsed};
+use hand_over::Held;
 use output::Output;
 use protocol::{MAX_LINE, WatcherCommand, WatcherConfig, WatcherMessage};
 
@@ -40,6 +47,11 @@ use protocol::{MAX_LINE, WatcherCommand, WatcherConfig, WatcherMessage};
 const CONFIG_DEADLINE: Duration = Duration::from_secs(30);
 /// How often the watcher says what it costs, which is also the sign that it lives.
 const COST_EVERY: Duration = Duration::from_secs(1);
+/// A watcher without an owner ends by itself after this long: whoever comes later finds a run that nobody has cared for,
+/// and the spool has rarely room for more.
+pub const UNATTENDED_MOST: Duration = Duration::from_secs(30 * 60);
+/// How often a watcher without an owner writes down what it saw, and looks whether another one has come.
+const SPOOL_EVERY: Duration = Duration::from_millis(50);
 /// Nodes of a shard are asked at so many moments of an interval; nodes of all shards share these moments, because one
 /// wake-up that asks four nodes costs little more than one that asks a single one.
 const PHASES: u32 = 4;
@@ -66,6 +78,10 @@ struct State {
     heads: Heads,
     output: Output,
     origin: Instant,
+    /// What was told just now, for a spool to begin with.
+    recent: Option<Recent>,
+    /// Where all goes while there is no owner.
+    spool: Option<Spool>,
 }
 
 impl State {
@@ -75,6 +91,24 @@ impl State {
 
     fn send(&mut self, events: Vec<Event>) {
         for event in events {
+            let kept = match self.recent.is_some() || self.spool.is_some() {
+                true => spool::kept(&event),
+                false => None,
+            };
+            match (&mut self.spool, &mut self.recent) {
+                (Some(spool), _) => {
+                    if let Some(kept) = kept {
+                        spool.push(Moment::now(), Told::Event(kept));
+                    }
+                    continue;
+                }
+                (None, Some(recent)) => {
+                    if let Some(kept) = kept {
+                        recent.note(Moment::now(), kept);
+                    }
+                }
+                (None, None) => {}
+            }
             self.output.push(&WatcherMessage::Event(event));
         }
     }
@@ -115,10 +149,28 @@ async fn watch() -> Result<(), WatcherError> {
     for block in &config.known {
         heads.know(block.shard, block.height, &block.hash);
     }
+    let mut output = Output::start();
+    let held = match &config.spool {
+        Some(folder) => Held::take(folder).await,
+        None => None,
+    };
+    let attended = match &held {
+        Some(held) if config.unattended => {
+            let told = tell_spool(held, &mut output, &mut heads);
+            unless_closed(&mut input, told).await
+        }
+        Some(held) => {
+            spool::clear(held.folder());
+            true
+        }
+        None => true,
+    };
     let state = Rc::new(RefCell::new(State {
         heads,
-        output: Output::start(),
+        output,
         origin: Instant::now(),
+        recent: held.is_some().then(|| Recent::new(Moment::now())),
+        spool: None,
     }));
     let (pause, paused) = watch::channel(false);
     let origin = tokio::time::Instant::now();
@@ -144,8 +196,94 @@ async fn watch() -> Result<(), WatcherError> {
     }
     tokio::task::spawn_local(tick(Rc::clone(&state), config.interval));
     tokio::task::spawn_local(tell_cost(Rc::clone(&state)));
-    obey(&mut input, &pause, &state).await;
+    if attended {
+        obey(&mut input, &pause, &state).await;
+    }
+    if let Some(held) = held
+        && !*paused.borrow()
+    {
+        go_on_alone(&held, &state).await;
+    }
     Ok(())
+}
+
+/// Tells the owner what was kept while there was none, and lets it go. All blocks of it are known afterwards.
+async fn tell_spool(held: &Held, output: &mut Output, heads: &mut Heads) {
+    let Ok(mut reading) = Reading::of(held.folder()) else {
+        return;
+    };
+    let room = output.room();
+    for Line { at, told, .. } in reading.by_ref() {
+        if let Told::Event(Event::Block {
+            shard,
+            height,
+            hash,
+            ..
+        }) = &told
+        {
+            heads.know(*shard, *height, hash);
+        }
+        output.push(&WatcherMessage::Spooled { at, told });
+        room.for_more().await;
+    }
+    if let Some(came) = reading.came() {
+        let now = Moment::now();
+        output.push(&WatcherMessage::SpoolEnd { came, now });
+    }
+    room.of_all().await;
+    spool::clear(held.folder());
+}
+
+/// Does this to its end, unless the input closes first; answers whether it came to its end.
+async fn unless_closed(
+    input: &mut (impl AsyncBufRead + Unpin),
+    work: impl Future<Output = ()>,
+) -> bool {
+    tokio::pin!(work);
+    let mut listening = true;
+    loop {
+        tokio::select! {
+            () = &mut work => return true,
+            more = input.fill_buf(), if listening => match more {
+                // Commands wait until it is done.
+                Ok(bytes) if !bytes.is_empty() => listening = false,
+                _ => return false,
+            },
+        }
+    }
+}
+
+/// Goes on watching without an owner, into the spool, until another watcher comes or nobody does.
+async fn go_on_alone(held: &Held, state: &RefCell<State>) {
+    let Ok(mut spool) = Spool::open(held.folder(), spool::LIMITS) else {
+        return;
+    };
+    if let Some(recent) = state.borrow_mut().recent.take() {
+        for (at, told) in recent.lines() {
+            spool.push(at, told);
+        }
+    }
+    spool.flush();
+    state.borrow_mut().spool = Some(spool);
+    let begun = Moment::now();
+    let mut said = begun;
+    let mut ticks = tokio::time::interval(SPOOL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let now = Moment::now();
+        let ends = held.is_wanted() || now.since(begun) > UNATTENDED_MOST;
+        if let Some(spool) = &mut state.borrow_mut().spool {
+            if ends || now.since(said) >= spool::LIVES_EVERY {
+                said = now;
+                spool.push(now, Told::Lives {});
+            }
+            spool.flush();
+        }
+        if ends {
+            return;
+        }
+    }
 }
 
 /// Reads commands until the input closes.
@@ -166,7 +304,12 @@ async fn obey(
                 pause.send_replace(true);
             }
             Ok(WatcherCommand::Resume {}) => {
-                state.borrow_mut().heads.forget_tips();
+                let mut state = state.borrow_mut();
+                state.heads.forget_tips();
+                // What was told before the pause is not what a spool would go on from.
+                if let Some(recent) = &mut state.recent {
+                    *recent = Recent::new(Moment::now());
+                }
                 pause.send_replace(false);
             }
             // An unknown command comes from a newer canary, which cannot be: both are one program.
@@ -211,6 +354,9 @@ async fn tell_cost(state: Shared) {
             None => cost::own().cpu,
         };
         let mut state = state.borrow_mut();
+        if state.spool.is_some() {
+            continue;
+        }
         let dropped = state.output.dropped();
         state.output.push(&WatcherMessage::Cost {
             cpu,

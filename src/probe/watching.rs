@@ -13,6 +13,7 @@ use super::{
     access::{Access, Session},
     cost::ProcessCost,
     logs::splitter::Splitter,
+    spool::{Came, Moment, fold::Fold},
     watcher::protocol::{
         KnownBlock, MAX_LINE, WatcherCommand, WatcherConfig, WatcherMessage, read_message,
     },
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     ids::ShardId,
     journal::{event::Event, text},
+    time::{RunClock, WallTime},
 };
 
 /// A watcher speaks every second; one silent for this long sees nothing any more.
@@ -41,6 +43,8 @@ pub struct WatcherLaunch {
     pub user: Option<String>,
     /// What it shall watch.
     pub config: WatcherConfig,
+    /// Since when the run has had no owner, where it is taken over: what a watcher has kept since then is wanted.
+    pub unattended_since: Option<WallTime>,
 }
 
 /// Runs the watcher and passes on what it tells, until nobody listens.
@@ -51,6 +55,7 @@ pub async fn run_watcher<A: Access>(context: Context<A>, launch: WatcherLaunch) 
         context,
         launch,
         known,
+        spooled: None,
         seeing: None,
         dropped: 0,
         errors: Vec::new(),
@@ -76,6 +81,8 @@ struct Watching<A> {
     launch: WatcherLaunch,
     /// The newest block of each shard: a watcher that is started again goes on from there.
     known: BTreeMap<ShardId, KnownBlock>,
+    /// What a watcher without an owner has seen, as far as it has been told.
+    spooled: Option<Fold>,
     seeing: Option<bool>,
     /// Messages that this watcher has dropped so far.
     dropped: u64,
@@ -89,6 +96,9 @@ impl<A: Access> Watching<A> {
         self.dropped = 0;
         self.errors.clear();
         self.launch.config.known = self.known.values().cloned().collect();
+        self.launch.config.unattended = self.launch.unattended_since.is_some();
+        // What was told by half is told once more.
+        self.spooled = None;
         let launch = &self.launch;
         let access = &self.context.access;
         let user = launch.user.as_deref();
@@ -144,6 +154,22 @@ impl<A: Access> Watching<A> {
     }
 
     fn take(&mut self, message: WatcherMessage) {
+        let message = match message {
+            WatcherMessage::Spooled { at, told } => {
+                // Only where it was asked for: it must not fill the memory.
+                if self.launch.unattended_since.is_some() {
+                    let fold = self.spooled.get_or_insert_with(|| {
+                        let shards = self.launch.config.nodes.iter().map(|node| node.shard);
+                        let told = |shard| self.known.get(&shard).map(|block| block.height);
+                        Fold::new(shards.map(|shard| (shard, told(shard))))
+                    });
+                    fold.take(at, told);
+                }
+                return;
+            }
+            WatcherMessage::SpoolEnd { came, now } => return self.take_spool(&came, now),
+            message => message,
+        };
         if self.seeing != Some(true) {
             self.seeing = Some(true);
             self.context.sink.offer(Event::Sight {
@@ -166,6 +192,20 @@ impl<A: Access> Watching<A> {
                 self.note(&event);
                 self.context.sink.offer(event);
             }
+            WatcherMessage::Spooled { .. } | WatcherMessage::SpoolEnd { .. } => {}
+        }
+    }
+
+    /// All that was kept while there was no owner has come.
+    fn take_spool(&mut self, came: &Came, now: Moment) {
+        let (Some(fold), Some(since)) = (self.spooled.take(), self.launch.unattended_since.take())
+        else {
+            return;
+        };
+        let away = Duration::from_millis(RunClock::wall().0.saturating_sub(since.0));
+        for event in fold.finish(came, now, away) {
+            self.note(&event);
+            self.context.sink.offer(event);
         }
     }
 
@@ -195,6 +235,16 @@ impl<A: Access> Watching<A> {
                         hash: hash.clone(),
                     };
                     self.known.insert(*shard, block);
+                }
+            }
+            Event::Unattended(told) => {
+                if let Some(newest) = &told.newest {
+                    let block = KnownBlock {
+                        shard: told.shard,
+                        height: newest.height,
+                        hash: newest.hash.clone(),
+                    };
+                    self.known.insert(told.shard, block);
                 }
             }
             Event::Heads { nodes, .. } => {

@@ -3,7 +3,10 @@
 use super::text;
 use crate::{
     ids::Height,
-    journal::event::{ContainerChange, Event, NodeHead, Origin, ProbeError},
+    journal::{
+        event::{ContainerChange, Event, NodeHead, Origin, ProbeError},
+        unattended::Unattended,
+    },
     time::human,
 };
 
@@ -26,6 +29,7 @@ fn run(event: &Event) -> Option<Told> {
     let what = match event {
         Event::Signal { name } => format!("{name} reached the canary"),
         Event::Attached { .. } => "another process took the run over".to_owned(),
+        Event::Unattended(told) => return Some(unattended(told)),
         Event::EngineAway { .. } => {
             "our side: the container engine answers nothing any more".to_owned()
         }
@@ -51,6 +55,29 @@ fn run(event: &Event) -> Option<Told> {
         _ => return None,
     };
     Some((None, what))
+}
+
+fn unattended(told: &Unattended) -> Told {
+    let mut what = format!(
+        "{} while nobody was attached: watched for {}, {} blocks",
+        text::shard(told.shard),
+        human(told.watched),
+        told.blocks
+    );
+    if let Some(wait) = &told.longest {
+        what += &format!(
+            ", the longest wait {} after height {}",
+            human(wait.lasted),
+            wait.after
+        );
+    }
+    if !told.unwatched.is_zero() {
+        what += &format!("; not watched for {}", human(told.unwatched));
+    }
+    if told.dropped > 0 {
+        what += &format!("; {} observations dropped", told.dropped);
+    }
+    (told.newest.as_ref().map(|newest| newest.height), what)
 }
 
 fn containers(event: &Event) -> Option<Told> {

@@ -6,7 +6,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::load::{LoadSource, run_load};
 use crate::{
-    engine::{Docker, Launched, labels, room},
+    engine::{Docker, Launched, labels, launch::SPOOL, room},
     ids::{NodeName, RunId},
     journal::{
         event::{Event, LogClass},
@@ -156,8 +156,10 @@ impl Observers {
             user: None,
             config: WatcherConfig {
                 known,
+                spool: Some(SPOOL.into()),
                 ..WatcherConfig::new(plan, &addresses)
             },
+            unattended_since: self.taken_over,
         };
         self.tasks.spawn(run_watcher(self.context.clone(), watcher));
         let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;

@@ -91,6 +91,16 @@ impl Past {
                 };
                 self.blocks.insert(*shard, known);
             }
+            Event::Unattended(told) => {
+                if let Some(newest) = &told.newest {
+                    let known = KnownBlock {
+                        shard: told.shard,
+                        height: newest.height,
+                        hash: Arc::clone(&newest.hash),
+                    };
+                    self.blocks.insert(told.shard, known);
+                }
+            }
             _ => {}
         }
     }

@@ -10,4 +10,5 @@ mod judged;
 mod local;
 mod sampler;
 mod servers;
+mod spooled;
 mod watcher;

@@ -42,6 +42,8 @@ pub struct Chain {
     interval: Duration,
     pub requests: AtomicU64,
     pub changing: AtomicBool,
+    /// It goes no higher than this.
+    pub most: AtomicU64,
     /// How often it was asked what nodes do not answer truly.
     pub lies: AtomicU64,
 }
@@ -59,12 +61,15 @@ impl Chain {
             interval,
             requests: AtomicU64::new(0),
             changing: AtomicBool::new(false),
+            most: AtomicU64::new(u64::MAX),
             lies: AtomicU64::new(0),
         })
     }
 
     pub fn height(&self) -> u64 {
-        100 + u64::try_from(self.start.elapsed().as_nanos() / self.interval.as_nanos()).unwrap()
+        let grown = self.start.elapsed().as_nanos() / self.interval.as_nanos();
+        let height = 100 + u64::try_from(grown).unwrap();
+        height.min(self.most.load(Ordering::Relaxed))
     }
 
     fn header(&self, height: u64) -> String {

@@ -48,7 +48,10 @@ pub fn launch(ports: &[u16]) -> WatcherLaunch {
             nodes: nodes.collect(),
             known: Vec::new(),
             metrics: Default::default(),
+            spool: None,
+            unattended: false,
         },
+        unattended_since: None,
     }
 }
 

@@ -30,6 +30,7 @@ mod secrets;
 mod shrink;
 mod snapshots;
 mod spoiled;
+mod spooled;
 mod storage;
 mod supervised;
 mod table;

@@ -16,6 +16,7 @@ mod standstills;
 mod templates;
 mod told;
 mod traffic;
+mod unattended;
 mod versions;
 
 use std::{
@@ -255,10 +256,12 @@ impl Measures {
                 self.faults.step(id, kind, step, world);
             }
             Event::Attached { .. } => {
+                self.attached(world);
                 self.templates.attached();
                 self.nodes.iter_mut().for_each(NodeMeasure::attached);
                 self.cost.attached();
             }
+            Event::Unattended(told) => self.unattended(told, world),
             Event::Capability(capability) => self.capability(capability),
             Event::Drill {
                 shard,

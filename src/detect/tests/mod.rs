@@ -7,6 +7,7 @@ mod history;
 mod recovery;
 mod scenarios;
 mod told;
+mod unattended;
 
 use std::{borrow::Borrow, time::Duration};
 

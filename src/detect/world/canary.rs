@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Hand, Node, World};
+use super::{Best, Hand, Node, World};
 use crate::{
     ids::NodeName,
     journal::{
         effect::Effect,
         event::{ContainerChange, Event, FaultStep, Stage},
+        unattended::Unattended,
     },
     time::{Elapsed, WallTime},
 };
@@ -37,6 +38,43 @@ impl World {
         for shard in 0..self.shards.len() {
             self.count_power(shard);
         }
+    }
+
+    /// What was seen of a shard while nobody was attached. Heights go on, and so does the wait for the next block: the
+    /// watcher has seen how long it lasts already. Rates and all that rests on single blocks began anew.
+    pub(super) fn fold_unattended(&mut self, told: &Unattended) {
+        let Some(&place) = self.by_shard.get(&told.shard) else {
+            return;
+        };
+        self.touched_shard = Some(place);
+        let (now, seq) = (self.now, self.seq);
+        let shard = &mut self.shards[place];
+        self.unattended.clone_from(&shard.best);
+        self.unattended_wait = told.longest.map(|wait| wait.lasted);
+        let newest = told.newest.as_ref().filter(|newest| {
+            let best = shard.best.as_ref();
+            best.is_none_or(|best| newest.height > best.height)
+        });
+        let at = now - told.waiting;
+        if let Some(newest) = newest {
+            shard.remember_hash(newest.height, &newest.hash);
+            shard.was_at(Best {
+                height: newest.height,
+                at,
+                seq,
+                time: newest.time,
+                view: newest.view,
+                epoch: newest.epoch,
+                leader: newest.leader.clone(),
+            });
+        } else if let (Some(best), false) = (&mut shard.best, told.waiting.is_zero()) {
+            best.at = at;
+        }
+        if !told.waiting.is_zero() {
+            shard.waits_since(at);
+        }
+        // The wait may have passed one of its windows already.
+        self.next_window = now;
     }
 
     /// The engine is no node's doing: what ended with it is excused until the recovery budget after its return is over,

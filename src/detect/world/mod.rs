@@ -86,6 +86,10 @@ pub struct World {
     pub touched_shard: Option<usize>,
     /// The contradiction that the entry at hand told of.
     pub contradiction: Option<Contradiction>,
+    /// Where the entry at hand tells of time in which nobody was attached: the best block before it.
+    pub unattended: Option<Best>,
+    /// ... and the longest wait for a block in it.
+    pub unattended_wait: Option<Duration>,
     /// Since when the observation path is gone, and the entry that said so.
     pub sight_lost: Option<(Elapsed, Seq)>,
     /// When the observation path came back last, or a gap of it ended.
@@ -180,6 +184,8 @@ impl World {
             touched_node: None,
             touched_shard: None,
             contradiction: None,
+            unattended: None,
+            unattended_wait: None,
             sight_lost: None,
             sight_back: Elapsed::default(),
             answered_since: None,
@@ -341,6 +347,7 @@ impl World {
                 self.watch_paused = false;
                 self.fold_attached();
             }
+            Event::Unattended(told) => self.fold_unattended(told),
             Event::EngineAway { .. } | Event::EngineReturned { .. } => {
                 self.fold_engine(&entry.event);
             }
@@ -394,6 +401,8 @@ impl World {
         self.soak_begins = false;
         self.touched_node = None;
         self.contradiction = None;
+        self.unattended = None;
+        self.unattended_wait = None;
         if let Some(shard) = self.touched_shard.take() {
             self.shards[shard].new_block = None;
         }

@@ -225,6 +225,25 @@ impl Shard {
         self.new_block = Some(new);
     }
 
+    /// This was the best block when the canary looked again. Nothing is measured of the blocks up to it.
+    pub(super) fn was_at(&mut self, best: Best) {
+        if self.first.is_none() {
+            self.first = Some((best.height, best.at));
+        }
+        self.best = Some(best);
+        self.views_at_height = 0;
+        self.views_without_quorum = 0;
+        self.view_evidence.clear();
+        self.first_view = None;
+        self.leaderless_since = None;
+    }
+
+    /// The next block has been waited for since this moment, and all of that was seen.
+    pub(super) fn waits_since(&mut self, at: Elapsed) {
+        self.from = at;
+        self.unseen = Duration::ZERO;
+    }
+
     /// The view that at least two of the validators (or the only one that answers) want at the next height.
     pub(super) fn wanted(&mut self, view: ViewId, seq: Seq) {
         let base = match (&self.best, self.view_step) {

@@ -30,7 +30,7 @@ pub use fill::Fill;
 pub use preflight::{Preflight, preflight};
 pub(crate) use prepare::known_image;
 pub use prepare::{Images, NodeImage, named_image, prepare};
-pub use watcher::{CGROUP_MOUNT, WATCHER_LAST};
+pub use watcher::{CGROUP_MOUNT, SPOOL, WATCHER_LAST};
 
 use crate::{
     engine::{

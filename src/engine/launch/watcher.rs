@@ -19,6 +19,10 @@ pub const WATCHER_LAST: u8 = 8;
 /// Where the engine machine's cgroup tree is mounted, read-only: so that limits can be read back as the kernel has
 /// them, all at once, without a privilege.
 pub const CGROUP_MOUNT: &str = "/cgroup";
+/// Where a watcher without an owner keeps what it sees.
+pub const SPOOL: &str = "/spool";
+/// The spool with room for what its pages waste and for the watcher that takes over; it counts against the memory limit.
+const SPOOL_BYTES: u64 = 6 << 20;
 /// Where its disk volumes are mounted, by node name.
 const DISKS: &str = "/disks";
 
@@ -48,6 +52,7 @@ pub(super) async fn start(
         hostname: "watcher".to_owned(),
         labels: watcher_labels,
         mounts: mounts(context, disks)?,
+        scratch: BTreeMap::from([(SPOOL.to_owned(), SPOOL_BYTES)]),
         memory: memory(context.network.nodes.len()),
         cpus: 0.5,
         pids: 64,

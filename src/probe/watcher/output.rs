@@ -3,7 +3,10 @@
 //! Every write passes through several processes of the engine, so fewer and larger ones are cheaper. Nothing waits
 //! for a reader: when the buffer is full, messages are dropped and counted, passing ones first.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
@@ -16,6 +19,8 @@ use crate::journal::event::Event;
 
 /// Ten minutes of sixteen nodes without a reader.
 const MOST: usize = 4 << 20;
+/// What is not said as it happens waits until no more than this is in the buffer.
+const LITTLE: usize = 64 << 10;
 
 pub(super) struct Output {
     shared: Rc<Buffer>,
@@ -26,6 +31,38 @@ pub(super) struct Output {
 struct Buffer {
     bytes: RefCell<Vec<u8>>,
     filled: Notify,
+    /// Bytes that are being written.
+    writing: Cell<usize>,
+    written: Notify,
+}
+
+/// The buffer, for who can wait.
+#[derive(Clone)]
+pub(super) struct Room(Rc<Buffer>);
+
+impl Room {
+    /// Waits until there is room for more that can wait.
+    pub(super) async fn for_more(&self) {
+        self.until(LITTLE).await;
+    }
+
+    /// Waits until all is written.
+    pub(super) async fn of_all(&self) {
+        self.until(0).await;
+    }
+
+    async fn until(&self, most: usize) {
+        let Buffer {
+            bytes,
+            filled,
+            writing,
+            written,
+        } = &*self.0;
+        while bytes.borrow().len() + writing.get() > most {
+            filled.notify_one();
+            written.notified().await;
+        }
+    }
 }
 
 impl Output {
@@ -58,6 +95,11 @@ impl Output {
         bytes.push(b'\n');
     }
 
+    /// For who can wait.
+    pub(super) fn room(&self) -> Room {
+        Room(Rc::clone(&self.shared))
+    }
+
     /// Wakes the writer if there is anything to write.
     pub(super) fn hand_on(&self) {
         if !self.shared.bytes.borrow().is_empty() {
@@ -71,12 +113,15 @@ async fn write(shared: Rc<Buffer>, mut to: Box<dyn AsyncWrite + Unpin>) {
     loop {
         shared.filled.notified().await;
         std::mem::swap(&mut writing, &mut *shared.bytes.borrow_mut());
+        shared.writing.set(writing.len());
         let written = to.write_all(&writing).await;
         if written.is_err() || to.flush().await.is_err() {
             // Nobody will ever read again; standard input tells the same to the main task.
             return;
         }
         writing.clear();
+        shared.writing.set(0);
+        shared.written.notify_one();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the canary and its watcher say to each other: one JSON value a line.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::{
         MetricNames, NodeAddress, Plan, Role,
         foreign::{Quorum, Reads},
     },
+    probe::spool::{Came, Moment, Told},
     time::micros,
 };
 
@@ -45,6 +46,12 @@ pub struct WatcherConfig {
     /// What of a metrics page tells what.
     #[serde(default)]
     pub metrics: MetricNames,
+    /// Where it keeps what it sees without an owner; nowhere: it ends with its owner.
+    #[serde(default)]
+    pub spool: Option<PathBuf>,
+    /// The owner wants to be told what a watcher without one has kept there; else that is thrown away.
+    #[serde(default)]
+    pub unattended: bool,
 }
 
 /// A node to ask.
@@ -103,6 +110,8 @@ impl WatcherConfig {
             quorum: plan.network.foreign.quorum,
             known: Vec::new(),
             metrics: probe.metrics.clone(),
+            spool: None,
+            unattended: false,
         }
     }
 }
@@ -132,6 +141,20 @@ pub enum WatcherMessage {
         /// Messages thrown away because nobody read them.
         dropped: u64,
     },
+    /// A line of what was kept while there was no owner; before all else.
+    Spooled {
+        /// When.
+        at: Moment,
+        /// What.
+        told: Told,
+    },
+    /// The end of it.
+    SpoolEnd {
+        /// What it came to.
+        came: Came,
+        /// Now.
+        now: Moment,
+    },
 }
 
 /// Reads a line of a watcher. A watcher sits in the nodes' network, so it is not believed more than they are: only
@@ -139,9 +162,18 @@ pub enum WatcherMessage {
 #[must_use]
 pub fn read_message(line: &[u8]) -> Option<WatcherMessage> {
     let mut message = serde_json::from_slice(line).ok()?;
-    let WatcherMessage::Event(event) = &mut message else {
-        return Some(message);
+    let passes = match &mut message {
+        WatcherMessage::Event(event)
+        | WatcherMessage::Spooled {
+            told: Told::Event(event),
+            ..
+        } => is_its_to_tell(event),
+        _ => true,
     };
+    passes.then_some(message)
+}
+
+fn is_its_to_tell(event: &mut Event) -> bool {
     match event {
         Event::Block {
             hash,
@@ -170,9 +202,9 @@ pub fn read_message(line: &[u8]) -> Option<WatcherMessage> {
         | Event::Heads { .. }
         | Event::ProbeAnswered { .. }
         | Event::ProbeFailed { .. } => {}
-        _ => return None,
+        _ => return false,
     }
-    Some(message)
+    true
 }
 
 fn harmless(name: &mut Arc<str>) {
@@ -222,6 +254,28 @@ mod tests {
             wall: WallTime(0),
         });
         assert_eq!(read_message(&serde_json::to_vec(&foreign).unwrap()), None);
+        let (WatcherMessage::Event(foreign), WatcherMessage::Event(block)) = (foreign, block("a"))
+        else {
+            panic!("no facts")
+        };
+        let spooled = |event: Event| WatcherMessage::Spooled {
+            at: Moment(1),
+            told: Told::Event(event),
+        };
+        let line = serde_json::to_vec(&spooled(foreign)).unwrap();
+        assert_eq!(
+            read_message(&line),
+            None,
+            "what was kept is believed no more"
+        );
+        let line = serde_json::to_vec(&spooled(block)).unwrap();
+        assert!(matches!(
+            read_message(&line),
+            Some(WatcherMessage::Spooled {
+                told: Told::Event(Event::Block { leader: Some(leader), .. }),
+                ..
+            }) if &*leader == "one1\u{fffd}x"
+        ));
         assert_eq!(
             serde_json::to_string(&WatcherCommand::Pause {}).unwrap(),
             r#"{"pause":{}}"#
