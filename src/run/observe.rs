@@ -127,7 +127,7 @@ impl Observers {
             self.requested.clone(),
             self.run.clone(),
         );
-        let before = self.taken_over.take();
+        let before = self.taken_over.clone();
         self.tasks
             .spawn(async move { events::run_events(context, run, requested, before).await });
     }
@@ -159,7 +159,7 @@ impl Observers {
                 spool: Some(SPOOL.into()),
                 ..WatcherConfig::new(plan, &addresses)
             },
-            unattended_since: self.taken_over,
+            unattended_since: self.taken_over.as_ref().map(|before| before.until),
         };
         self.tasks.spawn(run_watcher(self.context.clone(), watcher));
         let budget = plan.budget.logs / launched.nodes.len().max(1) as u64;
