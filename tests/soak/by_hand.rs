@@ -6,7 +6,7 @@ use crate::harness::{Machine, docker, text};
 
 #[test]
 fn a_network_that_is_up_takes_faults_by_hand_in_any_stage() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let plan = machine.plan("case", "warm_up = \"150 blocks\"\nuntil = \"1m\"\n");
@@ -87,7 +87,7 @@ fn a_network_that_is_up_takes_faults_by_hand_in_any_stage() {
 
 #[test]
 fn a_soak_takes_faults_by_hand_until_it_settles() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let rest = "warm_up = \"10 blocks\"\nuntil = \"25s\"\nsettle = \"40 blocks\"\ngate = { coverage = { blind = \"10 %\" } }\n";
@@ -136,7 +136,7 @@ fn a_soak_takes_faults_by_hand_until_it_settles() {
 /// Bad input is told as such, and nothing is made of it.
 #[test]
 fn a_program_that_cannot_be_a_node_is_bad_input() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let text_file = machine.plan("case", "until = \"10s\"\n");

@@ -70,7 +70,7 @@ fn etcd_is_judged_by_its_profile_alone() {
     if !has_etcd() {
         return;
     }
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let plan = machine.state().join("case.toml");
@@ -100,7 +100,7 @@ fn what_is_beside_the_nodes_runs_before_and_with_them() {
     if !has_etcd() {
         return;
     }
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let profile = machine.state().join("beside.toml");

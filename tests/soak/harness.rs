@@ -25,28 +25,43 @@ pub fn engine_answers() -> bool {
     answers
 }
 
-/// The machine, for one test at a time, and a folder for its runs.
+/// The machine, or half of it, and a folder for its runs.
 pub struct Machine {
-    _lock: File,
+    _halves: Vec<File>,
     folder: tempfile::TempDir,
 }
 
 impl Machine {
-    /// Waits for its turn; `None` where there is no engine.
+    /// Waits for its turn to have the machine to itself; `None` where there is no engine.
     pub fn take() -> Option<Self> {
+        Self::take_of(true)
+    }
+
+    /// Waits for half of it: for a network of four nodes that nothing but its own faults slows down. Another such test may
+    /// run meanwhile.
+    pub fn take_half() -> Option<Self> {
+        Self::take_of(false)
+    }
+
+    fn take_of(whole: bool) -> Option<Self> {
         if !engine_answers() {
             return None;
         }
-        let path = std::env::temp_dir().join("canarynet-tests.lock");
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .expect("lock file");
-        flock(&lock, FlockOperation::LockExclusive).expect("lock");
+        // Whoever waits for both halves holds the turn meanwhile, so that nobody who wants one of them comes first for ever.
+        let turn = lock_file("turn");
+        flock(&turn, FlockOperation::LockExclusive).expect("lock");
+        let halves = if whole {
+            let both = [lock_file("first"), lock_file("second")];
+            for half in &both {
+                flock(half, FlockOperation::LockExclusive).expect("lock");
+            }
+            both.into()
+        } else {
+            vec![free_half()]
+        };
         let folder = tempfile::tempdir().expect("folder");
         Some(Self {
-            _lock: lock,
+            _halves: halves,
             folder,
         })
     }
@@ -151,6 +166,25 @@ impl Machine {
             .filter(|object| runs.iter().any(|run| object.contains(run)))
             .collect();
         assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+}
+
+fn lock_file(name: &str) -> File {
+    let path = std::env::temp_dir().join(format!("canarynet-tests-{name}.lock"));
+    let file = File::options().create(true).append(true).open(path);
+    file.expect("lock file")
+}
+
+/// A half of the machine, as soon as one is free.
+fn free_half() -> File {
+    loop {
+        for name in ["first", "second"] {
+            let half = lock_file(name);
+            if flock(&half, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return half;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -217,7 +217,7 @@ fn moments(kills: u64) -> Vec<Moment> {
 
 #[test]
 fn a_supervised_run_has_its_verdict_however_often_its_owner_is_killed() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let kills = number("CANARYNET_KILLS").unwrap_or(2);
@@ -403,7 +403,7 @@ fn assert_no_process_left(directory: &Path) {
 
 #[test]
 fn a_supervisor_that_is_killed_takes_nothing_along_and_the_next_one_goes_on() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let plan = plan(&machine, 600);

@@ -30,7 +30,7 @@ fn steps(lines: &str) -> Vec<(f64, String, Value)> {
 
 #[test]
 fn faults_fire_at_their_times_at_a_height_and_on_a_line() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let plan = machine.plan("case", PLAN);
@@ -113,7 +113,7 @@ fn last_word_before(journal: &str, id: &str) -> String {
 
 #[test]
 fn a_line_that_never_comes_is_told() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let rest = "warm_up = \"10 blocks\"\nuntil = \"12s\"\nsettle = \"5 blocks\"\ngate = { coverage = { blind = \"10 %\" } }\n[[fault]]\nkind = \"cpu-hog\"\nat = \"log nobody ever says this\"\nfor = \"1s\"\n";
