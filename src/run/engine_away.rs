@@ -66,6 +66,21 @@ fn may_be_engine(event: &Event) -> bool {
     }
 }
 
+/// Throws away what probes say of the time in which nothing could be seen. What the engine says of its containers is
+/// kept: where they outlived it, a node that ended meanwhile has ended by itself. So is the last word of whether the
+/// canary sees: it is told once, perhaps before the nodes have all been started.
+fn keep(kept: &mut Vec<Event>, event: Event) {
+    let is_sight = |event: &Event| matches!(event, Event::Sight { .. });
+    if is_sight(&event) {
+        kept.retain(|event| !is_sight(event));
+        kept.push(event);
+    } else if matches!(event, Event::Container { .. } | Event::Version { .. })
+        && kept.len() < MOST_KEPT
+    {
+        kept.push(event);
+    }
+}
+
 impl Conductor {
     /// Takes a fact, unless it is the engine that went: then what it tells of the nodes that it took along is of its own
     /// making. The reason, if the run is not to go on.
@@ -152,7 +167,6 @@ impl Conductor {
                 }
                 () = tokio::time::sleep(LOOK) => {}
             }
-            // Nothing is to wait for room in the queue meanwhile.
             self.keep_ends(kept);
             if self.directory.path().join(STOP_REQUEST).is_file() {
                 return Ok(Some(FinishReason::Interrupted));
@@ -168,17 +182,10 @@ impl Conductor {
         }
     }
 
-    /// Throws away what probes say of the time in which nothing could be seen. What the engine says of its containers is
-    /// kept: where they outlived it, a node that ended meanwhile has ended by itself.
+    /// Nothing is to wait for room in the queue meanwhile.
     fn keep_ends(&mut self, kept: &mut Vec<Event>) {
         while let Ok(observed) = self.observations.try_recv() {
-            let of_engine = matches!(
-                observed.event,
-                Event::Container { .. } | Event::Version { .. }
-            );
-            if of_engine && kept.len() < MOST_KEPT {
-                kept.push(observed.event);
-            }
+            keep(kept, observed.event);
         }
     }
 
@@ -296,7 +303,31 @@ fn turns(plan: &Plan, nodes: &[NodeName]) -> Vec<Vec<NodeName>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{journal::generate::Shape, plan::Role};
+    use crate::{ids::ShardId, journal::generate::Shape, plan::Role};
+
+    #[test]
+    fn of_the_time_without_an_engine_ends_and_the_last_word_of_sight_are_kept() {
+        let sight = |seeing| Event::Sight {
+            seeing,
+            detail: String::new(),
+        };
+        let died = Event::Container {
+            node: NodeName::of(ShardId(0), 1),
+            change: ContainerChange::Died { exit_code: 1 },
+            requested: false,
+        };
+        let mut kept = vec![died.clone()];
+        for event in [sight(false), Event::WatchPaused, sight(true), died.clone()] {
+            keep(&mut kept, event);
+        }
+        assert_eq!(kept, [died.clone(), sight(true), died.clone()]);
+        for _ in 0..2 * MOST_KEPT {
+            keep(&mut kept, died.clone());
+        }
+        assert_eq!(kept.len(), MOST_KEPT);
+        keep(&mut kept, sight(false));
+        assert_eq!(kept.last(), Some(&sight(false)));
+    }
 
     #[test]
     fn nodes_are_started_again_in_their_order() {
