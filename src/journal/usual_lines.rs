@@ -18,14 +18,17 @@ use crate::{
 /// The entry in this line, if it is one of the usual ones.
 pub(super) fn parse(line: &[u8]) -> Option<Entry> {
     // Once for the whole line: that is quicker than for each of its short texts.
-    let mut rest = Rest(line, std::str::from_utf8(line).ok()?);
+    let mut rest = Rest {
+        left: line,
+        line: std::str::from_utf8(line).ok()?,
+    };
     rest.literal(b"{\"seq\":")?;
     let seq = Seq(rest.number()?);
     rest.literal(b",\"t\":")?;
     let elapsed = Elapsed(rest.number()?);
     rest.literal(b",\"e\":{\"")?;
     // Told apart by their first letters: the key is compared as a whole right after.
-    let event = match rest.0.get(..2)? {
+    let event = match rest.left.get(..2)? {
         b"sa" => rest.sample(),
         b"bl" => rest.block(),
         b"he" => rest.heads(),
@@ -37,7 +40,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         _ => None,
     }?;
     rest.literal(b"}}}")?;
-    rest.0.is_empty().then_some(Entry {
+    rest.left.is_empty().then_some(Entry {
         seq,
         elapsed,
         event,
@@ -45,7 +48,10 @@ pub(super) fn parse(line: &[u8]) -> Option<Entry> {
 }
 
 /// What is left of a line, and the whole line as text.
-struct Rest<'a>(&'a [u8], &'a str);
+struct Rest<'a> {
+    left: &'a [u8],
+    line: &'a str,
+}
 
 /// Bytes that stand for themselves in a text: printable, no escape and no end of it.
 const PLAIN: [bool; 256] = {
@@ -62,8 +68,8 @@ impl<'a> Rest<'a> {
     /// Takes this text.
     #[inline(always)]
     fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
-        let (head, tail) = self.0.split_first_chunk::<N>()?;
-        (head == text).then(|| self.0 = tail)
+        let (head, tail) = self.left.split_first_chunk::<N>()?;
+        (head == text).then(|| self.left = tail)
     }
 
     /// Takes this text if it comes next.
@@ -76,7 +82,7 @@ impl<'a> Rest<'a> {
     #[inline(always)]
     fn number(&mut self) -> Option<u64> {
         let (mut number, mut length) = (0_u64, 0);
-        for byte in self.0 {
+        for byte in self.left {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
                 break;
@@ -85,10 +91,10 @@ impl<'a> Rest<'a> {
             length += 1;
         }
         // Nineteen digits always fit; more are rare enough for the long way.
-        if length == 0 || length > 19 || (length > 1 && self.0[0] == b'0') {
+        if length == 0 || length > 19 || (length > 1 && self.left[0] == b'0') {
             return None;
         }
-        self.0 = &self.0[length..];
+        self.left = &self.left[length..];
         Some(number)
     }
 
@@ -101,10 +107,10 @@ impl<'a> Rest<'a> {
     #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
         let plain = |byte: &&u8| PLAIN[usize::from(**byte)];
-        let length = self.0.iter().take_while(plain).count();
-        let start = self.1.len() - self.0.len();
-        self.0 = self.0[length..].strip_prefix(b"\"")?;
-        self.1.get(start..start + length)
+        let length = self.left.iter().take_while(plain).count();
+        let start = self.line.len() - self.left.len();
+        self.left = self.left[length..].strip_prefix(b"\"")?;
+        self.line.get(start..start + length)
     }
 
     #[inline(always)]
@@ -339,11 +345,11 @@ impl<'a> Rest<'a> {
 
     /// Between two fields of an object, or before its end: a comma stands only where another field follows.
     fn between(&mut self) -> Option<()> {
-        if self.0.starts_with(b"}") {
+        if self.left.starts_with(b"}") {
             return Some(());
         }
         self.literal(b",")?;
-        self.0.starts_with(b"\"").then_some(())
+        self.left.starts_with(b"\"").then_some(())
     }
 
     fn heads(&mut self) -> Option<Event> {

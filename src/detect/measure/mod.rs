@@ -312,17 +312,8 @@ impl Measures {
     /// Time passed: what was watched, what was blind, what could not be judged.
     fn time(&mut self, world: &World) {
         if world.gaps > self.gaps {
-            self.gaps = world.gaps;
-            self.doubt(Doubt {
-                detector: "all".to_owned(),
-                shard: None,
-                node: None,
-                from: self.before,
-                until: Some(world.now),
-                why: "the canary did not look, or the machine was suspended; windows began anew"
-                    .to_owned(),
-                decisive: false,
-            });
+            let why = "the canary did not look, or the machine was suspended; windows began anew";
+            self.gap(why, world);
             return;
         }
         let soaking = matches!(world.stage, None | Some(Stage::Soak));

@@ -13,6 +13,11 @@ const NOT_LOOKED: &str = "nobody was attached; windows began anew";
 impl Measures {
     /// Another owner: its windows began anew, and that is told here and not as a gap of any other making.
     pub(super) fn attached(&mut self, world: &World) {
+        self.gap(NOT_LOOKED, world);
+    }
+
+    /// Nothing was seen since the entry before: no detector judges that time.
+    pub(super) fn gap(&mut self, why: &str, world: &World) {
         self.gaps = world.gaps;
         self.doubt(Doubt {
             detector: "all".to_owned(),
@@ -20,7 +25,7 @@ impl Measures {
             node: None,
             from: self.before,
             until: Some(world.now),
-            why: NOT_LOOKED.to_owned(),
+            why: why.to_owned(),
             decisive: false,
         });
     }
