@@ -39,7 +39,8 @@ fn a_chain_goes_on_from_a_snapshot() {
     let shown: Value = serde_json::from_slice(&shown.stdout).expect("json");
     let manifest = &shown["manifest"];
     let from = manifest["heights"][0]["height"].as_u64().expect("height");
-    assert!(from > 10 && from < height(&first.directory));
+    // Ten blocks of warm-up are heights 0 to 9, and the snapshot may follow the last of them at once.
+    assert!(from >= 9 && from < height(&first.directory));
     let kept = manifest["nodes"]["s0-n00"]["bytes"]
         .as_u64()
         .expect("bytes");
