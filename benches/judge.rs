@@ -122,7 +122,8 @@ fn main() -> ExitCode {
         count
     };
     let one = measure("parsed and judged on one thread", || {
-        judged(&mut Reader::open(&directory).expect("the journal"), None)
+        let reader = Reader::open(&directory).expect("the journal");
+        judged(&mut ReadAhead::here(reader), None)
     });
     let two = measure("parsed (own thread), judged and drawn", || {
         let reader = Reader::open(&directory).expect("the journal");

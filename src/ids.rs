@@ -71,15 +71,16 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
 }
 
 /// A shared copy of a name, checked where it was not seen lately: journals hold millions of a few names.
-fn intern_name(what: &'static str, text: &str) -> Result<Arc<str>, NameError> {
+fn intern_name(what: &'static str, text: &[u8]) -> Result<Arc<str>, NameError> {
     thread_local! {
         static NAMES: Interned = Interned::new();
     }
     NAMES.with(|names| {
         names.find(text).map_or_else(
             || {
-                check_name(what, text)?;
-                Ok(names.keep(text))
+                let text = String::from_utf8_lossy(text);
+                check_name(what, &text)?;
+                Ok(names.keep(&text))
             },
             Ok,
         )
@@ -97,22 +98,79 @@ impl serde::de::Visitor<'_> for NameVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
-        intern_name(self.0, text).map_err(E::custom)
+        intern_name(self.0, text.as_bytes()).map_err(E::custom)
     }
 }
 
 /// A shared copy of a text, the same one for the same text where it was asked for lately. For short texts of which there
 /// are few.
 pub(crate) fn intern(text: &str) -> Arc<str> {
-    thread_local! {
-        static TEXTS: Interned = Interned::new();
+    TEXTS.with(|texts| {
+        let known = texts.find(text.as_bytes());
+        known.unwrap_or_else(|| texts.keep(text))
+    })
+}
+
+/// As [`intern`], of a text in ASCII; `None` if it is no text.
+pub(crate) fn intern_ascii(text: &[u8]) -> Option<Arc<str>> {
+    TEXTS.with(|texts| {
+        let known = texts.find(text);
+        known.or_else(|| Some(texts.keep(std::str::from_utf8(text).ok()?)))
+    })
+}
+
+thread_local! {
+    static TEXTS: Interned = Interned::new();
+}
+
+/// A text's length, and its first and last eight bytes as numbers; of a shorter one what overlaps or is left over. Texts
+/// of up to sixteen bytes have these in common with no other text: it is quicker to compare than the texts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Ends {
+    length: usize,
+    head: u64,
+    tail: u64,
+}
+
+impl Ends {
+    #[inline]
+    pub(crate) fn of(text: &[u8]) -> Self {
+        let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let (head, tail) = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            _ => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+                (Some(head), Some(tail)) => (four(head), four(tail)),
+                _ => (
+                    text.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)),
+                    0,
+                ),
+            },
+        };
+        Self {
+            length: text.len(),
+            head,
+            tail,
+        }
     }
-    TEXTS.with(|texts| texts.find(text).unwrap_or_else(|| texts.keep(text)))
+
+    /// Whether no other text has these: no byte lies between them.
+    #[inline]
+    pub(crate) fn tell_all(self) -> bool {
+        self.length <= 16
+    }
+
+    /// A number that follows from it: each of its bits from all of theirs.
+    #[inline]
+    pub(crate) fn hash(self) -> usize {
+        let ends = u128::from(self.head ^ self.tail.rotate_left(32));
+        let mixed = ends * 0x9e37_79b9_7f4a_7c15;
+        (mixed ^ (mixed >> 64)) as usize
+    }
 }
 
 /// Texts that were seen lately, each in a place that follows from it: memory is bounded, a text that shares its place with
 /// another just takes turns.
-struct Interned(std::cell::RefCell<Vec<Option<Arc<str>>>>);
+struct Interned(std::cell::RefCell<Vec<Option<(Ends, Arc<str>)>>>);
 
 impl Interned {
     const PLACES: usize = 512;
@@ -122,24 +180,19 @@ impl Interned {
         Self(std::cell::RefCell::new(vec![None; Self::PLACES]))
     }
 
-    fn place(text: &str) -> usize {
-        // FNV-1a: a few cycles for texts of this length.
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
-        hash as usize % Self::PLACES
-    }
-
-    fn find(&self, text: &str) -> Option<Arc<str>> {
+    fn find(&self, text: &[u8]) -> Option<Arc<str>> {
+        let ends = Ends::of(text);
         let known = self.0.borrow();
-        let known = known[Self::place(text)].as_ref();
-        known.filter(|known| ***known == *text).cloned()
+        let (known, shared) = known[ends.hash() % Self::PLACES].as_ref()?;
+        let same = *known == ends && (ends.tell_all() || shared.as_bytes() == text);
+        same.then(|| shared.clone())
     }
 
     fn keep(&self, text: &str) -> Arc<str> {
         let shared: Arc<str> = text.into();
         if text.len() <= Self::LONGEST {
-            self.0.borrow_mut()[Self::place(text)] = Some(shared.clone());
+            let ends = Ends::of(text.as_bytes());
+            self.0.borrow_mut()[ends.hash() % Self::PLACES] = Some((ends, shared.clone()));
         }
         shared
     }
@@ -214,7 +267,7 @@ text_id! {
 
 impl NodeName {
     /// The name with this text, if it is one.
-    pub(crate) fn known(text: &str) -> Option<Self> {
+    pub(crate) fn known(text: &[u8]) -> Option<Self> {
         intern_name("node name", text).ok().map(Self)
     }
 

@@ -497,6 +497,9 @@ fn a_generated_journal_on_disk_passes() {
     let generated = generate_journal(&request).unwrap();
     let (plan, judgement) = judge_directory(&request.directory);
     assert_eq!(judgement.entries, generated.facts);
+    let here = ReadAhead::here(Reader::open(&request.directory).unwrap());
+    let places = here.map(|entry| entry.unwrap().seq.0);
+    assert!(places.eq(0..generated.facts), "each entry once, in order");
     let verdict = decide(&plan, &judgement);
     assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.reasons);
 }

@@ -76,7 +76,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS | Wants::PULSE
+        Wants::OTHERS | Wants::LOUD_PULSE
     }
 }
 

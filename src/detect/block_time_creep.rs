@@ -52,6 +52,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS
+        Wants::TREND
     }
 }

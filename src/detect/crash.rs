@@ -37,7 +37,9 @@ impl Detector for Watch {
     }
 
     fn step(&mut self, _: &Entry, world: &World, findings: &mut Findings) {
-        self.reported.resize(world.nodes.len(), None);
+        if self.reported.len() < world.nodes.len() {
+            self.reported.resize(world.nodes.len(), None);
+        }
         for place in nodes_at(world) {
             let node = &world.nodes[place];
             let Some(down) = node.down else {
@@ -71,7 +73,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::CONTAINERS | Wants::PULSE
+        Wants::CONTAINERS | Wants::LOUD_PULSE
     }
 }
 

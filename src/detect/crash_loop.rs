@@ -37,11 +37,16 @@ impl Detector for Watch {
     }
 
     fn step(&mut self, _: &Entry, world: &World, findings: &mut Findings) {
-        self.ends.resize(world.nodes.len(), Vec::new());
+        if self.ends.len() < world.nodes.len() {
+            self.ends.resize(world.nodes.len(), Vec::new());
+        }
         let window = world.thresholds.crash_loop_window;
         for place in nodes_at(world) {
             let node = &world.nodes[place];
             let ends = &mut self.ends[place];
+            if node.down.is_none() && ends.is_empty() {
+                continue;
+            }
             let new = node.down.filter(|down| {
                 down.hand == Hand::Itself
                     && world.judging()
@@ -86,6 +91,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::CONTAINERS | Wants::PULSE
+        Wants::CONTAINERS | Wants::LOUD_PULSE
     }
 }

@@ -35,48 +35,102 @@ pub trait Detector: Send + Kept {
 pub struct Wants(u16);
 
 impl Wants {
-    /// Blocks and positions: whatever may move a shard's head.
-    pub const BLOCKS: Self = Self(1);
-    /// Samples of nodes.
-    pub const SAMPLES: Self = Self(1 << 1);
+    /// Changes of containers.
+    pub const CONTAINERS: Self = Self(1);
+    /// Changes of probes.
+    pub const PROBES: Self = Self(1 << 1);
     /// Classified log lines.
     pub const LOGS: Self = Self(1 << 2);
     /// Counts of log lines.
     pub const COUNTS: Self = Self(1 << 3);
-    /// Changes of containers.
-    pub const CONTAINERS: Self = Self(1 << 4);
-    /// Changes of probes.
-    pub const PROBES: Self = Self(1 << 5);
     /// What watching costs.
-    pub const COSTS: Self = Self(1 << 6);
+    pub const COSTS: Self = Self(1 << 4);
+    /// Where nodes stand. Where blocks are thinned it may be the first that tells of one.
+    pub const HEADS: Self = Self(1 << 5);
+    /// A block that moves its shard's head and contradicts nothing, while no finding is open: there is nothing to close.
+    const QUIET_BLOCKS: Self = Self(1 << 6);
+    /// All other blocks, heads that contradict, and what came while nobody was attached.
+    pub const LOUD_BLOCKS: Self = Self(1 << 7);
+    /// All blocks.
+    pub const BLOCKS: Self = Self(Self::QUIET_BLOCKS.0 | Self::LOUD_BLOCKS.0);
+    /// Whatever may move a shard's head.
+    pub const CHAIN: Self = Self(Self::BLOCKS.0 | Self::HEADS.0);
+    /// A sample of a node whose disk has room, answers and can be written, while no finding is open.
+    const QUIET_SAMPLES: Self = Self(1 << 8);
+    /// All other samples.
+    pub const LOUD_SAMPLES: Self = Self(1 << 9);
+    /// All samples of nodes.
+    pub const SAMPLES: Self = Self(Self::QUIET_SAMPLES.0 | Self::LOUD_SAMPLES.0);
     /// All others: rare, but for ticks.
-    pub const OTHERS: Self = Self(1 << 7);
+    pub const OTHERS: Self = Self(1 << 10);
+    /// A pulse at which all nodes are seen to be well, while no finding is open.
+    const QUIET_PULSE: Self = Self(1 << 11);
+    /// All other pulses.
+    pub const LOUD_PULSE: Self = Self(1 << 12);
     /// Whatever the entry is: so much time has passed that timers are to be looked at.
-    pub const PULSE: Self = Self(1 << 8);
+    pub const PULSE: Self = Self(Self::QUIET_PULSE.0 | Self::LOUD_PULSE.0);
+    /// Whatever the entry is: a window of a series that may grow was completed, or the series began anew.
+    pub const TREND: Self = Self(1 << 13);
     /// All entries.
-    pub const ALL: Self = Self((1 << 9) - 1);
-
-    /// Every class without and with a pulse, in the order of [`Self::class`].
-    pub(super) fn classes() -> impl Iterator<Item = Self> {
-        (0..8).flat_map(|class| [Self(1 << class), Self(1 << class) | Self::PULSE])
-    }
-
+    pub const ALL: Self = Self((1 << 14) - 1);
     /// None of them.
     pub(super) const NONE: Self = Self(0);
 
-    /// The number of an entry's class.
-    pub(super) fn class(event: &Event, pulse: bool) -> usize {
-        Self::of(event).0.trailing_zeros() as usize * 2 + usize::from(pulse)
+    /// Every class without and with a pulse and a trend, in the order of [`Self::class`].
+    pub(super) fn classes() -> impl Iterator<Item = Self> {
+        let pulses = [Self::NONE, Self::QUIET_PULSE, Self::LOUD_PULSE];
+        let marks = [Self::NONE, Self::TREND]
+            .into_iter()
+            .flat_map(move |trend| pulses.map(|pulse| trend | pulse));
+        (0..11).flat_map(move |class| marks.clone().map(move |mark| Self(1 << class) | mark))
     }
 
-    /// An entry's class, without a pulse.
-    pub(super) fn of(event: &Event) -> Self {
+    /// The number of the class of the entry at hand, which `world` already holds. `at_rest`: no finding is open.
+    #[inline]
+    pub(super) fn class(event: &Event, world: &World, at_rest: bool) -> usize {
+        let quiet = at_rest
+            && match event {
+                Event::Block { .. } => {
+                    let shard = world.touched_shard.map(|place| &world.shards[place]);
+                    world.contradiction.is_none() && shard.is_some_and(|of| of.new_block.is_some())
+                }
+                Event::Sample(sample) => {
+                    let node = world.touched_node.map(|place| &world.nodes[place]);
+                    sample.stuck == 0
+                        && !sample.read_only
+                        && node.is_some_and(|node| node.disk.full_since.is_none())
+                }
+                _ => false,
+            };
+        let pulse = match (world.pulse, at_rest && world.all_well) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => 2,
+        };
+        let trend = usize::from(world.trends.any_changed());
+        Self::place(event, quiet) * Self::MARKS + trend * 3 + pulse
+    }
+
+    /// Kinds of pulses and trends together.
+    const MARKS: usize = 6;
+
+    /// Place of an entry's class, as far as it follows from the entry alone.
+    pub(super) fn plain_class(event: &Event) -> usize {
+        Self::place(event, false) * Self::MARKS
+    }
+
+    fn place(event: &Event, quiet: bool) -> usize {
+        Self::of(event, quiet).0.trailing_zeros() as usize
+    }
+
+    /// An entry's class, without a pulse and a trend.
+    fn of(event: &Event, quiet: bool) -> Self {
         match event {
-            Event::Block { .. }
-            | Event::Head { .. }
-            | Event::Heads { .. }
-            | Event::Unattended(_) => Self::BLOCKS,
-            Event::Sample(_) => Self::SAMPLES,
+            Event::Block { .. } if quiet => Self::QUIET_BLOCKS,
+            Event::Block { .. } | Event::Head { .. } | Event::Unattended(_) => Self::LOUD_BLOCKS,
+            Event::Heads { .. } => Self::HEADS,
+            Event::Sample(_) if quiet => Self::QUIET_SAMPLES,
+            Event::Sample(_) => Self::LOUD_SAMPLES,
             Event::Log { .. } => Self::LOGS,
             Event::LogCount { .. } => Self::COUNTS,
             Event::Container { .. } => Self::CONTAINERS,

@@ -67,7 +67,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::LOGS | Wants::PULSE
+        Wants::LOGS | Wants::LOUD_PULSE
     }
 }
 

@@ -77,6 +77,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::SAMPLES
+        Wants::TREND
     }
 }

@@ -73,7 +73,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::SAMPLES | Wants::LOGS
+        Wants::LOUD_SAMPLES | Wants::LOGS
     }
 }
 

@@ -77,7 +77,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::SAMPLES | Wants::CONTAINERS
+        Wants::LOUD_SAMPLES | Wants::CONTAINERS
     }
 }
 

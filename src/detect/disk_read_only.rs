@@ -49,6 +49,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::LOGS | Wants::SAMPLES | Wants::PULSE
+        Wants::LOGS | Wants::LOUD_SAMPLES | Wants::LOUD_PULSE
     }
 }

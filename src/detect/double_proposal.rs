@@ -37,6 +37,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::LOGS | Wants::PULSE
+        Wants::LOGS | Wants::LOUD_PULSE
     }
 }

@@ -51,6 +51,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::SAMPLES | Wants::CONTAINERS
+        Wants::TREND
     }
 }

@@ -112,6 +112,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::SAMPLES | Wants::CONTAINERS
+        Wants::SAMPLES | Wants::TREND
     }
 }

@@ -136,6 +136,11 @@ struct Grows {
 
 fn grows(kind: &Kind, world: &World, place: usize, points: &Points) -> Option<Grows> {
     let thresholds = &world.thresholds.trends;
+    let span = points.points.last()?.0 - points.points.first()?.0;
+    // Whatever part of them is judged is no longer than all of them.
+    if points.points.len() < LEAST_POINTS || span < thresholds.least as f64 {
+        return None;
+    }
     let expected = (kind.expected)(world);
     let least = kind.noise * thresholds.rise;
     // The middle of all: one low value, of a window that a start or a gap cut short, is no level.

@@ -115,7 +115,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS | Wants::CONTAINERS | Wants::OTHERS
+        Wants::HEADS | Wants::CONTAINERS | Wants::OTHERS
     }
 }
 

@@ -44,7 +44,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS
+        Wants::LOUD_BLOCKS | Wants::HEADS
     }
 }
 

@@ -69,7 +69,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::PROBES | Wants::CONTAINERS | Wants::PULSE
+        Wants::PROBES | Wants::CONTAINERS | Wants::LOUD_PULSE
     }
 }
 

@@ -66,6 +66,9 @@ impl Signed {
 pub struct Watch {
     shards: Vec<Signed>,
     open: Slots,
+    /// Blocks of the window.
+    #[serde(skip)]
+    most: Option<usize>,
 }
 
 impl Detector for Watch {
@@ -91,15 +94,22 @@ impl Detector for Watch {
         let validators = shard.nodes.len().min(u128::BITS as usize);
         let state = &mut self.shards[place];
         state.counts.resize(validators, 0);
-        let window = world.thresholds.rate_window.as_secs_f64();
-        let blocks = window / world.clocks.block_interval.as_secs_f64().max(1e-6);
-        let most = (blocks as usize).clamp(LEAST_BLOCKS, MOST_BLOCKS);
+        let most = *self.most.get_or_insert_with(|| {
+            let window = world.thresholds.rate_window.as_secs_f64();
+            let blocks = window / world.clocks.block_interval.as_secs_f64().max(1e-6);
+            (blocks as usize).clamp(LEAST_BLOCKS, MOST_BLOCKS)
+        });
         state.add(signed, most);
         if !world.judging_rates() || state.blocks.len() < most {
             return;
         }
+        // Well above the limit, as nearly all are at nearly all blocks: there is nothing to look at.
+        let enough = world.told.idle_below * state.blocks.len() as f64 + 1.0;
         for seat in 0..validators {
-            self.look(place, seat, world, findings);
+            let few = f64::from(self.shards[place].counts[seat]) < enough;
+            if few || self.open.get(shard.nodes[seat]).is_some() {
+                self.look(place, seat, world, findings);
+            }
         }
     }
 

@@ -126,7 +126,7 @@ impl Judge {
     /// All detectors that want the entry look at it. One guard for all of them: a guard each would cost more than most
     /// of them.
     fn detect(&mut self, entry: &Entry) {
-        let class = Wants::class(&entry.event, self.world.pulse);
+        let class = Wants::class(&entry.event, &self.world, self.findings.at_rest());
         let mut next = 0;
         while next < self.wanted[class].len() {
             let (world, findings) = (&self.world, &mut self.findings);

@@ -99,12 +99,15 @@ impl Detector for Watch {
             return;
         };
         self.growth.step(&KIND, world, findings);
-        self.nodes.resize(world.nodes.len(), Node::default());
+        if self.nodes.len() < world.nodes.len() {
+            self.nodes.resize(world.nodes.len(), Node::default());
+        }
         let node = &mut self.nodes[place];
         let Some((since, rate)) = node.rate(world.now, *bytes) else {
             return;
         };
-        let usual = node.usual();
+        // Below what floods nobody, as nearly all are, it does not matter what is usual.
+        let usual = if rate < HARMLESS { None } else { node.usual() };
         let limit = usual.map_or(f64::MAX, |usual| {
             (usual * world.thresholds.trends.flood_factor).max(HARMLESS)
         });

@@ -66,7 +66,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS
+        Wants::CHAIN
     }
 }
 

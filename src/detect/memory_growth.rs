@@ -53,6 +53,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::SAMPLES | Wants::CONTAINERS
+        Wants::TREND
     }
 }

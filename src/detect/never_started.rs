@@ -80,6 +80,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS | Wants::PULSE
+        Wants::LOUD_BLOCKS | Wants::HEADS | Wants::PULSE
     }
 }

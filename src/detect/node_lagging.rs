@@ -81,7 +81,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS | Wants::CONTAINERS | Wants::PROBES
+        Wants::HEADS | Wants::CONTAINERS | Wants::PROBES
     }
 }
 

@@ -70,7 +70,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::CONTAINERS | Wants::PULSE
+        Wants::CONTAINERS | Wants::LOUD_PULSE
     }
 }
 

@@ -13,6 +13,8 @@
 //! the mean. A boundary that needed a view change is no boundary's fault. It closes when the mean is back under the
 //! limit, or an epoch begins in time.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -61,16 +63,17 @@ impl Detector for Watch {
         if sums.timed_blocks == 0 {
             return;
         }
-        let mean = sums.block_time.div_f64(sums.timed_blocks as f64);
+        // Seconds: durations are only made where people are told.
+        let mean = sums.block_time.as_secs_f64() / sums.timed_blocks as f64;
         let asked = world.clocks.block_interval;
-        let limit = asked.mul_f64(world.thresholds.slow_blocks_factor);
+        let limit = asked.as_secs_f64() * world.thresholds.slow_blocks_factor;
         match self.open.get(place) {
             None if mean > limit => {
                 let start = (world.now - world.thresholds.rate_window).max(shard.rates.from());
                 let summary = format!(
                     "shard {} makes a block every {} on average, asked for {}",
                     shard.id,
-                    human(mean),
+                    human(Duration::try_from_secs_f64(mean).unwrap_or(Duration::MAX)),
                     human(asked)
                 );
                 let (nodes, causes) = world.troubles(shard);
@@ -90,7 +93,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS
+        Wants::CHAIN
     }
 }
 

@@ -69,6 +69,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS
+        Wants::LOUD_BLOCKS | Wants::HEADS
     }
 }

@@ -67,6 +67,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS
+        Wants::CHAIN
     }
 }

@@ -13,18 +13,31 @@ const BATCH: usize = 1024;
 /// Batches that wait: together a few megabytes at most.
 const WAITING: usize = 4;
 
+/// Entries read at once where there is no other processor: so many stay in a core's own cache until they are judged.
+const HERE: usize = 256;
+
 /// The entries of a [`Reader`], read ahead. Ends where the reader first answers `None`.
 pub struct ReadAhead {
-    batches: Receiver<Vec<Result<Entry, ReadError>>>,
+    source: Source,
     batch: IntoIter<Result<Entry, ReadError>>,
 }
 
+enum Source {
+    Thread(Receiver<Vec<Result<Entry, ReadError>>>),
+    /// On the thread of who asks. `None`: it has ended.
+    Here(Option<Box<Reader>>),
+}
+
 impl ReadAhead {
-    /// Begins to read. The thread ends with the journal, or when this is dropped.
+    /// Begins to read: on a thread of its own, where there is a processor for it. The thread ends with the journal, or
+    /// when this is dropped.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(reader: Reader) -> io::Result<Self> {
+        if std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1) {
+            return Ok(Self::here(reader));
+        }
         let (sender, batches) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("journal-reader".to_owned())
@@ -38,9 +51,19 @@ impl ReadAhead {
                 }
             })?;
         Ok(Self {
-            batches,
+            source: Source::Thread(batches),
             batch: Vec::new().into_iter(),
         })
+    }
+
+    /// Reads on the thread of who asks, some hundred entries at a time: parser and judge take turns less often, and find
+    /// what they need in the caches.
+    #[must_use]
+    pub fn here(reader: Reader) -> Self {
+        Self {
+            source: Source::Here(Some(Box::new(reader))),
+            batch: Vec::new().into_iter(),
+        }
     }
 }
 
@@ -52,7 +75,17 @@ impl Iterator for ReadAhead {
             if let Some(entry) = self.batch.next() {
                 return Some(entry);
             }
-            self.batch = self.batches.recv().ok()?.into_iter();
+            let batch = match &mut self.source {
+                Source::Thread(batches) => batches.recv().ok()?,
+                Source::Here(reader) => {
+                    let batch: Vec<_> = reader.as_mut()?.take(HERE).collect();
+                    if batch.is_empty() {
+                        *reader = None;
+                    }
+                    batch
+                }
+            };
+            self.batch = batch.into_iter();
         }
     }
 }

@@ -349,6 +349,17 @@ impl Iterator for Reader {
     type Item = Result<Entry, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        // The usual line is made an entry right where the caller gets it: a copy of each would cost as much as the parser.
+        if let Some(open) = &mut self.open
+            && let Some(line) = open.lines.held()
+        {
+            open.line += 1;
+            self.torn = 0;
+            return Some(match usual_lines::parse(line) {
+                Some(entry) => Ok(entry),
+                None => parse(line, &open.path, open.line),
+            });
+        }
         self.next_line(parse)
             .map(|outcome| outcome.and_then(|entry| entry))
     }

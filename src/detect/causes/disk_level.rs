@@ -27,8 +27,10 @@ impl DiskLevel {
         if size == 0 {
             return;
         }
-        let percent = u128::from(sample.disk_used) * 100 / u128::from(size);
-        let (high, low) = (percent >= u128::from(HIGH), percent < u128::from(LOW));
+        // Products, since each sample comes by here and a wide division is slow.
+        let used = u128::from(sample.disk_used) * 100;
+        let percent = |percent: u64| u128::from(size) * u128::from(percent);
+        let (high, low) = (used >= percent(HIGH), used < percent(LOW));
         self.rose = self.seen && high && !self.high;
         self.high = high || (self.high && !low);
         self.seen = true;

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     disk_level::DiskLevel,
-    processor::Processor,
-    rules::{Draft, Look, RULES, Rule},
+    processor::{BUSY, Processor},
+    rules::{Draft, Look, RULES},
 };
 use super::{detector::Wants, finding::Finding, findings::FindingChange, world::World};
 use crate::{
@@ -116,11 +116,19 @@ impl Causes {
         if let (Event::Sample(sample), Some(place)) = (&entry.event, world.touched_node) {
             self.processors[place].fold(sample, self.limit, world.now);
             self.disks[place].fold(sample);
+            // Nearly every sample: no rule about samples says anything else.
+            let quiet = self.processors[place].busy != BUSY && !self.disks[place].rose;
+            if quiet && changes.is_empty() {
+                return false;
+            }
         }
         let mut new = false;
-        let class = Wants::of(&entry.event);
-        let asked = |rule: &Rule| !changes.is_empty() || rule.wants.meets(class);
-        for (rank, rule) in RULES.iter().enumerate().filter(|(_, rule)| asked(rule)) {
+        let asked: &[usize] = match changes.is_empty() {
+            true => &rules::BY_CLASS[Wants::plain_class(&entry.event)],
+            false => &rules::ALL,
+        };
+        for &rank in asked {
+            let rule = &RULES[rank];
             let look = Look {
                 entry,
                 world,

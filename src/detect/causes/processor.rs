@@ -6,6 +6,8 @@ use crate::{journal::event::Sample, time::Elapsed};
 
 /// This share of the limit is all of it: scheduling takes the rest.
 const ALL: f64 = 0.9;
+/// Looks in a row that tell of a busy node: one may fall into a moment.
+pub(super) const BUSY: u32 = 2;
 
 /// One node's processor time, from sample to sample.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]

@@ -1,10 +1,12 @@
 //! The kinds of predecessors, one rule each, in one table.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     disk_level::{DiskLevel, HIGH},
-    processor::Processor,
+    processor::{BUSY, Processor},
 };
 use crate::{
     detect::{
@@ -109,13 +111,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "view-change",
         begins: false,
-        wants: Wants::BLOCKS,
+        wants: Wants::HEADS,
         of: view_change,
     },
     Rule {
         kind: "sync-mode",
         begins: false,
-        wants: Wants::BLOCKS,
+        wants: Wants::HEADS,
         of: sync_mode,
     },
     Rule {
@@ -131,6 +133,19 @@ pub(super) const RULES: &[Rule] = &[
         of: healed,
     },
 ];
+
+/// Places of the rules that want an entry of each class, so that nearly all entries are asked about two of them at most.
+pub(super) static BY_CLASS: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+    let wanting = |class: Wants| {
+        let all = RULES.iter().enumerate();
+        all.filter(move |(_, rule)| rule.wants.meets(class))
+            .map(|(place, _)| place)
+            .collect()
+    };
+    Wants::classes().map(wanting).collect()
+});
+/// Places of all rules.
+pub(super) static ALL: LazyLock<Vec<usize>> = LazyLock::new(|| (0..RULES.len()).collect());
 
 /// Findings that tell of something broken on a node.
 const BROKEN: &[&str] = &[
@@ -269,7 +284,7 @@ fn disk_level(look: &Look<'_>) -> Vec<Draft> {
 fn processor(look: &Look<'_>) -> Vec<Draft> {
     sampled(
         look,
-        |place| look.processors[place].busy == 2,
+        |place| look.processors[place].busy == BUSY,
         |place| format!("{} uses all of its processor time", name(look, place)),
     )
 }

@@ -22,6 +22,8 @@ use crate::{
 
 /// Versions that are told apart; more are counted as the last of them.
 const MOST: usize = 32;
+/// How often it is looked how far behind the nodes are: positions are told as often.
+const EVERY: Duration = Duration::from_secs(1);
 /// Findings of one version that are told.
 const MOST_FINDINGS: usize = 1_000;
 
@@ -37,6 +39,8 @@ pub(super) struct VersionMeasure {
     cpu: Vec<CpuTime>,
     /// Versions that ran in each shard since the soak began.
     ran: Vec<BTreeSet<usize>>,
+    /// Time of the soak since the last look.
+    passed: Duration,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -72,6 +76,7 @@ impl VersionMeasure {
             becomes: vec![false; nodes],
             cpu: vec![CpuTime::default(); nodes],
             ran: world.shards.iter().map(|_| [0].into()).collect(),
+            passed: Duration::ZERO,
         }
     }
 
@@ -114,8 +119,14 @@ impl VersionMeasure {
             }
             _ => {}
         }
-        if world.pulse && matches!(world.stage, None | Some(Stage::Soak)) {
-            self.look(world);
+        if world.pulse {
+            self.passed += world.since_pulse;
+            if !matches!(world.stage, None | Some(Stage::Soak)) {
+                self.passed = Duration::ZERO;
+            } else if self.passed >= EVERY {
+                let passed = std::mem::take(&mut self.passed);
+                self.look(passed, world);
+            }
         }
         for change in changes {
             self.finding(change, world);
@@ -169,7 +180,7 @@ impl VersionMeasure {
     }
 
     /// Time passed: how far behind the nodes are that run.
-    fn look(&mut self, world: &World) {
+    fn look(&mut self, passed: Duration, world: &World) {
         for (place, node) in world
             .nodes
             .iter()
@@ -177,7 +188,7 @@ impl VersionMeasure {
             .filter(|(_, node)| node.runs())
         {
             let version = &mut self.versions[self.runs[place]];
-            version.ran += world.since_pulse;
+            version.ran += passed;
             let best = world.shards[node.shard].best.as_ref();
             let (Some(best), Some(height)) = (best, node.height) else {
                 continue;

@@ -26,8 +26,9 @@ impl World {
     /// The drill that a shard is in at this moment, or on its way back from: what is measured then is the canary's doing.
     #[must_use]
     pub fn drilled(&self, shard: ShardId, at: Elapsed) -> Option<&Drill> {
+        let drill = self.drill.as_ref()?;
         let back = self.thresholds.recovery * 3;
-        self.drill.as_ref().filter(|drill| {
+        Some(drill).filter(|drill| {
             drill.shard == shard
                 && at >= drill.begins
                 && drill.ends.is_none_or(|ends| at <= ends + back)

@@ -72,6 +72,9 @@ pub struct World {
     pub pulse: bool,
     /// Time since the pulse before, at a pulse.
     pub since_pulse: Duration,
+    /// At a pulse: all nodes run and answer, their logs and disks are seen, and so are all shards.
+    #[serde(skip)]
+    pub all_well: bool,
     /// The stage.
     pub stage: Option<Stage>,
     /// The entry at hand begins the soak. One that goes on, because the run was taken over, does not begin again.
@@ -174,6 +177,7 @@ impl World {
             seq: Seq(0),
             pulse: false,
             since_pulse: Duration::ZERO,
+            all_well: false,
             stage: None,
             soak_begins: false,
             by_name: names::Names::new(nodes.iter().map(|node: &Node| &node.name)),
@@ -280,6 +284,13 @@ impl World {
                 .rpc
                 .answered_at
                 .is_some_and(|at| self.now.since(at) <= self.fresh())
+    }
+
+    fn is_well(&self, node: &Node) -> bool {
+        node.down.is_none()
+            && node.log.failing_since.is_none()
+            && node.sampler.failing_since.is_none()
+            && self.answers(node)
     }
 
     fn anything_started(&self, shard: &Shard) -> bool {
@@ -453,7 +464,9 @@ impl World {
     /// Whether each shard is in sight, after the entry was folded in.
     fn look(&mut self) {
         if self.pulse {
-            let answers = self.seeing() && self.nodes.iter().any(|node| self.answers(node));
+            self.all_well = self.seeing() && self.nodes.iter().all(|node| self.is_well(node));
+            let answers =
+                self.all_well || self.seeing() && self.nodes.iter().any(|node| self.answers(node));
             self.answered_since = answers.then(|| self.answered_since.unwrap_or(self.now));
         }
         let places = match (self.pulse, self.touched_shard) {
@@ -464,6 +477,7 @@ impl World {
         for place in places {
             let sees = self.sees(&self.shards[place]);
             let shard = &mut self.shards[place];
+            self.all_well &= sees;
             match (sees, shard.unseen_since) {
                 (false, None) => shard.unseen_since = Some(self.now),
                 (true, Some(since)) => {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::NodeName;
+use crate::ids::{Ends, NodeName};
 
 /// Names with their places, in a table of at least four slots a name. A slot is found from a name's first and last eight
 /// bytes: names of one run differ there.
@@ -10,7 +10,7 @@ use crate::ids::NodeName;
 #[serde(from = "Vec<NodeName>", into = "Vec<NodeName>")]
 pub(super) struct Names {
     /// By place.
-    names: Vec<(u64, NodeName)>,
+    names: Vec<(Ends, NodeName)>,
     /// Places plus one; zero is free.
     slots: Vec<u32>,
 }
@@ -21,14 +21,14 @@ impl Names {
     }
 
     pub fn place(&self, name: &NodeName) -> Option<usize> {
-        let head = head(name);
+        let ends = Ends::of(name.as_str().as_bytes());
         let mask = self.slots.len() - 1;
-        let mut slot = hash(head, name) & mask;
+        let mut slot = ends.hash() & mask;
         // There are free slots, so that this ends.
         loop {
             let place = self.slots[slot].checked_sub(1)? as usize;
             let (known, text) = &self.names[place];
-            if *known == head && text.as_str() == name.as_str() {
+            if *known == ends && (ends.tell_all() || text == name) {
                 return Some(place);
             }
             slot = (slot + 1) & mask;
@@ -40,9 +40,12 @@ impl From<Vec<NodeName>> for Names {
     fn from(names: Vec<NodeName>) -> Self {
         let count = (names.len() * 4).next_power_of_two().max(4);
         let mut slots = vec![0; count];
-        let names: Vec<_> = names.into_iter().map(|name| (head(&name), name)).collect();
-        for ((head, name), place) in names.iter().zip(1..) {
-            let mut slot = hash(*head, name) & (count - 1);
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|name| (Ends::of(name.as_str().as_bytes()), name))
+            .collect();
+        for ((ends, _), place) in names.iter().zip(1..) {
+            let mut slot = ends.hash() & (count - 1);
             while slots[slot] != 0 {
                 slot = (slot + 1) & (count - 1);
             }
@@ -58,22 +61,6 @@ impl From<Names> for Vec<NodeName> {
     }
 }
 
-/// The first eight bytes as a number.
-fn head(name: &NodeName) -> u64 {
-    let bytes = name.as_str().as_bytes();
-    let mut head = [0; 8];
-    let length = bytes.len().min(8);
-    head[..length].copy_from_slice(&bytes[..length]);
-    u64::from_le_bytes(head)
-}
-
-fn hash(head: u64, name: &NodeName) -> usize {
-    let tail = name.as_str().as_bytes().last_chunk::<8>();
-    let tail = tail.map_or(0, |tail| u64::from_le_bytes(*tail));
-    let mixed = (head ^ tail.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +74,9 @@ mod tests {
             "long-name-2",
             "long-name",
             "z9",
+            "s0-n00",
+            "s0-n01",
+            "s1-n00",
             "validator-1-of-the-first-shard",
             "validator-2-of-the-first-shard",
         ];

@@ -107,13 +107,20 @@ pub struct Points {
 }
 
 impl Points {
+    fn with_room(count: usize) -> Self {
+        Self {
+            points: Vec::with_capacity(count),
+            marks: Vec::with_capacity(count),
+        }
+    }
+
     fn push(&mut self, window: u64, length: u64, value: f64, mark: (Elapsed, Seq)) {
         self.points.push((window as f64 * length as f64, value));
         self.marks.push(mark);
     }
 
     fn least<const N: usize>(windows: &Windows<Least<N>>, column: usize) -> Self {
-        let mut points = Self::default();
+        let mut points = Self::with_room(windows.complete().len());
         for (window, point) in windows.complete() {
             let value = point.least[column] as f64;
             points.push(*window, windows.length(), value, (point.at, point.seq));
@@ -122,7 +129,7 @@ impl Points {
     }
 
     fn rates(windows: &Windows<Rate>) -> Self {
-        let mut points = Self::default();
+        let mut points = Self::with_room(windows.complete().len());
         for (window, point) in windows.complete() {
             if point.blocks > 0 {
                 let value = point.amount as f64 / point.blocks as f64;
@@ -177,6 +184,12 @@ impl Trends {
     #[must_use]
     pub fn changed(&self, series: Series) -> bool {
         self.changed & bit(series) != 0
+    }
+
+    /// Whether one of any series was.
+    #[must_use]
+    pub fn any_changed(&self) -> bool {
+        self.changed != 0
     }
 
     /// The complete windows of a series of this node or shard.
