@@ -63,17 +63,17 @@ impl Detector for Watch {
         if sums.timed_blocks == 0 {
             return;
         }
-        // Seconds: durations are only made where people are told.
-        let mean = sums.block_time.as_secs_f64() / sums.timed_blocks as f64;
+        // Whole nanoseconds: durations are only made where people are told.
+        let mean = (sums.block_time.as_nanos() as f64 / sums.timed_blocks as f64).round();
         let asked = world.clocks.block_interval;
-        let limit = asked.as_secs_f64() * world.thresholds.slow_blocks_factor;
+        let limit = (asked.as_nanos() as f64 * world.thresholds.slow_blocks_factor).round();
         match self.open.get(place) {
             None if mean > limit => {
                 let start = (world.now - world.thresholds.rate_window).max(shard.rates.from());
                 let summary = format!(
                     "shard {} makes a block every {} on average, asked for {}",
                     shard.id,
-                    human(Duration::try_from_secs_f64(mean).unwrap_or(Duration::MAX)),
+                    human(Duration::from_nanos(mean as u64)),
                     human(asked)
                 );
                 let (nodes, causes) = world.troubles(shard);

@@ -98,6 +98,13 @@ impl Watch {
                 findings.raise(handle, Severity::Critical);
             }
             findings.close(handle, world.now);
+            // A slot holds what is open: at quiet blocks nobody would look.
+            if waited {
+                self.open.take(place);
+                if let Some(paged) = self.paged.get_mut(place) {
+                    *paged = false;
+                }
+            }
         }
         if moved {
             if let Some(handle) = self.open.take(place) {

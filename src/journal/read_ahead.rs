@@ -45,7 +45,8 @@ impl ReadAhead {
                 let mut reader = reader;
                 loop {
                     let batch: Vec<_> = reader.by_ref().take(BATCH).collect();
-                    if batch.is_empty() || sender.send(batch).is_err() {
+                    let ends = batch.len() < BATCH;
+                    if sender.send(batch).is_err() || ends {
                         return;
                     }
                 }
@@ -79,7 +80,8 @@ impl Iterator for ReadAhead {
                 Source::Thread(batches) => batches.recv().ok()?,
                 Source::Here(reader) => {
                     let batch: Vec<_> = reader.as_mut()?.take(HERE).collect();
-                    if batch.is_empty() {
+                    // The reader has answered `None`, and might go on with a journal that grows.
+                    if batch.len() < HERE {
                         *reader = None;
                     }
                     batch

@@ -120,10 +120,12 @@ impl VersionMeasure {
             _ => {}
         }
         if world.pulse {
-            self.passed += world.since_pulse;
-            if !matches!(world.stage, None | Some(Stage::Soak)) {
-                self.passed = Duration::ZERO;
-            } else if self.passed >= EVERY {
+            let soaks = matches!(world.stage, None | Some(Stage::Soak));
+            if soaks {
+                self.passed += world.since_pulse;
+            }
+            // What is left at the soak's end counts too.
+            if self.passed >= EVERY || !soaks && !self.passed.is_zero() {
                 let passed = std::mem::take(&mut self.passed);
                 self.look(passed, world);
             }
