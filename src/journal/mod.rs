@@ -6,6 +6,7 @@
 pub mod capability;
 mod compressor;
 pub mod effect;
+mod eight_bytes;
 mod error;
 pub mod event;
 pub mod generate;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::{
+    eight_bytes::{TENS, digits, next, not_plain},
     event::{Entry, Event, Mode, NodeHead, Sample},
     told::{BlockContent, Figures, Ledger},
 };
@@ -49,43 +50,6 @@ struct Rest<'a> {
     left: &'a [u8],
 }
 
-/// This byte eight times.
-const fn eight(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
-
-const HIGH_BITS: u64 = eight(0x80);
-
-/// Marks the high bit of bytes that are no digits; above the lowest of them it may mark digits too. `digits` are bytes
-/// of which `0` was taken away bit by bit.
-const fn not_digits(digits: u64) -> u64 {
-    (digits.wrapping_add(eight(0x80 - 10)) | digits) & HIGH_BITS
-}
-
-/// Marks the high bit of bytes that do not stand for themselves in a text: its end, escapes, control characters, and
-/// whatever is not ASCII; above the lowest of them it may mark others too.
-const fn not_plain(bytes: u64) -> u64 {
-    let below_space = bytes.wrapping_sub(eight(b' ')) & !bytes;
-    (bytes | below_space | zeros(bytes ^ eight(b'"')) | zeros(bytes ^ eight(b'\\'))) & HIGH_BITS
-}
-
-/// Marks the high bit of bytes that are zero; above the lowest of them it may mark others too.
-const fn zeros(bytes: u64) -> u64 {
-    bytes.wrapping_sub(eight(1)) & !bytes
-}
-
-const TENS: [u64; 9] = [
-    1,
-    10,
-    100,
-    1_000,
-    10_000,
-    100_000,
-    1_000_000,
-    10_000_000,
-    100_000_000,
-];
-
 impl<'a> Rest<'a> {
     /// Takes this text.
     #[inline(always)]
@@ -103,14 +67,14 @@ impl<'a> Rest<'a> {
     /// Takes a whole number, as JSON has it: no leading zeros. Eight digits at a time: half of a journal is digits.
     #[inline(always)]
     fn number(&mut self) -> Option<u64> {
-        let (first, mut length) = eight_digits(self.left);
+        let (first, mut length) = digits(self.left);
         let mut number = first;
         if length == 8 && self.left.get(8).is_some_and(u8::is_ascii_digit) {
-            let (second, more) = eight_digits(&self.left[8..]);
+            let (second, more) = digits(&self.left[8..]);
             number = number * TENS[more] + second;
             length += more;
             if more == 8 {
-                let (third, more) = eight_digits(&self.left[16..]);
+                let (third, more) = digits(&self.left[16..]);
                 // Nineteen digits always fit; more are rare enough for the long way.
                 if more > 3 {
                     return None;
@@ -136,7 +100,7 @@ impl<'a> Rest<'a> {
     fn text(&mut self) -> Option<&'a [u8]> {
         let mut length = 0;
         loop {
-            let stops = not_plain(next_eight(&self.left[length..]));
+            let stops = not_plain(next(&self.left[length..]));
             if stops != 0 {
                 length += stops.trailing_zeros() as usize / 8;
                 break;
@@ -480,31 +444,6 @@ impl<'a> Rest<'a> {
             wall: WallTime(self.number()?),
         })
     }
-}
-
-/// The next eight bytes, the first one lowest; behind the end of the line zeros.
-#[inline(always)]
-fn next_eight(left: &[u8]) -> u64 {
-    let last = || {
-        left.iter()
-            .rev()
-            .fold(0, |bytes, byte| bytes << 8 | u64::from(*byte))
-    };
-    left.first_chunk()
-        .map_or_else(last, |bytes| u64::from_le_bytes(*bytes))
-}
-
-/// The number of the digits that come next, eight of them at most, and how many these are.
-#[inline(always)]
-fn eight_digits(left: &[u8]) -> (u64, usize) {
-    let digits = next_eight(left) ^ eight(b'0');
-    let length = not_digits(digits).trailing_zeros() as usize / 8;
-    // The digits as the last ones of eight, behind zeros: then as pairs, as fours, as one number.
-    let digits = digits.checked_shl(64 - 8 * length as u32).unwrap_or(0);
-    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    let number = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
-    (number, length)
 }
 
 #[cfg(test)]
