@@ -170,7 +170,9 @@ impl Ends {
 
 /// Texts that were seen lately, each in a place that follows from it: memory is bounded, a text that shares its place with
 /// another just takes turns.
-struct Interned(std::cell::RefCell<Vec<Option<(Ends, Arc<str>)>>>);
+struct Interned(std::cell::RefCell<Vec<Option<Seen>>>);
+
+type Seen = (Ends, Arc<str>);
 
 impl Interned {
     const PLACES: usize = 512;
