@@ -99,7 +99,7 @@ fn a_shard_without_a_quorum_comes_back_with_the_second_disk_that_is_made_new() {
     let rest =
         "[recovery]\nsteps = [\"wait\", \"restore-node\", \"wipe-node\"]\npatience = \"4s\"\n";
     let plan = plan(&machine, "reference-small", rest);
-    let soak = machine.soak(&[&plan]);
+    let mut soak = machine.soak(&[&plan]);
     assert_eq!(
         machine
             .run(&["snapshot", "latest", "--name", "one"])
@@ -107,6 +107,15 @@ fn a_shard_without_a_quorum_comes_back_with_the_second_disk_that_is_made_new() {
             .code(),
         Some(0)
     );
+    // Blocks come again after the standstill, or that they do not is a finding of its own.
+    let shown = machine.run(&["snapshots", "show", "one"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("json");
+    let at = shown["manifest"]["heights"][0]["height"].as_u64();
+    let after = at.expect("height") + 2;
+    soak.wait_for("blocks after the snapshot", PATIENCE, |soak| {
+        let live = soak.live();
+        live.and_then(|live| live["shards"][0]["height"].as_u64()) >= Some(after)
+    });
     // Three of four go by an outside hand: two must come back.
     let gone = ["s0-n01", "s0-n02", "s0-n03"].map(|node| soak.container(node));
     docker(&[&["kill"], gone.each_ref().map(String::as_str).as_slice()].concat());
