@@ -82,7 +82,8 @@ impl Wants {
         let marks = [Self::NONE, Self::TREND]
             .into_iter()
             .flat_map(move |trend| pulses.map(|pulse| trend | pulse));
-        (0..11).flat_map(move |class| marks.clone().map(move |mark| Self(1 << class) | mark))
+        (0..=Self::OTHERS.0.trailing_zeros())
+            .flat_map(move |class| marks.clone().map(move |mark| Self(1 << class) | mark))
     }
 
     /// The number of the class of the entry at hand, which `world` already holds. `at_rest`: no finding is open.
@@ -318,6 +319,31 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), DETECTORS.len());
+    }
+
+    #[test]
+    fn the_number_of_a_class_is_its_place_among_all() {
+        let mut world = World::new(&crate::journal::generate::Shape::default().plan());
+        let tick = Event::Tick {
+            wall: crate::time::WallTime(0),
+        };
+        for (pulse, at_rest, all_well) in [
+            (false, true, true),
+            (true, true, true),
+            (true, true, false),
+            (true, false, true),
+        ] {
+            (world.pulse, world.all_well) = (pulse, all_well);
+            let class = Wants::classes().nth(Wants::class(&tick, &world, at_rest));
+            let class = class.expect("a class");
+            assert!(class.meets(Wants::OTHERS) && !class.meets(Wants::TREND));
+            assert_eq!(class.meets(Wants::PULSE), pulse);
+            assert_eq!(
+                class.meets(Wants::LOUD_PULSE),
+                pulse && !(at_rest && all_well)
+            );
+        }
+        assert_eq!(Wants::classes().count(), 11 * Wants::MARKS);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     disk_level::DiskLevel,
-    processor::{BUSY, Processor},
+    processor::Processor,
     rules::{Draft, Look, RULES},
 };
 use super::{detector::Wants, finding::Finding, findings::FindingChange, world::World};
@@ -116,11 +116,6 @@ impl Causes {
         if let (Event::Sample(sample), Some(place)) = (&entry.event, world.touched_node) {
             self.processors[place].fold(sample, self.limit, world.now);
             self.disks[place].fold(sample);
-            // Nearly every sample: no rule about samples says anything else.
-            let quiet = self.processors[place].busy != BUSY && !self.disks[place].rose;
-            if quiet && changes.is_empty() {
-                return false;
-            }
         }
         let mut new = false;
         let asked: &[usize] = match changes.is_empty() {
