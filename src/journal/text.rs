@@ -4,6 +4,11 @@
 /// character boundary. Each such character becomes `\u{fffd}`; tabs and line ends become a space.
 #[must_use]
 pub fn clean(text: &str, limit: usize) -> String {
+    // Nearly all that is said is short and plain already.
+    let plain = |sum, byte: &u8| sum & matches!(byte, b' '..=b'~');
+    if text.len() <= limit && text.as_bytes().iter().fold(true, plain) {
+        return text.to_owned();
+    }
     let mut cleaned = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
         let character = match character {
@@ -44,6 +49,9 @@ mod tests {
             "a\u{fffd}[31mb\u{fffd}c d"
         );
         assert_eq!(clean("ääää", 5), "ää");
+        assert_eq!(clean("plain ~ text", 12), "plain ~ text");
+        assert_eq!(clean("plain ~ text", 11), "plain ~ tex");
+        assert_eq!(clean("\u{7f}", 9), "\u{fffd}");
         assert_eq!(clean_bytes(&[b'x', 0xff, b'y'], 100), "x\u{fffd}y");
     }
 }

@@ -183,11 +183,17 @@ impl RuleSet {
             return self.scan_slowly(lines, each);
         }
         let mut from = 0;
-        while let Some(found) = self.texts.find_at(lines, from) {
-            let start = memrchr(b'\n', &lines[..found.start()]).map_or(0, |at| at + 1);
-            let end = memchr(b'\n', &lines[found.start()..]);
-            let end = end.map_or(lines.len(), |at| found.start() + at);
-            if let Some(classified) = self.classify(&lines[start..end]) {
+        // Where a text ends is enough, and cheaper to find than where it begins. A text with a line end in it, which no line
+        // holds, only leads to a line that then matches nothing.
+        while let Some(found) = self.texts.shortest_match_at(lines, from) {
+            let within = found.saturating_sub(1).max(from);
+            let start = from + memrchr(b'\n', &lines[from..within]).map_or(0, |at| at + 1);
+            let end = memchr(b'\n', &lines[within..]).map_or(lines.len(), |at| within + at);
+            let line = &lines[start..end];
+            let quiet = line::leading_level(line).is_some_and(|level| level < self.bare_level);
+            if (!quiet || self.quiet_texts.is_match(line))
+                && let Some(classified) = self.take_apart(line)
+            {
                 each(start, classified);
             }
             from = (end + 1).min(lines.len());
@@ -215,9 +221,15 @@ impl RuleSet {
             Some(level) => level >= self.bare_level || self.quiet_texts.is_match(line),
             None => self.bare_level < Level::Error || self.texts.is_match(line),
         };
-        if !candidate {
-            return None;
+        if candidate {
+            self.take_apart(line)
+        } else {
+            None
         }
+    }
+
+    /// What the first matching rule makes of a line that holds some rule's text, or is loud.
+    fn take_apart(&self, line: &[u8]) -> Option<Classified> {
         let line = Line::parse(line, &self.wanted);
         let (index, rule) = self
             .rules

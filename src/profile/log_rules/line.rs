@@ -226,10 +226,9 @@ fn parse_time(text: &str) -> Option<WallTime> {
     let mut millis = i64::try_from(whole).ok()?;
     if let Some(fraction) = rest.strip_prefix('.') {
         let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        let (fraction, after) = fraction.split_at(digits);
-        let fraction: String = fraction.chars().chain("000".chars()).take(3).collect();
-        millis += fraction.parse::<i64>().ok()?;
-        rest = after;
+        let three = fraction[..digits].bytes().chain(*b"000").take(3);
+        millis += three.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        rest = &fraction[digits..];
     }
     let offset = match rest.as_bytes() {
         [] | [b'Z'] => 0,

@@ -260,6 +260,36 @@ proptest! {
         prop_assert!(found.error.is_none_or(|error| !error.chars().any(char::is_control)));
     }
 
+    /// Many lines at once are the same as each of them alone.
+    #[test]
+    fn a_scan_finds_what_its_lines_are(picks in prop::collection::vec(0usize..8, 0..12), ended in any::<bool>()) {
+        let rules = profile();
+        let texts = [
+            r#"{"level":"info","message":"ERR in small print"}"#,
+            r#"{"level":"info","message":"write: no space left on device"}"#,
+            r#"{"level":"error","message":"failed"}"#,
+            r#"{"msg":"[startViewChange] say \"hi\"","lvl":"dbug"}"#,
+            "panic: it ends here",
+            "E[2024-01-01|10:00:00.000] CORRUPTION, no space left on device",
+            "ordinary",
+            "",
+        ];
+        let lines: Vec<&str> = picks.iter().map(|pick| texts[*pick]).collect();
+        let mut whole = lines.join("\n");
+        if ended {
+            whole.push('\n');
+        }
+        let mut found = Vec::new();
+        rules.scan(whole.as_bytes(), |start, classified| found.push((start, classified)));
+        let mut expected = Vec::new();
+        let mut start = 0;
+        for line in lines {
+            expected.extend(rules.classify(line.as_bytes()).map(|classified| (start, classified)));
+            start += line.len() + 1;
+        }
+        prop_assert_eq!(found, expected);
+    }
+
     /// The search before the parsing must not lose a line that the parsing would classify.
     #[test]
     fn the_search_loses_nothing(pick in 0usize..6, spaced in any::<bool>(), level in "(debug|info|warn|error|fatal)", first in any::<bool>()) {
