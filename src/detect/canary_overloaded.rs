@@ -94,7 +94,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::COSTS | Wants::OTHERS
+        Wants::COSTS | Wants::FIGURES | Wants::OTHERS
     }
 }
 

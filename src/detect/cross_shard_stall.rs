@@ -101,7 +101,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS | Wants::PULSE
+        Wants::LEDGERS | Wants::PULSE
     }
 }
 

@@ -41,7 +41,7 @@ impl Wants {
     pub const PROBES: Self = Self(1 << 1);
     /// Classified log lines.
     pub const LOGS: Self = Self(1 << 2);
-    /// Counts of log lines.
+    /// Counts of log lines and of their forms.
     pub const COUNTS: Self = Self(1 << 3);
     /// What watching costs.
     pub const COSTS: Self = Self(1 << 4);
@@ -61,18 +61,22 @@ impl Wants {
     pub const LOUD_SAMPLES: Self = Self(1 << 9);
     /// All samples of nodes.
     pub const SAMPLES: Self = Self(Self::QUIET_SAMPLES.0 | Self::LOUD_SAMPLES.0);
+    /// What nodes tell of themselves in figures.
+    pub const FIGURES: Self = Self(1 << 10);
+    /// What they hold after a block.
+    pub const LEDGERS: Self = Self(1 << 11);
     /// All others: rare, but for ticks.
-    pub const OTHERS: Self = Self(1 << 10);
+    pub const OTHERS: Self = Self(1 << 12);
     /// A pulse at which all nodes are seen to be well, while no finding is open.
-    const QUIET_PULSE: Self = Self(1 << 11);
+    const QUIET_PULSE: Self = Self(1 << 13);
     /// All other pulses.
-    pub const LOUD_PULSE: Self = Self(1 << 12);
+    pub const LOUD_PULSE: Self = Self(1 << 14);
     /// Whatever the entry is: so much time has passed that timers are to be looked at.
     pub const PULSE: Self = Self(Self::QUIET_PULSE.0 | Self::LOUD_PULSE.0);
     /// Whatever the entry is: a window of a series that may grow was completed, or the series began anew.
-    pub const TREND: Self = Self(1 << 13);
+    pub const TREND: Self = Self(1 << 15);
     /// All entries.
-    pub const ALL: Self = Self((1 << 14) - 1);
+    pub const ALL: Self = Self(u16::MAX);
     /// None of them.
     pub(super) const NONE: Self = Self(0);
 
@@ -133,7 +137,9 @@ impl Wants {
             Event::Sample(_) if quiet => Self::QUIET_SAMPLES,
             Event::Sample(_) => Self::LOUD_SAMPLES,
             Event::Log { .. } => Self::LOGS,
-            Event::LogCount { .. } => Self::COUNTS,
+            Event::LogCount { .. } | Event::TemplateCounts { .. } => Self::COUNTS,
+            Event::Figures(_) => Self::FIGURES,
+            Event::Ledger(_) => Self::LEDGERS,
             Event::Container { .. } => Self::CONTAINERS,
             Event::ProbeAnswered { .. } | Event::ProbeFailed { .. } => Self::PROBES,
             Event::Cost(_) => Self::COSTS,
@@ -343,7 +349,7 @@ mod tests {
                 pulse && !(at_rest && all_well)
             );
         }
-        assert_eq!(Wants::classes().count(), 11 * Wants::MARKS);
+        assert_eq!(Wants::classes().count(), 13 * Wants::MARKS);
     }
 
     #[test]

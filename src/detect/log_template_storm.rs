@@ -78,7 +78,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS
+        Wants::COUNTS | Wants::OTHERS
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     ids::{Epoch, Seq},
     journal::Entry,
-    time::{Elapsed, human},
+    time::{Elapsed, human, whole_nanos},
 };
 
 /// Watches every shard at its blocks.
@@ -64,9 +64,9 @@ impl Detector for Watch {
             return;
         }
         // Whole nanoseconds: durations are only made where people are told.
-        let mean = (sums.block_time.as_nanos() as f64 / sums.timed_blocks as f64).round();
+        let mean = (whole_nanos(sums.block_time) as f64 / sums.timed_blocks as f64).round();
         let asked = world.clocks.block_interval;
-        let limit = (asked.as_nanos() as f64 * world.thresholds.slow_blocks_factor).round();
+        let limit = (whole_nanos(asked) as f64 * world.thresholds.slow_blocks_factor).round();
         match self.open.get(place) {
             None if mean > limit => {
                 let start = (world.now - world.thresholds.rate_window).max(shard.rates.from());

@@ -103,6 +103,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS
+        Wants::FIGURES
     }
 }

@@ -116,6 +116,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS
+        Wants::LEDGERS
     }
 }

@@ -87,6 +87,6 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS
+        Wants::LEDGERS
     }
 }

@@ -69,7 +69,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::BLOCKS | Wants::OTHERS
+        Wants::BLOCKS | Wants::FIGURES
     }
 }
 

@@ -86,7 +86,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::OTHERS
+        Wants::LEDGERS
     }
 }
 

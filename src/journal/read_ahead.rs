@@ -1,9 +1,9 @@
 //! Reads a journal on a thread of its own, so that parsing and judging share the work of two processors.
 
 use std::{
+    collections::VecDeque,
     io,
     sync::mpsc::{Receiver, sync_channel},
-    vec::IntoIter,
 };
 
 use super::{event::Entry, reader::ReadError, reader::Reader};
@@ -19,11 +19,13 @@ const HERE: usize = 256;
 /// The entries of a [`Reader`], read ahead. Ends where the reader first answers `None`.
 pub struct ReadAhead {
     source: Source,
-    batch: IntoIter<Result<Entry, ReadError>>,
+    batch: Batch,
 }
 
+type Batch = VecDeque<Result<Entry, ReadError>>;
+
 enum Source {
-    Thread(Receiver<Vec<Result<Entry, ReadError>>>),
+    Thread(Receiver<Batch>),
     /// On the thread of who asks. `None`: it has ended.
     Here(Option<Box<Reader>>),
 }
@@ -44,7 +46,8 @@ impl ReadAhead {
             .spawn(move || {
                 let mut reader = reader;
                 loop {
-                    let batch: Vec<_> = reader.by_ref().take(BATCH).collect();
+                    let mut batch = Batch::with_capacity(BATCH);
+                    batch.extend(reader.by_ref().take(BATCH));
                     let ends = batch.len() < BATCH;
                     if sender.send(batch).is_err() || ends {
                         return;
@@ -53,7 +56,7 @@ impl ReadAhead {
             })?;
         Ok(Self {
             source: Source::Thread(batches),
-            batch: Vec::new().into_iter(),
+            batch: Batch::new(),
         })
     }
 
@@ -63,7 +66,7 @@ impl ReadAhead {
     pub fn here(reader: Reader) -> Self {
         Self {
             source: Source::Here(Some(Box::new(reader))),
-            batch: Vec::new().into_iter(),
+            batch: Batch::with_capacity(HERE),
         }
     }
 }
@@ -73,21 +76,19 @@ impl Iterator for ReadAhead {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(entry) = self.batch.next() {
+            if let Some(entry) = self.batch.pop_front() {
                 return Some(entry);
             }
-            let batch = match &mut self.source {
-                Source::Thread(batches) => batches.recv().ok()?,
+            match &mut self.source {
+                Source::Thread(batches) => self.batch = batches.recv().ok()?,
                 Source::Here(reader) => {
-                    let batch: Vec<_> = reader.as_mut()?.take(HERE).collect();
+                    self.batch.extend(reader.as_mut()?.take(HERE));
                     // The reader has answered `None`, and might go on with a journal that grows.
-                    if batch.len() < HERE {
+                    if self.batch.len() < HERE {
                         *reader = None;
                     }
-                    batch
                 }
-            };
-            self.batch = batch.into_iter();
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ pub(super) const LINE_LIMIT: usize = 1024 * 1024;
 /// some four megabytes.
 pub(super) const FIRST_LINE_LIMIT: usize = 64 * 1024 * 1024;
 
+/// Bytes that are read at once. What was just decompressed is to be in the nearest cache when it is taken apart.
+const BUFFER: usize = 32 * 1024;
+
 /// Longest line in bytes that is accepted, as the first one of a journal or as another.
 pub(super) const fn longest(first: bool) -> usize {
     if first { FIRST_LINE_LIMIT } else { LINE_LIMIT }
@@ -42,7 +45,7 @@ impl Lines {
     pub(super) fn new(source: Box<dyn Read + Send>, first: bool) -> Self {
         Self {
             source,
-            buffer: vec![0; 128 * 1024],
+            buffer: vec![0; BUFFER],
             start: 0,
             end: 0,
             searched: 0,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    eight_bytes::{TENS, digits, next, not_plain},
+    eight_bytes::{next, not_plain, whole},
     event::{Entry, Event, Mode, NodeHead, Sample},
     told::{BlockContent, Figures, Ledger},
 };
@@ -64,26 +64,11 @@ impl<'a> Rest<'a> {
         self.literal(text).is_some()
     }
 
-    /// Takes a whole number, as JSON has it: no leading zeros. Eight digits at a time: half of a journal is digits.
+    /// Takes a whole number.
     #[inline(always)]
     fn number(&mut self) -> Option<u64> {
-        let (first, mut length) = digits(self.left);
-        let mut number = first;
-        if length == 8 && self.left.get(8).is_some_and(u8::is_ascii_digit) {
-            let (second, more) = digits(&self.left[8..]);
-            number = number * TENS[more] + second;
-            length += more;
-            if more == 8 {
-                let (third, more) = digits(&self.left[16..]);
-                // Nineteen digits always fit; more are rare enough for the long way.
-                if more > 3 {
-                    return None;
-                }
-                number = number * TENS[more] + third;
-                length += more;
-            }
-        }
-        if length == 0 || (length > 1 && self.left[0] == b'0') {
+        let (number, length) = whole(self.left);
+        if length == 0 {
             return None;
         }
         self.left = &self.left[length..];

@@ -21,7 +21,7 @@ pub(super) struct Processor {
 impl Processor {
     /// A sample; `limit` is in processors, 0 is none.
     pub(super) fn fold(&mut self, sample: &Sample, limit: f64, now: Elapsed) {
-        let passed = now.since(self.at).as_micros() as f64;
+        let passed = now.0.saturating_sub(self.at.0) as f64;
         let used = sample.cpu.saturating_sub(self.used) as f64;
         let known = self.used > 0 && sample.cpu >= self.used && passed > 0.0;
         self.busy = match known && limit > 0.0 && used >= ALL * limit * passed {

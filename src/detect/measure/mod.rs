@@ -322,13 +322,17 @@ impl Measures {
             soak.1 = world.now;
             if !world.watch_paused && !self.standstills.cover(world) {
                 self.watched += world.since_pulse;
-                for (measure, node) in self.nodes.iter_mut().zip(&world.nodes) {
-                    measure.watched(node, world, world.since_pulse);
+                if !world.all_well || self.nodes.iter().any(|node| node.metrics_failing) {
+                    for (measure, node) in self.nodes.iter_mut().zip(&world.nodes) {
+                        measure.watched(node, world, world.since_pulse);
+                    }
                 }
             }
         }
-        for place in 0..world.shards.len() {
-            self.doubt_unseen(place, world);
+        if !world.all_well || !self.unseen.is_empty() {
+            for place in 0..world.shards.len() {
+                self.doubt_unseen(place, world);
+            }
         }
     }
 

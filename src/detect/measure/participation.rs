@@ -41,24 +41,14 @@ impl ParticipationMeasure {
         };
         self.seats.resize(shard.nodes.len(), Seat::default());
         if let Some(leader) = &best.leader {
-            let before = self.leader.take();
-            let same = before.as_ref().is_some_and(|(known, _)| known == leader);
-            let place = match &before {
-                Some((_, place)) if same => *place,
-                _ => place_of(leader, shard, world),
+            let known = self.leader.as_ref().filter(|(known, _)| known == leader);
+            let place = match known {
+                Some((_, place)) => *place,
+                None => self.takes_over(leader, new.view_changes > 0, shard, world),
             };
             if let Some(seat) = place.and_then(|place| self.seats.get_mut(place)) {
                 seat.counted.led += 1;
-                seat.counted.turns += u64::from(!same);
             }
-            // Whoever led before, and was replaced before it could go on.
-            let lost = before
-                .filter(|_| !same && new.view_changes > 0)
-                .and_then(|(_, place)| place);
-            if let Some(seat) = lost.and_then(|place| self.seats.get_mut(place)) {
-                seat.counted.missed_turns += 1;
-            }
-            self.leader = Some((Arc::clone(leader), place));
         }
         let signed = content.and_then(|content| content.signed.as_deref());
         let Some(signed) = signed.and_then(idle_validator::parse) else {
@@ -76,6 +66,27 @@ impl ParticipationMeasure {
                 *longest = (*longest).max(seat.unsigned);
             }
         }
+    }
+
+    /// Another leads than led the last block; `lost`: by a view change. Answers its place, if it is a node of the shard.
+    fn takes_over(
+        &mut self,
+        leader: &Arc<str>,
+        lost: bool,
+        shard: &Shard,
+        world: &World,
+    ) -> Option<usize> {
+        let place = place_of(leader, shard, world);
+        if let Some(seat) = place.and_then(|place| self.seats.get_mut(place)) {
+            seat.counted.turns += 1;
+        }
+        let before = self.leader.replace((Arc::clone(leader), place));
+        // Whoever led before, and was replaced before it could go on.
+        let replaced = before.filter(|_| lost).and_then(|(_, place)| place);
+        if let Some(seat) = replaced.and_then(|place| self.seats.get_mut(place)) {
+            seat.counted.missed_turns += 1;
+        }
+        place
     }
 
     /// Of the node at this place in the shard.

@@ -11,11 +11,11 @@ use crate::{
         world::{Shard, World},
     },
     ids::{Epoch, Height, ViewId},
-    time::Elapsed,
+    time::{Elapsed, whole_micros},
 };
 
 /// Histograms count in tenths of a millisecond, up to an hour, to three digits.
-const TICK_MICROS: u128 = 100;
+const TICK_MICROS: u64 = 100;
 const LONGEST_TICKS: u64 = 36_000_000;
 /// Intervals of the display's quantiles: the last few minutes at most, at canary intervals.
 const RECENT: usize = 256;
@@ -60,7 +60,7 @@ impl Times {
         }
         let ticks = self.histogram.value_at_quantile(quantile);
         // The histogram answers the end of a step, which may lie beyond what was ever seen.
-        Duration::from_micros(ticks.saturating_mul(TICK_MICROS as u64)).min(self.longest)
+        Duration::from_micros(ticks.saturating_mul(TICK_MICROS)).min(self.longest)
     }
 
     pub(super) fn intervals(&self) -> Intervals {
@@ -79,9 +79,7 @@ impl Times {
 }
 
 fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_micros() / TICK_MICROS)
-        .unwrap_or(u64::MAX)
-        .clamp(1, LONGEST_TICKS)
+    (whole_micros(time) / TICK_MICROS).clamp(1, LONGEST_TICKS)
 }
 
 /// What is measured of one shard.

@@ -265,32 +265,22 @@ impl World {
         if shard.total_power > 0 && !shard.has_quorum() && self.anything_started(shard) {
             return true;
         }
-        let fresh = shard
-            .answered_at
-            .is_some_and(|at| self.now.since(at) <= self.fresh());
-        fresh
+        shard.answered_at.is_some_and(|at| at >= self.fresh_from())
             && shard.nodes.iter().any(|&node| {
                 let node = &self.nodes[node];
                 node.runs() && node.rpc.failing_since.is_none() && node.rpc.answered_at.is_some()
             })
     }
 
+    /// An answer that came before this moment is not fresh.
+    fn fresh_from(&self) -> Elapsed {
+        self.now - self.fresh()
+    }
+
     /// Whether a node's last answer is fresh.
     #[must_use]
     pub fn answers(&self, node: &Node) -> bool {
-        node.runs()
-            && node.rpc.failing_since.is_none()
-            && node
-                .rpc
-                .answered_at
-                .is_some_and(|at| self.now.since(at) <= self.fresh())
-    }
-
-    fn is_well(&self, node: &Node) -> bool {
-        node.down.is_none()
-            && node.log.failing_since.is_none()
-            && node.sampler.failing_since.is_none()
-            && self.answers(node)
+        node.answered_since(self.fresh_from())
     }
 
     fn anything_started(&self, shard: &Shard) -> bool {
@@ -464,18 +454,22 @@ impl World {
     /// Whether each shard is in sight, after the entry was folded in.
     fn look(&mut self) {
         if self.pulse {
-            self.all_well = self.seeing() && self.nodes.iter().all(|node| self.is_well(node));
+            let fresh = self.fresh_from();
+            self.all_well = self.seeing() && self.nodes.iter().all(|node| node.is_well(fresh));
+            let mut nodes = self.nodes.iter();
             let answers =
-                self.all_well || self.seeing() && self.nodes.iter().any(|node| self.answers(node));
+                self.all_well || self.seeing() && nodes.any(|node| node.answered_since(fresh));
             self.answered_since = answers.then(|| self.answered_since.unwrap_or(self.now));
         }
+        // Where all nodes answer, their shards are in sight.
+        let all = self.pulse && self.all_well;
         let places = match (self.pulse, self.touched_shard) {
             (true, _) => 0..self.shards.len(),
             (false, Some(shard)) => shard..shard + 1,
             (false, None) => return,
         };
         for place in places {
-            let sees = self.sees(&self.shards[place]);
+            let sees = all || self.sees(&self.shards[place]);
             let shard = &mut self.shards[place];
             self.all_well &= sees;
             match (sees, shard.unseen_since) {

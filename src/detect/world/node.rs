@@ -171,6 +171,21 @@ impl Node {
         self.container == Container::Running
     }
 
+    /// Whether it runs, and its last answer came at this moment or later.
+    pub(super) fn answered_since(&self, moment: Elapsed) -> bool {
+        self.runs()
+            && self.rpc.failing_since.is_none()
+            && self.rpc.answered_at.is_some_and(|at| at >= moment)
+    }
+
+    /// Whether it runs, answers, and its log and its disk are seen.
+    pub(super) fn is_well(&self, fresh: Elapsed) -> bool {
+        self.down.is_none()
+            && self.log.failing_since.is_none()
+            && self.sampler.failing_since.is_none()
+            && self.answered_since(fresh)
+    }
+
     /// Whether it is known to be down or frozen now, or was until `before`.
     #[must_use]
     pub fn was_down_since(&self, before: Elapsed) -> bool {

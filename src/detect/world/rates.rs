@@ -83,8 +83,8 @@ impl Rates {
 
     /// Adds at this moment.
     pub fn add(&mut self, now: Elapsed, sums: &Sums) {
-        self.slide(now);
         let part = now.0 / self.part;
+        self.slide(part);
         match self.parts.back_mut() {
             Some((last, held)) if *last == part => held.add(sums),
             _ => self.parts.push_back((part, *sums)),
@@ -92,8 +92,9 @@ impl Rates {
         self.sums.add(sums);
     }
 
-    fn slide(&mut self, now: Elapsed) {
-        let oldest = (now.0 / self.part).saturating_sub(PARTS - 1);
+    /// `part`: the one of now.
+    fn slide(&mut self, part: u64) {
+        let oldest = part.saturating_sub(PARTS - 1);
         while let Some((part, held)) = self.parts.front()
             && *part < oldest
         {
