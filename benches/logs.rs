@@ -3,7 +3,8 @@
 //! each.
 //!
 //! `cargo bench --bench logs -- [MIB] [FOLDER]`: generates a JSON log of so many MiB (default 128; the promise is about
-//! 1024) below the folder, which is removed at the end. `rg` is Debian's ripgrep.
+//! 1024) below the folder, which is removed at the end: as healthy nodes say it, as nodes say it that are out of step, and
+//! once more as the incident's history. `rg` is Debian's ripgrep.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -118,6 +119,7 @@ fn play(role: &str) {
     // Of a line that has not ended yet.
     let mut held = 0;
     loop {
+        assert!(held < CHUNK, "a line that is longer than a piece");
         let length = file.read(&mut chunk[held..]).expect("the log");
         if length == 0 {
             break;
@@ -347,7 +349,7 @@ struct Files {
     sick: PathBuf,
 }
 
-/// A log of so many bytes, and the same as a node of 2019 had it: a current file and gzipped pieces.
+/// Logs of so many bytes, and the same as a node of 2019 had it: a current file and gzipped pieces.
 fn generate(folder: &Path, bytes: u64) -> Files {
     let history = folder.join("history");
     fs::create_dir_all(&history).expect("a folder");

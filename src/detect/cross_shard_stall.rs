@@ -101,7 +101,7 @@ impl Detector for Watch {
     }
 
     fn wants(&self) -> Wants {
-        Wants::LEDGERS | Wants::PULSE
+        Wants::LEDGERS | Wants::OTHERS | Wants::PULSE
     }
 }
 

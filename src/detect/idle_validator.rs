@@ -175,16 +175,18 @@ impl Watch {
 /// A set in hex, lowest bit of the first byte first; `None` for more validators than any shard here has.
 pub(super) fn parse(set: &str) -> Option<u128> {
     let digits = set.as_bytes();
-    // Committees of eight at most are common, and each block comes by here.
-    if let [high, low] = digits {
+    let byte = |pair: &[u8]| {
+        let [high, low] = *pair else { return None };
         let digit = |digit: u8| char::from(digit).to_digit(16);
-        return Some(u128::from(digit(*high)? << 4 | digit(*low)?));
+        Some(u128::from(digit(high)? << 4 | digit(low)?))
+    };
+    // Committees of eight at most are common, and each block comes by here.
+    if digits.len() == 2 {
+        return byte(digits);
     }
     let mut bits = 0_u128;
     for (place, pair) in digits.chunks(2).enumerate() {
-        let [high, low] = *pair else { return None };
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        let byte = u128::from(digit(high)? << 4 | digit(low)?);
+        let byte = byte(pair)?;
         if place >= 16 {
             if byte != 0 {
                 return None;

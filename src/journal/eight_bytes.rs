@@ -64,8 +64,8 @@ fn digits(left: &[u8]) -> (u64, usize) {
 }
 
 /// The whole number that comes next, as JSON has it (no leading zeros, at most nineteen digits), and how many bytes it
-/// takes: none if there is no such number. Not put in line: a sample alone has seventeen numbers, and a parser that fits
-/// the processor's cache for code is quicker than one that saves the calls.
+/// takes: none if there is no such number. Not put in line: lines are full of numbers, and a parser that fits the
+/// processor's cache for code is quicker than one that saves the calls.
 #[inline(never)]
 pub(super) fn whole(left: &[u8]) -> (u64, usize) {
     let (first, mut length) = digits(left);

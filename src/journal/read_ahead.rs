@@ -13,8 +13,8 @@ const BATCH: usize = 1024;
 /// Batches that wait: together a few megabytes at most.
 const WAITING: usize = 4;
 
-/// Entries read at once where there is no other processor: so many stay in a core's own cache until they are judged.
-const HERE: usize = 256;
+/// Entries read at once where there is no other processor: so many stay in a core's nearest cache until they are judged.
+const HERE: usize = 64;
 
 /// The entries of a [`Reader`], read ahead. Ends where the reader first answers `None`.
 pub struct ReadAhead {

@@ -351,14 +351,12 @@ impl Iterator for Reader {
     fn next(&mut self) -> Option<Self::Item> {
         // The usual line is made an entry right where the caller gets it: a copy of each would cost as much as the parser.
         if let Some(open) = &mut self.open
-            && let Some(line) = open.lines.held()
+            && let Some((entry, length)) = usual_lines::parse_next(open.lines.ahead())
         {
+            open.lines.take(length);
             open.line += 1;
             self.torn = 0;
-            return Some(match usual_lines::parse(line) {
-                Some(entry) => Ok(entry),
-                None => parse(line, &open.path, open.line),
-            });
+            return Some(Ok(entry));
         }
         self.next_line(parse)
             .map(|outcome| outcome.and_then(|entry| entry))

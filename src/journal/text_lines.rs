@@ -54,18 +54,23 @@ impl Lines {
         }
     }
 
-    /// The next line, if it is whole in the buffer already and not too long; else nothing is taken.
-    pub(super) fn held(&mut self) -> Option<&[u8]> {
-        let from = self.start + self.searched;
-        let end = from + memchr::memchr(b'\n', &self.buffer[from..self.end])?;
-        let line = self.start..end;
-        if self.skipping || line.len() > self.limit {
-            return None;
-        }
-        self.start = end + 1;
+    /// What the buffer holds from the next line's begin on, as much of it as a line may have; nothing within a line that
+    /// is skipped.
+    #[inline(always)]
+    pub(super) fn ahead(&self) -> &[u8] {
+        let most = match self.skipping {
+            true => 0,
+            false => (self.end - self.start).min(self.limit),
+        };
+        &self.buffer[self.start..self.start + most]
+    }
+
+    /// Takes the next line, of which [`Self::ahead`] held so many bytes, its end among them.
+    #[inline(always)]
+    pub(super) fn take(&mut self, length: usize) {
+        self.start += length;
         self.searched = 0;
         self.limit = LINE_LIMIT;
-        Some(&self.buffer[line])
     }
 
     /// The next line.
@@ -128,9 +133,10 @@ mod tests {
         loop {
             // Either way of asking, in turns.
             if found.len() % 3 > 0
-                && let Some(line) = lines.held()
+                && let Some(end) = lines.ahead().iter().position(|byte| *byte == b'\n')
             {
-                found.push(Some(line.to_vec()));
+                found.push(Some(lines.ahead()[..end].to_vec()));
+                lines.take(end + 1);
                 continue;
             }
             match lines.next().unwrap() {

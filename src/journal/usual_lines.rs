@@ -17,32 +17,20 @@ use crate::{
 };
 
 /// The entry in this line, if it is one of the usual ones.
-#[inline(always)]
 pub(super) fn parse(line: &[u8]) -> Option<Entry> {
     let mut rest = Rest { left: line };
-    rest.literal(b"{\"seq\":")?;
-    let seq = Seq(rest.number()?);
-    rest.literal(b",\"t\":")?;
-    let elapsed = Elapsed(rest.number()?);
-    rest.literal(b",\"e\":{\"")?;
-    // Told apart by their first letters: the key is compared as a whole right after.
-    let event = match rest.left.get(..2)? {
-        b"sa" => rest.sample(),
-        b"bl" => rest.block(),
-        b"he" => rest.heads(),
-        b"lo" => rest.log_count(),
-        b"ti" => rest.tick(),
-        b"fi" => rest.figures(),
-        b"le" => rest.ledger(),
-        b"te" => rest.template_counts(),
-        _ => None,
-    }?;
-    rest.literal(b"}}}")?;
-    rest.left.is_empty().then_some(Entry {
-        seq,
-        elapsed,
-        event,
-    })
+    let entry = rest.entry()?;
+    rest.left.is_empty().then_some(entry)
+}
+
+/// The entry in the line that this text begins with, if it is one of the usual ones, and the length of that line with its
+/// end. Its end need not be looked for: no part of a usual line is taken over one.
+#[inline(always)]
+pub(super) fn parse_next(text: &[u8]) -> Option<(Entry, usize)> {
+    let mut rest = Rest { left: text };
+    let entry = rest.entry()?;
+    rest.literal(b"\n")?;
+    Some((entry, text.len() - rest.left.len()))
 }
 
 /// What is left of a line.
@@ -51,6 +39,35 @@ struct Rest<'a> {
 }
 
 impl<'a> Rest<'a> {
+    /// Takes a whole entry.
+    #[inline(always)]
+    fn entry(&mut self) -> Option<Entry> {
+        self.literal(b"{\"seq\":")?;
+        let seq = Seq(self.number()?);
+        self.literal(b",\"t\":")?;
+        let elapsed = Elapsed(self.number()?);
+        self.literal(b",\"e\":{\"")?;
+        // Told apart by their first letters: the key is compared as a whole right after. Each stands where it is made, since
+        // a copy costs as much as some of its fields.
+        let entry = Entry {
+            seq,
+            elapsed,
+            event: match self.left.get(..2)? {
+                b"sa" => self.sample()?,
+                b"bl" => self.block()?,
+                b"he" => self.heads()?,
+                b"lo" => self.log_count()?,
+                b"ti" => self.tick()?,
+                b"fi" => self.figures()?,
+                b"le" => self.ledger()?,
+                b"te" => self.template_counts()?,
+                _ => return None,
+            },
+        };
+        self.literal(b"}}}")?;
+        Some(entry)
+    }
+
     /// Takes this text.
     #[inline(always)]
     fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
@@ -465,7 +482,14 @@ mod tests {
                     | Event::TemplateCounts { .. }
             );
             usual += usize::from(is_usual);
-            assert_eq!(parse(line.as_bytes()), is_usual.then_some(entry), "{line}");
+            let text = format!("{line}\n{line}");
+            let expected = is_usual.then_some(entry);
+            let next = parse_next(text.as_bytes()).map(|(entry, length)| {
+                assert_eq!(length, line.len() + 1, "{line}");
+                entry
+            });
+            assert_eq!(next, expected, "{line}");
+            assert_eq!(parse(line.as_bytes()), expected, "{line}");
         }
         assert!(usual > count / 100 * 95, "{usual} of {count}");
     }
@@ -531,6 +555,11 @@ mod tests {
                     // Most damage by digits and letters stays a line of JSON.
                     _ => line[at] = b"0123456789abnrst-\"{}[],:"[usize::from(byte) % 24],
                 }
+            }
+            let text = [&line[..], b"\n{\"seq\":1"].concat();
+            if let Some((entry, length)) = parse_next(&text) {
+                prop_assert_eq!(text.iter().position(|byte| *byte == b'\n'), Some(length - 1));
+                prop_assert_eq!(Some(entry), serde_json::from_slice(&text[..length - 1]).ok());
             }
             if let Some(entry) = parse(&line) {
                 prop_assert_eq!(Some(entry), serde_json::from_slice(&line).ok());

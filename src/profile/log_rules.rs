@@ -133,7 +133,10 @@ impl RuleSet {
         for text in rules.iter().flat_map(Rule::texts) {
             let escaped = serde_json::to_string(text).unwrap_or_default();
             let escaped = escaped.trim_matches('"').to_owned();
-            texts.push(text.to_owned());
+            // A line holds no line end but an escaped one.
+            if !text.contains('\n') {
+                texts.push(text.to_owned());
+            }
             if escaped != *text {
                 texts.push(escaped);
             }
@@ -183,8 +186,7 @@ impl RuleSet {
             return self.scan_slowly(lines, each);
         }
         let mut from = 0;
-        // Where a text ends is enough, and cheaper to find than where it begins. A text with a line end in it, which no line
-        // holds, only leads to a line that then matches nothing.
+        // Where a text ends is enough, and cheaper to find than where it begins: none of them goes over a line's end.
         while let Some(found) = self.texts.shortest_match_at(lines, from) {
             let within = found.saturating_sub(1).max(from);
             let start = from + memrchr(b'\n', &lines[from..within]).map_or(0, |at| at + 1);

@@ -281,3 +281,25 @@ fn what_a_fault_excuses_it_excuses_also_unattended_and_no_longer() {
         assert_eq!(found.excused_by.as_deref(), excused, "{lasted:?}");
     }
 }
+
+#[test]
+fn after_a_gap_a_shard_is_unseen_until_it_answers_although_its_nodes_begin_anew() {
+    let tick = |millis| Event::Tick {
+        wall: WallTime(millis),
+    };
+    let mut script = Script::started();
+    script.heads(1_100, 1, 2, Some(true));
+    for millis in [9_000, 9_200, 9_400, 9_600] {
+        script.add(millis, tick(millis));
+    }
+    script.heads(9_800, 1, 2, Some(true));
+    let mut judge = Judge::new(&plan());
+    let unseen = script.entries().iter().map(|entry| {
+        judge.step(entry);
+        let since = judge.world().shards[0].unseen_since;
+        (entry.elapsed >= Elapsed::from_secs(9)).then_some(since)
+    });
+    let unseen: Vec<_> = unseen.flatten().collect();
+    let since = Some(Elapsed::from_secs(9));
+    assert_eq!(unseen, [since, since, since, since, None]);
+}

@@ -453,23 +453,25 @@ impl World {
 
     /// Whether each shard is in sight, after the entry was folded in.
     fn look(&mut self) {
+        let fresh = self.fresh_from();
         if self.pulse {
-            let fresh = self.fresh_from();
             self.all_well = self.seeing() && self.nodes.iter().all(|node| node.is_well(fresh));
             let mut nodes = self.nodes.iter();
             let answers =
                 self.all_well || self.seeing() && nodes.any(|node| node.answered_since(fresh));
             self.answered_since = answers.then(|| self.answered_since.unwrap_or(self.now));
         }
-        // Where all nodes answer, their shards are in sight.
-        let all = self.pulse && self.all_well;
+        let all_well = self.pulse && self.all_well;
         let places = match (self.pulse, self.touched_shard) {
             (true, _) => 0..self.shards.len(),
             (false, Some(shard)) => shard..shard + 1,
             (false, None) => return,
         };
         for place in places {
-            let sees = all || self.sees(&self.shards[place]);
+            // Where all nodes are well, a shard is in sight if it has answered itself: after a gap the nodes' answers are set
+            // anew, their shards' are not.
+            let answered = self.shards[place].answered_at.is_some_and(|at| at >= fresh);
+            let sees = all_well && answered || self.sees(&self.shards[place]);
             let shard = &mut self.shards[place];
             self.all_well &= sees;
             match (sees, shard.unseen_since) {

@@ -178,12 +178,12 @@ impl Node {
             && self.rpc.answered_at.is_some_and(|at| at >= moment)
     }
 
-    /// Whether it runs, answers, and its log and its disk are seen.
-    pub(super) fn is_well(&self, fresh: Elapsed) -> bool {
+    /// Whether it runs, its last answer came at this moment or later, and its log and its disk are seen.
+    pub(super) fn is_well(&self, moment: Elapsed) -> bool {
         self.down.is_none()
             && self.log.failing_since.is_none()
             && self.sampler.failing_since.is_none()
-            && self.answered_since(fresh)
+            && self.answered_since(moment)
     }
 
     /// Whether it is known to be down or frozen now, or was until `before`.
