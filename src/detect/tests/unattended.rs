@@ -5,9 +5,9 @@ use crate::{
     detect::judgement::Doubt,
     ids::Height,
     journal::{
-        Event,
+        Event, Thinness,
         effect::Effect,
-        event::{ContainerChange, FaultStep, Stage},
+        event::{ContainerChange, FaultStep, ProbeError, ProbeKind, Stage},
         unattended::{NewestBlock, Unattended, Wait},
     },
     plan::Thresholds,
@@ -302,4 +302,62 @@ fn after_a_gap_a_shard_is_unseen_until_it_answers_although_its_nodes_begin_anew(
     let unseen: Vec<_> = unseen.flatten().collect();
     let since = Some(Elapsed::from_secs(9));
     assert_eq!(unseen, [since, since, since, since, None]);
+}
+
+/// Of a node that ended and came back the first owner had told that its log cannot be followed, and was killed before it
+/// told that it can again.
+#[test]
+fn a_log_that_went_with_its_reader_is_seen_again_unless_the_next_one_says_otherwise() {
+    let failed = || Event::ProbeFailed {
+        node: node(0, 1),
+        probe: ProbeKind::Log,
+        error: ProbeError::Ended,
+        failures: 1,
+    };
+    let died = ContainerChange::Died { exit_code: 137 };
+    for (fails_again, found) in [(false, vec![]), (true, vec!["blind"])] {
+        let mut script = Script::started();
+        until_killed(&mut script);
+        script.add(KILLED - 40, failed());
+        script.change(KILLED - 30, 1, died, true);
+        script.change(KILLED - 10, 1, ContainerChange::Started, true);
+        taken_over_with(&mut script, &[], 51);
+        if fails_again {
+            script.add(24_000, failed());
+            for step in 1..=60 {
+                script.block(24_000 + step * 200, 111 + step, "bb");
+                script.heads(24_010 + step * 200, 111 + step, 112 + step, Some(true));
+            }
+        }
+        let judgement = judged(&script);
+        let kinds = judgement.findings.iter().map(|found| found.kind.as_str());
+        let kinds: Vec<&str> = kinds.collect();
+        assert_eq!(kinds, found, "{:?}", judgement.findings);
+        assert_eq!(judgement.coverage.blind_share > 0.0, fails_again);
+    }
+}
+
+#[test]
+fn what_the_owner_before_left_out_the_next_one_does_not() {
+    let mut script = Script::started();
+    until_killed(&mut script);
+    let left_out = Event::Thinned {
+        blocks: 10,
+        heads: 1,
+        samples: 1,
+        notes: true,
+        left_out: 9,
+    };
+    script.add(KILLED - 10, left_out);
+    let mut judge = Judge::new(&plan());
+    let thinness = |judge: &mut Judge, script: &Script| {
+        for entry in script.entries() {
+            judge.step(entry);
+        }
+        judge.world().thinned
+    };
+    assert_eq!(thinness(&mut judge, &script).blocks, 10);
+    taken_over_with(&mut script, &[], 51);
+    let mut judge = Judge::new(&plan());
+    assert_eq!(thinness(&mut judge, &script), Thinness::NONE);
 }

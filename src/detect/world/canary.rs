@@ -6,6 +6,7 @@ use super::{Best, Hand, Node, World};
 use crate::{
     ids::NodeName,
     journal::{
+        Thinness,
         effect::Effect,
         event::{ContainerChange, Event, FaultStep, Stage},
         unattended::Unattended,
@@ -29,6 +30,12 @@ impl World {
     /// Another owner. Half a network is not continued: it is launched again, and nothing that was started counts.
     pub(super) fn fold_attached(&mut self) {
         self.restart_windows();
+        // What the owner before kept out of the journal, and a log that it could not follow, went with it: this one's
+        // followers tell when they fail and nothing when they do not, unlike its watcher and its samplers.
+        self.thinned = Thinness::NONE;
+        for node in &mut self.nodes {
+            node.log.failing_since = None;
+        }
         if !matches!(self.stage, Some(Stage::Prepare | Stage::Start)) {
             return;
         }
