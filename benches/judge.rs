@@ -6,6 +6,7 @@
 //! a budget in MiB it is written thinner, as a run's is.
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -21,9 +22,10 @@ use canarynet::{
     ids::Seq,
     journal::{
         Entry, Event, ReadAhead, ReadError, Reader,
-        generate::{Generator, Request, Shape, generate_journal},
+        generate::{Request, Shape, generate_journal},
     },
     report::Curves,
+    time::Elapsed,
 };
 
 /// Peak memory that judging may take.
@@ -34,6 +36,8 @@ const TAKEN_OVER: Duration = Duration::from_secs(2);
 const AFTER: u64 = 60_000;
 /// Bytes that an entry may take on disk on average.
 const BYTES_LIMIT: f64 = 120.0;
+/// Entries that are in memory at once where only the judging of them is timed.
+const BATCH: usize = 4_096;
 
 #[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
 fn main() -> ExitCode {
@@ -89,7 +93,8 @@ fn main() -> ExitCode {
             .filter(|entry| entry.is_ok())
             .count() as u64
     });
-    let (mut findings, mut blocks, mut facts) = (0, 0, 0);
+    let (mut findings, mut blocks) = (0, 0);
+    let facts = Cell::new(0_u64);
     let mut resident = Vec::new();
     let mut judged = |entries: &mut dyn Iterator<Item = Result<Entry, ReadError>>,
                       mut curves: Option<Curves>| {
@@ -98,7 +103,7 @@ fn main() -> ExitCode {
         let mut judge = Judge::new(&plan);
         judge.step(&first);
         let mut count = 1;
-        facts = 1;
+        facts.set(1);
         for entry in entries {
             let entry = entry.expect("readable");
             let changes = judge.step(&entry);
@@ -111,31 +116,37 @@ fn main() -> ExitCode {
             }
             count += 1;
             // Positions are a fact about each of the nodes.
-            facts += match &entry.event {
-                Event::Heads { nodes, .. } => nodes.len() as u64,
-                _ => 1,
-            };
+            facts.update(|facts| match &entry.event {
+                Event::Heads { nodes, .. } => facts + nodes.len() as u64,
+                _ => facts + 1,
+            });
         }
         let judgement = judge.finish();
         findings = judgement.findings.len();
         blocks = judgement.coverage.blocks;
         count
     };
+    let begun = Instant::now();
     let one = measure("parsed and judged on one thread", || {
         let reader = Reader::open(&directory).expect("the journal");
         judged(&mut ReadAhead::here(reader), None)
     });
+    println!(
+        "that is {:.0} facts about single nodes/s",
+        facts.get() as f64 / begun.elapsed().as_secs_f64()
+    );
     let two = measure("parsed (own thread), judged and drawn", || {
         let reader = Reader::open(&directory).expect("the journal");
         let mut entries = ReadAhead::start(reader).expect("a thread");
         judged(&mut entries, Some(Curves::default()))
     });
     let memory = peak_memory_mib();
-    without_parsing(&shape);
+    without_parsing(&directory);
     let after = AFTER.min(lines / 10) + 1;
     let taken_over = taken_over(&directory, lines.saturating_sub(after));
     println!(
-        "{blocks} blocks, {facts} facts about single nodes, {findings} findings, peak memory {memory} MiB"
+        "{blocks} blocks, {} facts about single nodes, {findings} findings, peak memory {memory} MiB",
+        facts.get()
     );
     tell_slope(&resident);
     let ok = findings == 0
@@ -257,16 +268,36 @@ fn lines_only(directory: &Path, bytes: &mut usize) -> u64 {
     count
 }
 
-/// The judge alone, over entries that are in memory already.
-fn without_parsing(shape: &Shape) {
-    let entries: Vec<_> = Generator::new(shape, 1, Vec::new()).take(200_000).collect();
-    measure("judged without parsing", || {
-        let mut judge = Judge::new(&shape.plan());
-        for entry in &entries {
+/// The judge alone, over entries that are in memory already: the first day, a few thousand entries at a time.
+#[expect(clippy::print_stdout, reason = "a benchmark exists to print")]
+fn without_parsing(directory: &Path) {
+    let mut entries = Reader::open(directory)
+        .expect("the journal")
+        .map(|entry| entry.expect("readable"))
+        .take_while(|entry| entry.elapsed < Elapsed::from_secs(86_400));
+    let first = entries.next().expect("an entry");
+    let plan = plan_of(&first).expect("a plan").expect("the first entry");
+    let mut judge = Judge::new(&plan);
+    judge.step(&first);
+    let (mut count, mut spent) = (0, Duration::ZERO);
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        batch.clear();
+        batch.extend(entries.by_ref().take(BATCH));
+        if batch.is_empty() {
+            break;
+        }
+        let begun = Instant::now();
+        for entry in &batch {
             judge.step(entry);
         }
-        entries.len() as u64
-    });
+        spent += begun.elapsed();
+        count += batch.len();
+    }
+    println!(
+        "judged without parsing: {count} entries, {:.0} entries/s",
+        count as f64 / spent.as_secs_f64()
+    );
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark exists to print")]

@@ -229,6 +229,25 @@ fn rules_are_checked() {
     assert_eq!(bare.classify(b"{\"lvl\":\"info\"}"), None);
 }
 
+/// A text of more than one line is there as its escape only, and never goes over the end of a line.
+#[test]
+fn a_text_of_two_lines_is_found_in_one_and_takes_no_two() {
+    let rules = RuleSet::new(&[rule("trace", Some("panic\nstack"), None, None)]).unwrap();
+    let lines = [
+        r#"{"level":"info","message":"panic\nstack of it"}"#,
+        "a panic",
+        "stack of it",
+        r#"{"level":"error","message":"no space left on device"}"#,
+    ];
+    let mut found = Vec::new();
+    rules.scan(lines.join("\n").as_bytes(), |start, classified| {
+        found.push((start, classified.rule.to_string()));
+    });
+    let last = lines[..3].iter().map(|line| line.len() + 1).sum();
+    let expected = [(0, "trace".to_owned()), (last, "no-space-left".to_owned())];
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn hostile_lines_are_survived() {
     let rules = profile();
