@@ -60,7 +60,7 @@ fn faults_are_effective_excused_and_healed_and_the_drill_is_found() {
 
 #[test]
 fn a_fault_heals_though_the_canary_was_killed_in_it() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let rest = format!("until = \"60s\"\n{}", fault("pause", "s0-n01", 1, 5));

@@ -35,7 +35,7 @@ fn findings(directory: &Path) -> Vec<Value> {
 
 #[test]
 fn a_network_on_fuse_disks_survives_errors_and_torn_writes() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let fault = |kind: &str, target: &str, at: u32, lasts: u32, more: &str| {
@@ -87,7 +87,7 @@ fn a_network_on_fuse_disks_survives_errors_and_torn_writes() {
 
 #[test]
 fn a_lost_disk_process_is_the_canarys_fault() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let plan = plan(&machine, "until = \"60s\"\n");
@@ -105,7 +105,7 @@ fn a_lost_disk_process_is_the_canarys_fault() {
 
 #[test]
 fn nothing_is_left_of_fuse_disks_when_their_owner_is_killed() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let rest = "until = \"60s\"\n[[fault]]\nkind = \"disk-error\"\ntarget = \"s0-n01\"\nat = \"1s\"\nfor = \"20s\"\nafter = \"20s\"\n";

@@ -47,17 +47,16 @@ impl Machine {
         if !engine_answers() {
             return None;
         }
-        // Whoever waits for both halves holds the turn meanwhile, so that nobody who wants one of them comes first for ever.
-        let turn = lock_file("turn");
-        flock(&turn, FlockOperation::LockExclusive).expect("lock");
-        let halves = if whole {
-            let both = [lock_file("first"), lock_file("second")];
-            for half in &both {
-                flock(half, FlockOperation::LockExclusive).expect("lock");
+        let wanted = if whole { 2 } else { 1 };
+        let halves = loop {
+            let free = free_halves(wanted);
+            if free.len() == wanted {
+                break free;
             }
-            both.into()
-        } else {
-            vec![free_half()]
+            // What is not enough is given back meanwhile, so that two networks of half a machine each run beside each other
+            // whenever there are two to run: those who want all of it come last, and there are only so many tests.
+            drop(free);
+            std::thread::sleep(Duration::from_millis(50));
         };
         let folder = tempfile::tempdir().expect("folder");
         Some(Self {
@@ -175,17 +174,11 @@ fn lock_file(name: &str) -> File {
     file.expect("lock file")
 }
 
-/// A half of the machine, as soon as one is free.
-fn free_half() -> File {
-    loop {
-        for name in ["first", "second"] {
-            let half = lock_file(name);
-            if flock(&half, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                return half;
-            }
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// Halves of the machine that are free now, so many at most.
+fn free_halves(most: usize) -> Vec<File> {
+    let halves = ["first", "second"].into_iter().map(lock_file);
+    let free = halves.filter(|half| flock(half, FlockOperation::NonBlockingLockExclusive).is_ok());
+    free.take(most).collect()
 }
 
 /// Ids of all runs in a folder.

@@ -121,7 +121,7 @@ fn found(directory: &Path) -> Vec<String> {
 
 #[test]
 fn a_killed_run_is_judged_on_from_its_checkpoint_and_what_was_found_stays() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let plan = machine.plan("case", "warm_up = \"5 blocks\"\nuntil = \"5m\"\n");
@@ -204,7 +204,7 @@ fn assert_no_process_left(directory: &Path) {
 
 /// What a network on this kind of disk permits and none before it did.
 fn all_of(disk: &str, options: &[&str], wanted: impl Fn(&[String]) -> bool) {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let kinds: Vec<String> = kinds(&machine)

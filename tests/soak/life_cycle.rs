@@ -4,7 +4,7 @@
 use crate::harness::{Machine, json, newest, text};
 
 fn fill_all_disks_of_a_shard(kind: &str, more: &[&str]) {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let rest = "warm_up = \"10 blocks\"\nuntil = \"45s\"\nsettle = \"5 blocks\"\n\

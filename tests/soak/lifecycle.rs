@@ -65,7 +65,7 @@ fn the_first_signal_leaves_verdict_and_findings_within_three_seconds() {
 
 #[test]
 fn a_killed_canary_is_found_and_cleaned_or_taken_over() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let soak = machine.soak(&["smoke", "--profile", "reference-small", "--for", "20s"]);

@@ -1,13 +1,15 @@
 //! Whole runs on a real engine: launch, watch, judge, tear down, and what outside hands do to them.
 //!
-//! Runs are taken one at a time (a lock file), since two networks on two processors disturb each other's clocks. Where no
-//! engine answers, each test says so loudly and does nothing.
+//! A run takes the machine or half of it (lock files), since networks on two processors disturb each other's clocks. Tests
+//! wait for it in their threads, so a few more threads than processors (`RUST_TEST_THREADS`) let halves find each other.
+//! Where no engine answers, each test says so loudly and does nothing.
 
 #![expect(
     clippy::print_stderr,
     reason = "what a run printed is shown when its test fails, and a skipped test says so loudly"
 )]
 
+mod all_faults;
 mod by_hand;
 mod cleaning;
 mod daemon;
@@ -33,6 +35,5 @@ mod spoiled;
 mod spooled;
 mod storage;
 mod supervised;
-mod table;
 mod triggers;
 mod versions;

@@ -72,7 +72,7 @@ fn network_faults_are_effective_excused_and_healed() {
 
 #[test]
 fn a_node_that_starts_again_is_broken_again() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let path = machine.state().join("case.toml");

@@ -12,7 +12,7 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn one_validator_killed_and_left_down_is_minor() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let soak = machine.soak(&with(&["--for", "45s"]));
@@ -25,7 +25,7 @@ fn one_validator_killed_and_left_down_is_minor() {
 
 #[test]
 fn two_of_four_killed_stall_the_shard_and_it_comes_back() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let mut soak = machine.soak(&with(&["--for", "40s"]));
@@ -61,7 +61,7 @@ fn two_of_four_killed_stall_the_shard_and_it_comes_back() {
 
 #[test]
 fn two_of_four_exiting_by_themselves_are_no_excuse() {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let soak = machine.soak(&with(&["--for", "25s"]));

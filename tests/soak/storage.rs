@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::harness::Machine;
 
 fn fill(kind: &str, more: &[&str]) {
-    let Some(machine) = Machine::take() else {
+    let Some(machine) = Machine::take_half() else {
         return;
     };
     let kind = format!("profile.disk.kind={kind}");
